@@ -1,0 +1,32 @@
+# One word per chore. `setup` makes .venv here with pinned versions; everything else runs inside it.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+
+.PHONY: setup test check fix clean
+
+setup: $(VENV)/.ready
+
+# The CPU build of torch goes in first: an unpinned torch would bring several GB of CUDA packages.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install -q --upgrade pip
+	$(RUN)/pip install -q -c constraints.txt torch
+	$(RUN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+test: setup
+	$(RUN)/pytest
+
+check: setup
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+fix: setup
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

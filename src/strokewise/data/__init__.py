@@ -1,0 +1,1 @@
+"""Building and reading the training data: subsets, painters, judges, records."""

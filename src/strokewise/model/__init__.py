@@ -1,0 +1,1 @@
+"""The unified network: configuration, modules, cache and checkpoints. Knows no prompts."""

@@ -1,0 +1,1 @@
+"""Inference: contexts that grow, the generator that writes and paints in them."""

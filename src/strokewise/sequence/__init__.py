@@ -1,0 +1,1 @@
+"""From text and images to packed sequences: one packing for training and inference."""

@@ -1,0 +1,1 @@
+"""The sprite world: vocabulary, language, layout, rendering and recognition. Needs no torch."""
