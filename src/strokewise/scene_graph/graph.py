@@ -2,7 +2,7 @@
 
 A graph holds groups of equal things ("three green cups" is one object with count 3), relations between
 groups and a background. This file knows when such a value contradicts itself, when two of them say the
-same, how two of them differ, and in which order one can be painted. It refuses to know which words exist
+same, and in which order one can be painted. It refuses to know which words exist
 (the caller hands the vocabulary to `check_vocabulary`), where anything stands on a canvas, and how any of
 it is said in English.
 
@@ -23,16 +23,6 @@ from strokewise.errors import SceneError
 RELATIONS = ("left of", "right of", "above", "below")
 INVERSE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 MAX_COUNT = 4
-
-FAULT_KINDS = (
-    "missing",
-    "extra",
-    "wrong color",
-    "wrong count",
-    "wrong place",
-    "wrong relation",
-    "wrong background",
-)
 
 
 @dataclass(frozen=True)
@@ -80,87 +70,6 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Fault:
-    """One difference between a wanted and a seen scene.
-
-    subject: the thing it is about. For "extra" this is the seen thing, else the wanted one. For "missing",
-        "extra" and "wrong color" its count is the number of instances concerned, else that of the group.
-    target: for "wrong relation", the wanted thing that the subject should stand beside.
-    wanted, seen: colors, counts, region names, relation kinds or background names, by kind; `seen` is None
-        where nothing definite stands in its place.
-    """
-
-    kind: str
-    subject: Thing | None = None
-    target: Thing | None = None
-    wanted: str | int | None = None
-    seen: str | int | None = None
-
-    @property
-    def message(self) -> str:
-        """The fault in words, for people and logs."""
-        if self.kind in ("missing", "extra"):
-            return f"{self.kind}: {self.subject}"
-        seen = "none" if self.seen is None else self.seen
-        if self.kind == "wrong background":
-            return f"wrong background: wanted {self.wanted}, seen {seen}"
-        if self.kind == "wrong relation":
-            return f"wrong relation: wanted {self.subject} {self.wanted} {self.target}, seen {seen}"
-        return f"{self.kind} of {self.subject}: wanted {self.wanted}, seen {seen}"
-
-
-@dataclass(frozen=True)
-class SceneDiff:
-    """All faults of a seen scene against a wanted one; false when there is none."""
-
-    faults: tuple[Fault, ...] = ()
-
-    def __bool__(self) -> bool:
-        """Whether there is any fault."""
-        return bool(self.faults)
-
-    def of_kind(self, kind: str) -> tuple[Fault, ...]:
-        """The faults of one of FAULT_KINDS."""
-        assert kind in FAULT_KINDS, kind
-        return tuple(fault for fault in self.faults if fault.kind == kind)
-
-    @property
-    def missing(self) -> tuple[Fault, ...]:
-        """Groups of which nothing was seen."""
-        return self.of_kind("missing")
-
-    @property
-    def extra(self) -> tuple[Fault, ...]:
-        """Things seen that nobody asked for."""
-        return self.of_kind("extra")
-
-    @property
-    def wrong_color(self) -> tuple[Fault, ...]:
-        """Instances of the right class in another color."""
-        return self.of_kind("wrong color")
-
-    @property
-    def wrong_count(self) -> tuple[Fault, ...]:
-        """Groups with too many or too few instances, but some."""
-        return self.of_kind("wrong count")
-
-    @property
-    def wrong_relation(self) -> tuple[Fault, ...]:
-        """Wanted relations between things that are there, which do not hold."""
-        return self.of_kind("wrong relation")
-
-    @property
-    def wrong_background(self) -> tuple[Fault, ...]:
-        """At most one fault: another background than the one asked for."""
-        return self.of_kind("wrong background")
-
-    @property
-    def messages(self) -> tuple[str, ...]:
-        """Every fault in words."""
-        return tuple(fault.message for fault in self.faults)
-
-
-@dataclass(frozen=True)
 class SceneGraph:
     """Objects, relations between them, and a background (None: any)."""
 
@@ -204,15 +113,11 @@ class SceneGraph:
             raise SceneError(f"unknown background {self.background!r}; backgrounds: {', '.join(backgrounds)}")
 
     def isomorphic(self, other: SceneGraph) -> bool:
-        """Whether both say the same; ids, orders and the choice between a relation and its inverse are free."""
+        """Whether both say the same; ids, orders and which of two inverse relations is used are free."""
         if self.background != other.background or len(self.objects) != len(other.objects):
             return False
-        mine, theirs = _forward_triples(self.relations), _forward_triples(other.relations)
+        mine, theirs = forward_triples(self.relations), forward_triples(other.relations)
         return len(mine) == len(theirs) and _can_map(self.objects, other.objects, mine, theirs, {})
-
-    def diff(self, seen: SceneGraph) -> SceneDiff:
-        """The faults of `seen` when this graph is wanted; see `diff`."""
-        return diff(self, seen)
 
     def subgraph(self, ids: Iterable[str]) -> SceneGraph:
         """The named objects in this graph's order, the relations among them, and the background."""
@@ -271,26 +176,6 @@ class SceneGraph:
         return graph
 
 
-def diff(wanted: SceneGraph, seen: SceneGraph) -> SceneDiff:
-    """All faults of `seen`, against what `wanted` asks for.
-
-    Instances of a class are matched so that as many as possible are right in class and color. A wanted object
-    without color takes any. Relations are judged only between objects of which something was seen, and may
-    follow from others in `seen` (left of b, b left of c). What `wanted` leaves open is never a fault.
-    """
-    matches: dict[str, list[str]] = {obj.id: [] for obj in wanted.objects}
-    faults: list[Fault] = []
-    names = dict.fromkeys(obj.name for obj in (*wanted.objects, *seen.objects))
-    for name in names:
-        mine = [obj for obj in wanted.objects if obj.name == name]
-        theirs = [obj for obj in seen.objects if obj.name == name]
-        faults += _diff_class(mine, theirs, matches)
-    faults += _diff_relations(wanted, seen, matches)
-    if wanted.background is not None and wanted.background != seen.background:
-        faults.append(Fault("wrong background", wanted=wanted.background, seen=seen.background))
-    return SceneDiff(tuple(sorted(faults, key=lambda fault: FAULT_KINDS.index(fault.kind))))
-
-
 def _check_objects(objects: tuple[SceneObject, ...]) -> None:
     ids: set[str] = set()
     looks: set[tuple[str, str | None]] = set()
@@ -331,7 +216,8 @@ def _find_cycle(edges: list[Relation]) -> list[str]:
     return []
 
 
-def _forward_triples(relations: Iterable[Relation]) -> set[tuple[str, str, str]]:
+def forward_triples(relations: Iterable[Relation]) -> set[tuple[str, str, str]]:
+    """The relations as (subject, "left of" or "above", target), each said once."""
     return {(r.subject, r.kind, r.target) for r in (r.forward() for r in relations)}
 
 
@@ -357,88 +243,6 @@ def _can_map(
             return True
         del mapping[obj.id]
     return False
-
-
-def _diff_class(
-    wanted: list[SceneObject], seen: list[SceneObject], matches: dict[str, list[str]]
-) -> list[Fault]:
-    """Faults among objects of one class; fills `matches` with the seen ids that serve each wanted object."""
-    left = {obj.id: obj.count for obj in seen}
-    taken = {obj.id: 0 for obj in wanted}
-    faults: list[Fault] = []
-
-    def take(obj: SceneObject, source: SceneObject) -> int:
-        number = max(0, min(obj.count - taken[obj.id], left[source.id]))
-        left[source.id] -= number
-        taken[obj.id] += number
-        if number and source.id not in matches[obj.id]:
-            matches[obj.id].append(source.id)
-        return number
-
-    for obj in wanted:
-        for source in seen:
-            if obj.color == source.color:
-                take(obj, source)
-    for obj in wanted:
-        if obj.color is None:
-            for source in seen:
-                take(obj, source)
-    for obj in wanted:
-        for source in seen:
-            if obj.color is not None and (number := take(obj, source)):
-                subject = Thing(obj.name, obj.color, number)
-                faults.append(Fault("wrong color", subject, wanted=obj.color, seen=source.color))
-    surplus = _spread_surplus(wanted, seen, left)
-    for obj in wanted:
-        number = taken[obj.id] + surplus[obj.id]
-        if number == 0:
-            faults.append(Fault("missing", obj.thing))
-        elif number != obj.count:
-            faults.append(Fault("wrong count", obj.thing, wanted=obj.count, seen=number))
-    faults += [Fault("extra", Thing(obj.name, obj.color, left[obj.id])) for obj in seen if left[obj.id] > 0]
-    return faults
-
-
-def _spread_surplus(
-    wanted: list[SceneObject], seen: list[SceneObject], left: dict[str, int]
-) -> dict[str, int]:
-    """Unmatched instances that are too many of a wanted look; they leave `left`, the rest is extra."""
-    surplus = {obj.id: 0 for obj in wanted}
-    for source in seen:
-        owners = [obj for obj in wanted if obj.color == source.color]
-        owners += [obj for obj in wanted if obj.color is None]
-        if owners:
-            surplus[owners[0].id] += left[source.id]
-            left[source.id] = 0
-    return surplus
-
-
-def _diff_relations(wanted: SceneGraph, seen: SceneGraph, matches: dict[str, list[str]]) -> list[Fault]:
-    holding = _closure(_forward_triples(seen.relations))
-
-    def holds(subject: str, kind: str, target: str) -> bool:
-        pairs = [Relation(a, kind, b).forward() for a in matches[subject] for b in matches[target]]
-        return all((r.subject, r.kind, r.target) in holding for r in pairs)
-
-    faults = []
-    for relation in wanted.relations:
-        subject, kind, target = relation.subject, relation.kind, relation.target
-        if matches[subject] and matches[target] and not holds(subject, kind, target):
-            others = (INVERSE[kind], *(other for other in RELATIONS if other not in (kind, INVERSE[kind])))
-            instead = next((other for other in others if holds(subject, other, target)), None)
-            fault = Fault("wrong relation", wanted[subject].thing, wanted[target].thing, kind, instead)
-            faults.append(fault)
-    return faults
-
-
-def _closure(triples: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
-    """All relations that follow from the given ones along each axis."""
-    closed = set(triples)
-    while True:
-        new = {(a, k, d) for a, k, b in closed for c, kind, d in triples if b == c and k == kind} - closed
-        if not new:
-            return closed
-        closed |= new
 
 
 def _mapping(value: object, what: str, known: set[str], needed: set[str]) -> Mapping[str, Any]:
