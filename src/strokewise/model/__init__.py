@@ -1,1 +1,30 @@
 """The unified network: configuration, modules, cache and checkpoints. Knows no prompts."""
+
+from strokewise.model.config import (
+    AutoencoderConfig,
+    LanguageConfig,
+    ModelConfig,
+    VisionConfig,
+    bagel_7b,
+    nano,
+)
+from strokewise.model.kv_cache import KVBlock, KVCache
+from strokewise.model.loading import export_bagel, load_model, save_model
+from strokewise.model.unified import Hidden, UnifiedModel, visibility
+
+__all__ = [
+    "AutoencoderConfig",
+    "Hidden",
+    "KVBlock",
+    "KVCache",
+    "LanguageConfig",
+    "ModelConfig",
+    "UnifiedModel",
+    "VisionConfig",
+    "bagel_7b",
+    "export_bagel",
+    "load_model",
+    "nano",
+    "save_model",
+    "visibility",
+]

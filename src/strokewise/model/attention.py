@@ -1,0 +1,36 @@
+"""Attention over rows: one signature, PyTorch's scaled-dot-product kernels behind it.
+
+Knows queries, keys, values and a mask; positions, caches and experts are handled elsewhere.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Grouped-query attention.
+
+    Args:
+        query: (rows, queries, heads, head_dim).
+        keys: (rows, kv_heads, length, head_dim); each serves ``heads / kv_heads`` query heads.
+        values: like ``keys``.
+        mask: boolean, (rows, 1 or queries, length), True where attention is allowed; None: everywhere.
+
+    Returns:
+        (rows, queries, heads · head_dim).
+    """
+    rows, queries, heads, head_dim = query.shape
+    kv_heads = keys.shape[1]
+    if mask is None or mask.shape[1] == 1:
+        # Every query of a row sees the same keys: query heads of a group become further queries of their
+        # key-value head, so that keys are neither repeated nor read twice.
+        groups = heads // kv_heads
+        folded = query.view(rows, queries, kv_heads, groups, head_dim).permute(0, 2, 3, 1, 4)
+        folded = folded.reshape(rows, kv_heads, groups * queries, head_dim)
+        out = F.scaled_dot_product_attention(folded, keys, values, None if mask is None else mask[:, None])
+        out = out.view(rows, kv_heads, groups, queries, head_dim).permute(0, 3, 1, 2, 4)
+    else:
+        out = F.scaled_dot_product_attention(
+            query.transpose(1, 2), keys, values, mask[:, None], enable_gqa=heads != kv_heads
+        ).transpose(1, 2)
+    return out.reshape(rows, queries, heads * head_dim)

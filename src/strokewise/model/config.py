@@ -1,0 +1,171 @@
+"""Sizes of the unified model and its parts. Numbers only: no tensors, no files, no prompts."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from strokewise.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class LanguageConfig:
+    """The mixture-of-transformers decoder (Qwen2.5 shape, every layer doubled into two experts)."""
+
+    vocab_size: int = 152064
+    hidden_size: int = 3584
+    intermediate_size: int = 18944
+    num_layers: int = 28
+    num_heads: int = 28
+    num_kv_heads: int = 4
+    rope_theta: float = 1e6
+    norm_eps: float = 1e-6
+    max_positions: int = 32768
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one attention head."""
+        return self.hidden_size // self.num_heads
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that do not divide."""
+        if self.hidden_size % self.num_heads or self.head_dim % 2:
+            raise ConfigError(
+                f"hidden_size {self.hidden_size} over {self.num_heads} heads gives no even head size"
+            )
+        if self.num_heads % self.num_kv_heads:
+            raise ConfigError(
+                f"{self.num_heads} heads cannot share {self.num_kv_heads} key-value heads evenly"
+            )
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """The SigLIP encoder that reads images for understanding."""
+
+    hidden_size: int = 1152
+    intermediate_size: int = 4304
+    num_layers: int = 26
+    num_heads: int = 16
+    patch_size: int = 14
+    image_size: int = 980
+    norm_eps: float = 1e-6
+    side: int = 70
+
+    @property
+    def patch_channels(self) -> int:
+        """Numbers in one flattened RGB patch."""
+        return self.patch_size**2 * 3
+
+    @property
+    def learned_side(self) -> int:
+        """Patches per side of the learned position table."""
+        return self.image_size // self.patch_size
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """The FLUX autoencoder between pixels and latents."""
+
+    channels: int = 128
+    multipliers: tuple[int, ...] = (1, 2, 4, 4)
+    num_res_blocks: int = 2
+    latent_channels: int = 16
+    scale: float = 0.3611
+    shift: float = 0.1159
+
+    @property
+    def downsample(self) -> int:
+        """Pixels per latent along one side."""
+        return 2 ** (len(self.multipliers) - 1)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """All of the unified model; the defaults are BAGEL-7B-MoT's.
+
+    Attributes:
+        latent_patch: latents per latent token along one side.
+        latent_side: latent tokens per side of the largest canvas (side of the position table).
+        canvas_min: smallest side, in pixels, an image given as condition is resized to.
+        vision_min, vision_max: the same and the largest for the ViT's copy.
+    """
+
+    language: LanguageConfig = field(default_factory=LanguageConfig)
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    latent_patch: int = 2
+    latent_side: int = 64
+    canvas_min: int = 512
+    vision_min: int = 224
+    vision_max: int = 980
+
+    @property
+    def latent_stride(self) -> int:
+        """Pixels per latent token along one side."""
+        return self.autoencoder.downsample * self.latent_patch
+
+    @property
+    def token_channels(self) -> int:
+        """Numbers in one latent token."""
+        return self.latent_patch**2 * self.autoencoder.latent_channels
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as stored beside the weights."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
+        """The inverse of :meth:`to_dict`; unknown or missing-typed keys are errors."""
+        parts = {"language": LanguageConfig, "vision": VisionConfig, "autoencoder": AutoencoderConfig}
+        made: dict[str, Any] = {}
+        for key, value in values.items():
+            made[key] = _build(parts[key], value) if key in parts else value
+        return _build(cls, made)
+
+
+def _build(kind: Any, values: dict[str, Any]) -> Any:
+    known = {f.name for f in fields(kind)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(
+            f"{kind.__name__} does not know {', '.join(unknown)}; known: {', '.join(sorted(known))}"
+        )
+    if "multipliers" in values:
+        values = {**values, "multipliers": tuple(values["multipliers"])}
+    return kind(**values)
+
+
+def bagel_7b() -> ModelConfig:
+    """BAGEL-7B-MoT as released."""
+    return ModelConfig()
+
+
+def nano() -> ModelConfig:
+    """Our small model: the same architecture for the sprite world, 128-pixel canvases of 64 latent tokens."""
+    return ModelConfig(
+        language=LanguageConfig(
+            vocab_size=1024,
+            hidden_size=256,
+            intermediate_size=704,
+            num_layers=6,
+            num_heads=8,
+            num_kv_heads=4,
+            rope_theta=1e4,
+            max_positions=4096,
+        ),
+        vision=VisionConfig(
+            hidden_size=192,
+            intermediate_size=512,
+            num_layers=3,
+            num_heads=6,
+            patch_size=16,
+            image_size=256,
+            side=16,
+        ),
+        autoencoder=AutoencoderConfig(
+            channels=32, multipliers=(1, 2, 2, 4), num_res_blocks=1, scale=1.0, shift=0.0
+        ),
+        latent_side=16,
+        canvas_min=64,
+        vision_min=64,
+        vision_max=256,
+    )

@@ -1,0 +1,97 @@
+"""Small modules shared by the parts of the model: norms, rotary and sin-cos positions, time, connector."""
+
+import math
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+TIME_FREQUENCIES = 256
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm over the last dimension, computed in float32."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (..., size)."""
+        return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
+
+
+@lru_cache(maxsize=16)
+def _inverse_frequencies(head_dim: int, theta: float, device: torch.device) -> Tensor:
+    exponents = torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim
+    return (1.0 / theta**exponents).to(device)
+
+
+def rotary(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosine and sine for positions (rows, columns), each (rows, columns, 1, head_dim)."""
+    inverse = _inverse_frequencies(head_dim, theta, positions.device)
+    angles = positions[..., None].float() * inverse
+    angles = torch.cat([angles, angles], dim=-1)[:, :, None]
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Apply the rotary embedding to (rows, columns, heads, head_dim); halves are paired as in Qwen2."""
+    half = x.shape[-1] // 2
+    turned = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
+    return x * cos + turned * sin
+
+
+def sincos_table(side: int, size: int) -> Tensor:
+    """Fixed 2-D sin-cos positions of a side x side grid, (side², size); columns first (BAGEL, DiT)."""
+    quarter = size // 4
+    omega = 1.0 / 10000 ** (torch.arange(quarter, dtype=torch.float64) / quarter)
+    angles = torch.arange(side, dtype=torch.float64)[:, None] * omega
+    line = torch.cat([angles.sin(), angles.cos()], dim=1)
+    columns, rows = line.repeat(side, 1), line.repeat_interleave(side, 0)
+    return torch.cat([columns, rows], dim=1).float()
+
+
+class PositionTable(nn.Module):
+    """A frozen table of 2-D sin-cos positions, stored with the weights as in the released checkpoints."""
+
+    def __init__(self, side: int, size: int) -> None:
+        super().__init__()
+        self.table: Tensor
+        self.register_buffer("table", sincos_table(side, size))
+
+    def forward(self, places: Tensor) -> Tensor:
+        """Rows of the table, shape (..., size)."""
+        return F.embedding(places, self.table)
+
+
+class TimeEmbedding(nn.Module):
+    """Flow time in [0, 1] to a vector: sinusoids, then two linear layers with SiLU."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(TIME_FREQUENCIES, size)
+        self.fc2 = nn.Linear(size, size)
+
+    def forward(self, times: Tensor) -> Tensor:
+        """Embed times (...) to (..., size)."""
+        half = TIME_FREQUENCIES // 2
+        steps = torch.arange(half, dtype=torch.float32, device=times.device)
+        angles = times[..., None].float() * torch.exp(steps * (-math.log(10000) / half))
+        waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.fc2(F.silu(self.fc1(waves.to(self.fc1.weight.dtype))))
+
+
+class Connector(nn.Module):
+    """ViT features to the language model's width: two linear layers with tanh-GELU."""
+
+    def __init__(self, size_in: int, size_out: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(size_in, size_out)
+        self.fc2 = nn.Linear(size_out, size_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., size_in) to (..., size_out)."""
+        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))

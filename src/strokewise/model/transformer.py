@@ -1,0 +1,125 @@
+"""The mixture-of-transformers decoder: two experts a layer, one attention over all tokens.
+
+Tokens come in two blocks, understanding and generation, so that an expert is a slice. Knows embeddings and
+positions; what they stand for is settled in ``unified``.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from strokewise.model.attention import attend
+from strokewise.model.config import LanguageConfig
+from strokewise.model.kv_cache import KVBlock, KVCache
+from strokewise.model.layers import RMSNorm, rotary, rotate
+
+Rotary = tuple[Tensor, Tensor]
+
+
+class Expert(nn.Module):
+    """The weights of one expert in one layer: norms, projections, gated MLP."""
+
+    def __init__(self, config: LanguageConfig) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = config.num_heads, config.num_kv_heads, config.head_dim
+        size = config.hidden_size
+        self.attention_norm = RMSNorm(size, config.norm_eps)
+        self.qkv = nn.Linear(size, (self.heads + 2 * self.kv_heads) * self.head_dim)
+        self.q_norm = RMSNorm(self.head_dim, config.norm_eps)
+        self.k_norm = RMSNorm(self.head_dim, config.norm_eps)
+        self.out = nn.Linear(self.heads * self.head_dim, size, bias=False)
+        self.mlp_norm = RMSNorm(size, config.norm_eps)
+        self.gate_up = nn.Linear(size, 2 * config.intermediate_size, bias=False)
+        self.down = nn.Linear(config.intermediate_size, size, bias=False)
+
+    def project(self, x: Tensor, turn: Rotary) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of (rows, columns, size), each (rows, columns, heads, head_dim)."""
+        qkv = self.qkv(self.attention_norm(x)).unflatten(-1, (-1, self.head_dim))
+        query, key, value = qkv.split([self.heads, self.kv_heads, self.kv_heads], dim=2)
+        return rotate(self.q_norm(query), *turn), rotate(self.k_norm(key), *turn), value
+
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Add what attention found, then the MLP."""
+        x = x + self.out(attended)
+        gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
+        return x + self.down(F.silu(gate) * up)
+
+
+class DecoderLayer(nn.Module):
+    """One layer: each expert on its own block, attention over both."""
+
+    def __init__(self, config: LanguageConfig, index: int) -> None:
+        super().__init__()
+        self.index = index
+        self.understanding = Expert(config)
+        self.generation = Expert(config)
+
+    def forward(
+        self, blocks: list[Tensor], turns: list[Rotary], mask: Tensor | None, cache: KVCache | None
+    ) -> list[Tensor]:
+        """Both blocks (rows, columns, size) one layer further; an empty block stays as it is."""
+        experts = (self.understanding, self.generation)
+        active = [i for i, block in enumerate(blocks) if block.shape[1]]
+        projected = [experts[i].project(blocks[i], turns[i]) for i in active]
+        query, keys, values = (
+            parts[0] if len(parts) == 1 else torch.cat(parts, dim=1) for parts in zip(*projected, strict=True)
+        )
+        if cache is None:
+            keys, values = keys.transpose(1, 2), values.transpose(1, 2)
+        else:
+            keys, values = cache.write(self.index, keys, values)
+        attended = attend(query, keys, values, mask)
+        pieces = attended.split([blocks[i].shape[1] for i in active], dim=1)
+        result = list(blocks)
+        for i, piece in zip(active, pieces, strict=True):
+            result[i] = experts[i].finish(blocks[i], piece)
+        return result
+
+
+class Decoder(nn.Module):
+    """Embedding, layers, final norms and the language head."""
+
+    def __init__(self, config: LanguageConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.checkpointing = False
+        self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(DecoderLayer(config, i) for i in range(config.num_layers))
+        self.understanding_norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.generation_norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+
+    def forward(
+        self,
+        understanding: Tensor,
+        generation: Tensor,
+        positions: Tensor,
+        mask: Tensor | None,
+        cache: KVCache | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Hidden states after the final norms.
+
+        Args:
+            understanding: embedded tokens (rows, U, size).
+            generation: embedded tokens (rows, G, size).
+            positions: rotary positions (rows, U + G).
+            mask: boolean (rows, 1 or U + G, keys) over cached and new tokens; None: all are visible.
+            cache: keys and values of what came before; new ones are written behind them, not kept.
+        """
+        cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta, understanding.dtype)
+        edge = understanding.shape[1]
+        turns = [(cos[:, :edge], sin[:, :edge]), (cos[:, edge:], sin[:, edge:])]
+        blocks = [understanding, generation]
+        for layer in self.layers:
+            if self.checkpointing and self.training:
+                blocks = checkpoint(layer, blocks, turns, mask, cache, use_reentrant=False)
+            else:
+                blocks = layer(blocks, turns, mask, cache)
+        return self.understanding_norm(blocks[0]), self.generation_norm(blocks[1])
+
+    def empty_block(self) -> KVBlock:
+        """A block of no tokens with this model's shape, dtype and device."""
+        c = self.config
+        nothing = self.embed.weight.new_empty(c.num_layers, c.num_kv_heads, 0, c.head_dim)
+        return KVBlock(nothing, nothing)

@@ -1,0 +1,120 @@
+"""Pictures to tensors and back: sizes, normalisation, patches, grid positions.
+
+Knows pixels and patch geometry. What a patch means to a network is the model's business.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from strokewise.errors import InputError
+
+MAX_ASPECT = 16
+MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "YCbCr")
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """Sides, in pixels, an image may have: multiples of ``stride`` from ``smallest`` to ``largest``."""
+
+    stride: int
+    smallest: int
+    largest: int
+
+    def fit(self, width: int, height: int) -> tuple[int, int]:
+        """The (width, height) nearest to the given one within these limits, aspect kept (BAGEL's rule)."""
+        scale = min(self.largest / max(width, height), 1.0)
+        scale = max(scale, self.smallest / min(width, height))
+        width, height = self._strided(width * scale), self._strided(height * scale)
+        if max(width, height) > self.largest:
+            scale = self.largest / max(width, height)
+            width, height = self._strided(width * scale), self._strided(height * scale)
+        return width, height
+
+    def check(self, height: int, width: int) -> None:
+        """Refuse a canvas size that the model cannot paint.
+
+        Raises:
+            InputError: if a side is no multiple of the stride, or larger than the largest.
+        """
+        for name, side in (("height", height), ("width", width)):
+            if side < self.stride or side % self.stride:
+                nearest = max(self.stride, round(side / self.stride) * self.stride)
+                raise InputError(
+                    f"image {name} {side} is not a multiple of {self.stride} pixels; try {nearest}"
+                )
+            if side > self.largest:
+                raise InputError(
+                    f"image {name} {side} is over the model's largest side, {self.largest} pixels"
+                )
+
+    def _strided(self, side: float) -> int:
+        return max(self.stride, round(round(side) / self.stride) * self.stride)
+
+
+def load_rgb(image: Image.Image) -> Image.Image:
+    """The image as RGB; what is transparent becomes white.
+
+    Raises:
+        InputError: if the image is empty, of an unknown mode, or too thin to be resized sensibly.
+    """
+    width, height = image.size
+    if width == 0 or height == 0:
+        raise InputError("the image is empty (a side of 0 pixels)")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise InputError(
+            f"the image is {width}x{height}: sides may differ {MAX_ASPECT}-fold at most; crop it"
+        )
+    if image.mode not in MODES:
+        raise InputError(
+            f"image mode {image.mode!r} is not supported; convert it to one of {', '.join(MODES)} first"
+        )
+    if image.mode in ("RGBA", "LA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGB", rgba.size, (255, 255, 255))
+        white.paste(rgba, mask=rgba.getchannel("A"))
+        return white
+    return image.convert("RGB")
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """RGB image to float32 (3, height, width) in [-1, 1]."""
+    array = np.asarray(image, dtype=np.float32)
+    return torch.from_numpy(array).permute(2, 0, 1).contiguous() / 127.5 - 1
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """Tensor (3, height, width) in [-1, 1] to an RGB image; values are clamped and truncated as in BAGEL.
+
+    Raises:
+        InputError: if a value is not finite.
+    """
+    if not bool(torch.isfinite(pixels).all()):
+        raise InputError(
+            "the decoded picture holds NaN or infinite values; the weights or latents are damaged"
+        )
+    levels = (pixels.float() * 0.5 + 0.5).clamp(0, 1) * 255
+    return Image.fromarray(levels.to(torch.uint8).permute(1, 2, 0).cpu().numpy())
+
+
+def patchify(grid: Tensor, patch: int) -> Tensor:
+    """(channels, height, width) to (rows·columns, patch·patch·channels); a token is row, column, channel."""
+    channels, height, width = grid.shape
+    rows, columns = height // patch, width // patch
+    patches = grid.reshape(channels, rows, patch, columns, patch)
+    return patches.permute(1, 3, 2, 4, 0).reshape(rows * columns, patch * patch * channels)
+
+
+def unpatchify(tokens: Tensor, patch: int, rows: int, columns: int) -> Tensor:
+    """The inverse of :func:`patchify`: (rows·columns, patch·patch·channels) to (channels, height, width)."""
+    channels = tokens.shape[-1] // patch**2
+    patches = tokens.reshape(rows, columns, patch, patch, channels)
+    return patches.permute(4, 0, 2, 1, 3).reshape(channels, rows * patch, columns * patch)
+
+
+def grid_positions(rows: int, columns: int, side: int) -> Tensor:
+    """Indices row·side + column into a square position table, shape (rows·columns,)."""
+    return (torch.arange(rows)[:, None] * side + torch.arange(columns)).flatten()
