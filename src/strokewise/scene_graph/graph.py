@@ -95,7 +95,8 @@ class SceneGraph:
             edges = [r for r in (r.forward() for r in self.relations) if r.kind == word]
             cycle = _find_cycle(edges)
             if cycle:
-                chain = f" {word} ".join(f"{i!r}" for i in cycle)
+                looks = [Thing(self[i].name, self[i].color) for i in cycle]
+                chain = f" {word} ".join(f"'{look}'" for look in looks)
                 raise SceneError(f"contradictory {kind} relations: {chain}")
 
     def check_vocabulary(

@@ -1,0 +1,45 @@
+"""The sprite world's English: prompts, instructions, descriptions and inspections, written and read back.
+
+Every `write_...` has a `parse_...` that gives back an equal value (graphs: an isomorphic one). Parsing is
+total: a value, or a LanguageError that says what was not understood. `words` lists all that is ever written.
+"""
+
+from strokewise.world.language.descriptions import (
+    Description,
+    describe,
+    parse_description,
+    write_description,
+)
+from strokewise.world.language.english import split, words
+from strokewise.world.language.inspections import Inspection, parse_inspection, write_inspection
+from strokewise.world.language.instructions import (
+    parse_correction,
+    parse_instruction,
+    write_correction,
+    write_instruction,
+)
+from strokewise.world.language.prompts import parse_prompt, write_geneval_prompt, write_prompt
+from strokewise.world.language.strokes import STROKE_KINDS, Beside, Stroke, apply_stroke
+
+__all__ = [
+    "STROKE_KINDS",
+    "Beside",
+    "Description",
+    "Inspection",
+    "Stroke",
+    "apply_stroke",
+    "describe",
+    "parse_correction",
+    "parse_description",
+    "parse_inspection",
+    "parse_instruction",
+    "parse_prompt",
+    "split",
+    "words",
+    "write_correction",
+    "write_description",
+    "write_geneval_prompt",
+    "write_inspection",
+    "write_instruction",
+    "write_prompt",
+]

@@ -1,0 +1,171 @@
+"""Descriptions: the whole scene with the place of every thing, written compactly and read back.
+
+This file knows what stands where, in words. It refuses to know boxes and pixels, and whether a description
+is true of a picture.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from strokewise.errors import SceneError
+from strokewise.scene_graph import SceneGraph, SceneObject
+from strokewise.world.language import english as en
+from strokewise.world.language.builder import GraphBuilder
+from strokewise.world.language.reader import Noun, Reader
+
+
+@dataclass(frozen=True)
+class Description:
+    """A scene graph with a region for every instance: `regions[i]` are those of `graph.objects[i]`.
+
+    Relations in the graph are told in words too; the regions imply many more that need no telling.
+    """
+
+    graph: SceneGraph
+    regions: tuple[tuple[str, ...], ...]
+
+    def validate(self) -> None:
+        """Raise SceneError when the graph is not valid or the regions do not fit it."""
+        self.graph.validate()
+        if len(self.regions) != len(self.graph.objects):
+            raise SceneError(f"{len(self.graph.objects)} objects but places for {len(self.regions)}")
+        for obj, regions in zip(self.graph.objects, self.regions, strict=True):
+            if len(regions) != obj.count:
+                raise SceneError(f"'{obj.thing}' needs {obj.count} regions, not {len(regions)}")
+
+    def regions_of(self, object_id: str) -> tuple[str, ...]:
+        """The regions of one object's instances."""
+        obj = self.graph[object_id]
+        return self.regions[self.graph.objects.index(obj)]
+
+
+class PlacementLike(Protocol):
+    """What is read of a placement in a laid-out scene."""
+
+    @property
+    def object_id(self) -> str: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def region(self) -> str: ...
+
+
+class SceneLike(Protocol):
+    """What is read of a laid-out scene."""
+
+    @property
+    def graph(self) -> SceneGraph: ...
+    @property
+    def placements(self) -> Sequence[PlacementLike]: ...
+    @property
+    def background(self) -> str: ...
+
+
+def describe(scene: SceneLike, relations: bool = False) -> Description:
+    """The description of a laid-out scene: its objects, regions and real background.
+
+    relations: also tell the relations of its graph, which the regions mostly make needless.
+    """
+    places: dict[str, list[tuple[int, str]]] = {obj.id: [] for obj in scene.graph.objects}
+    for placement in scene.placements:
+        places[placement.object_id].append((placement.index, placement.region))
+    kept = scene.graph.relations if relations else ()
+    description = Description(
+        SceneGraph(scene.graph.objects, kept, scene.background),
+        tuple(tuple(region for _, region in sorted(places[obj.id])) for obj in scene.graph.objects),
+    )
+    description.validate()
+    return description
+
+
+def write_description(description: Description, rng: random.Random) -> str:
+    """The scene in words, in one of a few wordings; SceneError when it is not valid.
+
+    `parse_description` gives back an isomorphic graph, with the objects and regions in the same order.
+    """
+    description.validate()
+    graph = description.graph
+    items = "; ".join(
+        _write_item(obj, regions, graph)
+        for obj, regions in zip(graph.objects, description.regions, strict=True)
+    )
+    if graph.background is None:
+        return f"{items}." if items else "an empty canvas."
+    if not items:
+        return f"an empty {graph.background} background."
+    phrase = en.background_phrase(graph.background)
+    return f"on {phrase}: {items}." if rng.random() < 0.5 else f"{items}; {phrase}."
+
+
+def parse_description(text: str) -> Description:
+    """The described scene; LanguageError saying what was not understood."""
+    reader = Reader(text)
+    builder = GraphBuilder()
+    regions: list[tuple[str, ...]] = []
+    relations: list[tuple[str, str, Noun]] = []
+    if reader.accept("an empty canvas"):
+        reader.end()
+    elif reader.accept("an empty"):
+        builder.set_background(reader.background_name())
+        reader.expect("background")
+        reader.end()
+    else:
+        _read_items(reader, builder, regions, relations)
+    for subject, kind, target in relations:
+        builder.relate(subject, kind, builder.refer(target))
+    return Description(builder.graph(), tuple(regions))
+
+
+def _write_item(obj: SceneObject, regions: tuple[str, ...], graph: SceneGraph) -> str:
+    text = f"{en.indefinite(obj.thing)} {en.place(regions)}"
+    told = [f"{r.kind} {en.definite(graph[r.target].thing)}" for r in graph.relations if r.subject == obj.id]
+    return f"{text}, {' and '.join(told)}" if told else text
+
+
+def _read_items(
+    reader: Reader,
+    builder: GraphBuilder,
+    regions: list[tuple[str, ...]],
+    relations: list[tuple[str, str, Noun]],
+) -> None:
+    background = reader.background()
+    if background is not None:
+        builder.set_background(background)
+        if not reader.accept(":", ",", ";"):
+            reader.end()
+            return
+    while True:
+        background = reader.background()
+        if background is not None:
+            builder.set_background(background)
+        else:
+            subject, place = _read_item(reader, builder)
+            regions.append(place)
+            relations += [(subject, kind, target) for kind, target in _read_relations(reader)]
+        if not reader.accept(";"):
+            break
+    reader.end()
+
+
+def _read_item(reader: Reader, builder: GraphBuilder) -> tuple[str, tuple[str, ...]]:
+    noun = reader.noun()
+    subject = builder.add(noun)
+    place = reader.place(noun.count or 1)
+    if not place:
+        reader.fail(f"where '{noun}' is, such as 'in the upper left'")
+    return subject, place
+
+
+def _read_relations(reader: Reader) -> list[tuple[str, Noun]]:
+    """Read ", left of the bus and above the cat", if it comes next."""
+    found = []
+    reader.accept(",")
+    while (kind := reader.relation()) is not None:
+        found.append((kind, reader.noun()))
+        if not reader.accept("and"):
+            break
+    return found

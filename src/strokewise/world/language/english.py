@@ -1,0 +1,155 @@
+"""The words of the sprite world's English: names in singular and plural, articles, counts, places.
+
+This file knows how a thing, a list, a place and a relation are written, and every word that any text of the
+world can hold. It refuses to know what a sentence is for, and reads nothing back (`reader` does).
+
+All texts are lower case with the punctuation `. , ; :` so that a small model can have a word a token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from strokewise.errors import SceneError
+from strokewise.scene_graph import RELATIONS, Thing
+from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, REGIONS
+
+NUMBERS = ("one", "two", "three", "four")
+# What a picture shows may be more than can be asked for; such counts are all told, and read, as this one.
+MANY = "more than four"
+MANY_COUNT = 5
+
+# Told in pairs, since "a scissors" is not English (though GenEval says it).
+PAIRED = ("skis", "scissors")
+_IRREGULAR = {
+    "person": "people",
+    "sheep": "sheep",
+    "knife": "knives",
+    "computer mouse": "computer mice",
+    "skis": "skis",
+    "scissors": "scissors",
+}
+
+PREPOSITIONS = {
+    "top": "at the",
+    "bottom": "at the",
+    "left": "on the",
+    "right": "on the",
+}
+LONG_RELATIONS = {"left of": "to the left of", "right of": "to the right of"}
+
+FUNCTION_WORDS = tuple(
+    [".", ",", ";", ":", "a", "an", "the", "and", "of", "pair", "pairs", "it", "them", "one", "is", "are", "not", "to", "in", "on", "at", "with", "background", "photo", "picture", "image", "drawing", "scene", "draw", "show", "there", "add", "place", "remove", "erase", "recolor", "change", "replace", "swap", "for", "make", "turn", "into", "empty", "canvas", "plan", "prompt", "fits", "fit", "agrees", "contradicts", "does", "still", "come", "should", "be", "missing", "wanted", "sketch", "shows", "lacks", "also", "instead"]
+)
+
+
+def plural(name: str) -> str:
+    """The correct plural of a class name, such as "wine glasses" or "people"."""
+    if name in _IRREGULAR:
+        return _IRREGULAR[name]
+    return name + ("es" if name.endswith(("s", "sh", "ch", "x")) else "s")
+
+
+def article(phrase: str) -> str:
+    """The indefinite article that goes before a phrase of the world's words."""
+    return "an" if phrase[:1] in "aeiou" else "a"
+
+
+def check_names(things: Iterable[Thing]) -> None:
+    """SceneError unless every thing has a class, a color and a count that there are words for."""
+    for thing in things:
+        if thing.name not in CLASSES:
+            raise SceneError(f"the world has no word for the class {thing.name!r}")
+        if thing.color is not None and thing.color not in COLORS:
+            raise SceneError(f"the world has no word for the color {thing.color!r}")
+        if thing.count < 1:
+            raise SceneError(f"{thing.count} of {thing.name!r} cannot be told; counts start at 1")
+
+
+def number(count: int) -> str:
+    """A count in words; all above four are "more than four"."""
+    return NUMBERS[count - 1] if count <= len(NUMBERS) else MANY
+
+
+def noun(name: str, color: str | None, count: int) -> str:
+    """The phrase without article or count: "red bus", "wine glasses", "pairs of red skis"."""
+    check_names((Thing(name, color, count),))
+    look = f"{color} " if color else ""
+    if name in PAIRED:
+        return f"{'pair' if count == 1 else 'pairs'} of {look}{name}"
+    return look + (name if count == 1 else plural(name))
+
+
+def indefinite(thing: Thing) -> str:
+    """The phrase that brings a thing up: "a red bus", "three cups"."""
+    phrase = noun(thing.name, thing.color, thing.count)
+    return f"{article(phrase) if thing.count == 1 else number(thing.count)} {phrase}"
+
+
+def definite(thing: Thing) -> str:
+    """The phrase that points at a thing already known: "the red bus", "the three cups"."""
+    count = "" if thing.count == 1 else f"{number(thing.count)} "
+    return f"the {count}{noun(thing.name, thing.color, thing.count)}"
+
+
+def is_or_are(thing: Thing) -> str:
+    """The verb for a thing."""
+    return "is" if thing.count == 1 else "are"
+
+
+def pronoun(thing: Thing) -> str:
+    """The object pronoun for a thing."""
+    return "it" if thing.count == 1 else "them"
+
+
+def listing(phrases: Sequence[str]) -> str:
+    """Phrases joined as "a, b and c"."""
+    return " and ".join(part for part in (", ".join(phrases[:-1]), *phrases[-1:]) if part)
+
+
+def place(regions: Sequence[str]) -> str:
+    """Where instances stand: "in the upper left", "on the left, center and right".
+
+    One region a instance; when all are the same it is said once, and stands for all of them.
+    """
+    unknown = sorted(set(regions) - set(REGIONS))
+    if unknown:
+        raise SceneError(f"unknown region {unknown[0]!r}; regions: {', '.join(REGIONS)}")
+    told = regions[:1] if len(set(regions)) == 1 else regions
+    return f"{PREPOSITIONS.get(told[0], 'in the')} {listing(told)}" if told else ""
+
+
+def background_phrase(background: str) -> str:
+    """A background with its article, such as "a sky background"."""
+    if background not in BACKGROUNDS:
+        raise SceneError(f"the world has no word for the background {background!r}")
+    return f"{article(background)} {background} background"
+
+
+@lru_cache(maxsize=4096)
+def parts(phrase: str) -> tuple[str, ...]:
+    """`split`, remembered, for phrases of the program's own."""
+    return tuple(split(phrase))
+
+
+def split(text: str) -> list[str]:
+    """The words and punctuation marks of a text, lower-cased."""
+    return re.findall(r"\w+|[^\w\s]", text.lower())
+
+
+def words() -> tuple[str, ...]:
+    """Every word and mark that a written text can hold, sorted; `split` cuts any text into these."""
+    phrases = (
+        *CLASSES,
+        *(plural(name) for name in CLASSES),
+        *COLORS,
+        *BACKGROUNDS,
+        *REGIONS,
+        *RELATIONS,
+        *NUMBERS,
+        MANY,
+        *FUNCTION_WORDS,
+    )
+    return tuple(sorted({word for phrase in phrases for word in split(phrase)}))

@@ -1,0 +1,146 @@
+"""Inspections: verdicts on a plan and on a sketch, in words and back.
+
+This file knows how faults are told: what a plan *should* say, and what a sketch *shows* instead. It refuses to
+find faults (`scene_graph.diff` and the recogniser do) or to mend them (`instructions` tells the strokes).
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from strokewise.errors import LanguageError, SceneError
+from strokewise.scene_graph import Fault, Thing
+from strokewise.world.language import english as en
+from strokewise.world.language import fault_phrases as phrases
+from strokewise.world.language.reader import Reader
+
+PLAN_FITS = ("the plan fits the prompt", "the plan agrees with the prompt")
+PLAN_FAILS = ("the plan contradicts the prompt:", "the plan does not fit the prompt:")
+SKETCH_FITS = ("the sketch shows the plan", "the sketch agrees with the plan")
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What an inspection found.
+
+    plan: faults of the plan against the prompt; () when it fits, None when it was not judged.
+    sketch: faults of the sketch against the plan, likewise.
+    pending: things of the prompt that are not painted yet and were not due, which is no fault.
+    pending_background: a background that is still to come, if any.
+    """
+
+    plan: tuple[Fault, ...] | None = ()
+    sketch: tuple[Fault, ...] | None = ()
+    pending: tuple[Thing, ...] = ()
+    pending_background: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether nothing was found wrong."""
+        return not self.plan and not self.sketch
+
+
+def write_inspection(inspection: Inspection, rng: random.Random) -> str:
+    """The verdict in one to three sentences; SceneError on faults that cannot be told.
+
+    `parse_inspection` gives back an equal inspection, but that counts above four are all read as five.
+    """
+    if inspection.plan is None and inspection.sketch is None:
+        raise SceneError("an inspection judges the plan, the sketch or both")
+    sentences = []
+    pending = [en.indefinite(thing) for thing in inspection.pending]
+    if inspection.pending_background is not None:
+        pending.append(en.background_phrase(inspection.pending_background))
+    if inspection.plan is not None:
+        sentences.append(_plan_sentence(inspection.plan, rng))
+        if pending and not inspection.plan and rng.random() < 0.5:
+            sentences[-1] += f"; {_coming(inspection, pending)}"
+            pending = []
+    if pending:
+        sentences.append(f"still to come: {', '.join(pending)}")
+    if inspection.sketch is not None:
+        sentences.append(_sketch_sentence(inspection.sketch, rng))
+    return ". ".join(sentences) + "."
+
+
+def parse_inspection(text: str) -> Inspection:
+    """The verdict of a text; LanguageError saying what was not understood."""
+    reader = Reader(text)
+    plan: tuple[Fault, ...] | None = None
+    sketch: tuple[Fault, ...] | None = None
+    pending: tuple[list[Thing], list[str]] = ([], [])
+    while not reader.done:
+        if plan is None and reader.at("the plan"):
+            plan = _read_plan(reader, pending)
+        elif not any(pending) and reader.accept("still to come:"):
+            _read_pending(reader, pending, until="")
+        elif sketch is None and reader.at("the sketch"):
+            sketch = _read_sketch(reader)
+        else:
+            reader.fail("'the plan ...', 'still to come: ...' or 'the sketch ...', each once")
+        if not reader.accept("."):
+            break
+    reader.end()
+    if plan is None and sketch is None:
+        raise LanguageError("not understood: the text judges neither the plan nor the sketch")
+    things, backgrounds = pending
+    if len(backgrounds) > 1:
+        raise LanguageError("not understood: more than one background is still to come")
+    return Inspection(plan, sketch, tuple(things), backgrounds[0] if backgrounds else None)
+
+
+def _plan_sentence(faults: tuple[Fault, ...], rng: random.Random) -> str:
+    if not faults:
+        return rng.choice(PLAN_FITS)
+    return f"{rng.choice(PLAN_FAILS)} {'; '.join(phrases.write_wish(fault) for fault in faults)}"
+
+
+def _sketch_sentence(faults: tuple[Fault, ...], rng: random.Random) -> str:
+    if not faults:
+        return rng.choice(SKETCH_FITS)
+    return "the sketch " + "; it ".join(phrases.write_sight(fault) for fault in faults)
+
+
+def _coming(inspection: Inspection, pending: list[str]) -> str:
+    number = sum(thing.count for thing in inspection.pending) + (inspection.pending_background is not None)
+    return f"{en.listing(pending)} {'is' if number == 1 else 'are'} still to come"
+
+
+def _read_plan(reader: Reader, pending: tuple[list[Thing], list[str]]) -> tuple[Fault, ...]:
+    if reader.accept(*PLAN_FITS):
+        if reader.accept(";"):
+            _read_pending(reader, pending, until="still to come")
+        return ()
+    reader.expect(*PLAN_FAILS, *PLAN_FITS)
+    faults = [phrases.read_wish(reader)]
+    while reader.accept(";"):
+        faults.append(phrases.read_wish(reader))
+    return tuple(faults)
+
+
+def _read_sketch(reader: Reader) -> tuple[Fault, ...]:
+    if reader.accept(*SKETCH_FITS):
+        return ()
+    reader.expect("the sketch")
+    faults = [phrases.read_sight(reader)]
+    while reader.accept(";"):
+        reader.accept("it")
+        faults.append(phrases.read_sight(reader))
+    return tuple(faults)
+
+
+def _read_pending(reader: Reader, pending: tuple[list[Thing], list[str]], until: str) -> None:
+    """Read "a bus, two cups and a sky background", then the verb and the words `until`, if there are any."""
+    things, backgrounds = pending
+    while True:
+        background = reader.background()
+        if background is not None:
+            backgrounds.append(background)
+        else:
+            things.append(reader.thing())
+        if not reader.accept(", and", ",", "and"):
+            break
+    if until:
+        reader.expect("is", "are")
+        reader.expect(until)
