@@ -6,11 +6,13 @@ total: a value, or a LanguageError that says what was not understood. `words` li
 
 from strokewise.world.language.descriptions import (
     Description,
+    compare,
     describe,
     parse_description,
     write_description,
 )
 from strokewise.world.language.english import split, words
+from strokewise.world.language.geneval import GenEvalPrompt, geneval_metadata, geneval_prompts
 from strokewise.world.language.inspections import Inspection, parse_inspection, write_inspection
 from strokewise.world.language.instructions import (
     parse_correction,
@@ -25,10 +27,14 @@ __all__ = [
     "STROKE_KINDS",
     "Beside",
     "Description",
+    "GenEvalPrompt",
     "Inspection",
     "Stroke",
     "apply_stroke",
+    "compare",
     "describe",
+    "geneval_metadata",
+    "geneval_prompts",
     "parse_correction",
     "parse_description",
     "parse_inspection",

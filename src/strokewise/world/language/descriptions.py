@@ -7,12 +7,13 @@ is true of a picture.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from strokewise.errors import SceneError
-from strokewise.scene_graph import SceneGraph, SceneObject
+from strokewise.scene_graph import FAULT_KINDS, Fault, SceneDiff, SceneGraph, SceneObject, diff
 from strokewise.world.language import english as en
 from strokewise.world.language.builder import GraphBuilder
 from strokewise.world.language.reader import Noun, Reader
@@ -41,6 +42,22 @@ class Description:
         """The regions of one object's instances."""
         obj = self.graph[object_id]
         return self.regions[self.graph.objects.index(obj)]
+
+
+def compare(wanted: Description, seen: Description) -> SceneDiff:
+    """All faults of a seen scene: those of `scene_graph.diff`, and instances in another region than wanted.
+
+    Places are compared for objects of equal look and count; one fault an instance that is out of place.
+    """
+    faults = list(diff(wanted.graph, seen.graph).faults)
+    for obj, regions in zip(wanted.graph.objects, wanted.regions, strict=True):
+        for other, other_regions in zip(seen.graph.objects, seen.regions, strict=True):
+            if obj.thing == other.thing:
+                left = list((Counter(regions) - Counter(other_regions)).elements())
+                right = list((Counter(other_regions) - Counter(regions)).elements())
+                pairs = zip(left, right, strict=True)
+                faults += [Fault("wrong place", obj.thing, None, want, see) for want, see in pairs]
+    return SceneDiff(tuple(sorted(faults, key=lambda fault: FAULT_KINDS.index(fault.kind))))
 
 
 class PlacementLike(Protocol):

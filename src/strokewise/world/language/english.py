@@ -40,9 +40,13 @@ PREPOSITIONS = {
 }
 LONG_RELATIONS = {"left of": "to the left of", "right of": "to the right of"}
 
-FUNCTION_WORDS = tuple(
-    [".", ",", ";", ":", "a", "an", "the", "and", "of", "pair", "pairs", "it", "them", "one", "is", "are", "not", "to", "in", "on", "at", "with", "background", "photo", "picture", "image", "drawing", "scene", "draw", "show", "there", "add", "place", "remove", "erase", "recolor", "change", "replace", "swap", "for", "make", "turn", "into", "empty", "canvas", "plan", "prompt", "fits", "fit", "agrees", "contradicts", "does", "still", "come", "should", "be", "missing", "wanted", "sketch", "shows", "lacks", "also", "instead"]
-)
+FUNCTION_WORDS = """
+    . , ; : a an the and of pair pairs it them one is are not to in on at with background
+    photo picture image drawing scene draw show there
+    add place remove erase recolor change replace swap for make turn into empty canvas
+    plan prompt fits fit agrees contradicts does still come should be missing wanted
+    sketch shows lacks also instead
+"""
 
 
 def plural(name: str) -> str:
@@ -150,6 +154,6 @@ def words() -> tuple[str, ...]:
         *RELATIONS,
         *NUMBERS,
         MANY,
-        *FUNCTION_WORDS,
+        FUNCTION_WORDS,
     )
     return tuple(sorted({word for phrase in phrases for word in split(phrase)}))

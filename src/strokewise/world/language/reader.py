@@ -22,7 +22,20 @@ T = TypeVar("T")
 PREPOSITIONS = ("in the", "on the", "at the")
 # What people may write beyond what the world writes itself.
 _TOO_MANY = ("five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_OTHER_WORDS = ["1", "2", "3", "4", "over", "beneath", "underneath", "against", "please", "create", "paint", "put"]
+_OTHER_WORDS = (
+    "1",
+    "2",
+    "3",
+    "4",
+    "over",
+    "beneath",
+    "underneath",
+    "against",
+    "please",
+    "create",
+    "paint",
+    "put",
+)
 
 
 @dataclass(frozen=True)
