@@ -4,6 +4,9 @@ import random
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strokewise.world.vocabulary import BACKGROUNDS
 
 from strokewise.errors import SceneError
 from strokewise.scene_graph import Fault, Relation, SceneGraph, SceneObject, Thing
@@ -149,6 +152,52 @@ def test_compare_adds_places_to_the_faults_of_the_graph():
 def test_compare_does_not_mind_the_order_of_places():
     swapped = Description(SCENE.graph, (("left", "upper left"), ("right",), ("top",)))
     assert not lang.compare(SCENE, swapped)
+
+
+@st.composite
+def crowded(draw: st.DrawFn) -> Description:
+    """Scenes of few classes and colors, so that two of them have much in common."""
+    looks = st.tuples(st.sampled_from(("cat", "dog")), st.sampled_from((None, "red", "blue")))
+    objects, places = [], []
+    for index, (name, color) in enumerate(draw(st.lists(looks, max_size=4, unique=True))):
+        told = draw(st.lists(st.sampled_from(("left", "right", "top")), min_size=1, max_size=4))
+        objects.append(SceneObject(f"n{index}", name, color, len(told)))
+        places.append(tuple(told))
+    background = draw(st.sampled_from((None, *BACKGROUNDS[:2])))
+    return Description(SceneGraph(tuple(objects), (), background), tuple(places))
+
+
+@settings(max_examples=300, deadline=None)
+@given(crowded(), crowded())
+def test_mending_leaves_no_fault_and_changes_nothing_that_is_right(wanted, seen):
+    strokes = lang.mend(wanted, seen)
+    scene = seen
+    for stroke in strokes:
+        scene = lang.apply_stroke(stroke, scene)
+    assert not lang.compare(wanted, scene)
+    assert lang.mend(wanted, scene) == ()
+    text = lang.write_correction(strokes, random.Random(0)) if strokes else ""
+    assert not strokes or lang.parse_correction(text) == strokes
+
+
+def test_mending_tells_relations_to_things_that_stay():
+    wanted = lang.parse_description("a skateboard in the center; a bird at the bottom, below the skateboard.")
+    seen = lang.parse_description("a skateboard in the center; a bird at the top; a red dog on the left.")
+    assert lang.mend(wanted, seen) == (
+        Stroke("remove", Thing("bird"), regions=("top",)),
+        Stroke("remove", Thing("dog", "red"), regions=("left",)),
+        Stroke("add", Thing("bird"), regions=("bottom",), relation=Beside("below", Thing("skateboard"))),
+    )
+    moved = lang.parse_description("a skateboard on the right; a bird at the top.")
+    assert all(stroke.relation is None for stroke in lang.mend(wanted, moved))
+
+
+def test_mending_recolors_in_place():
+    wanted, seen = (
+        lang.parse_description(f"two {color} cups at the top and left.") for color in ("red", "blue")
+    )
+    recolor = Stroke("recolor", Thing("cup", "blue", 2), Thing("cup", "red", 2), ("top", "left"))
+    assert lang.mend(wanted, seen) == (recolor,)
 
 
 @dataclass(frozen=True)

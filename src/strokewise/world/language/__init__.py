@@ -20,6 +20,7 @@ from strokewise.world.language.instructions import (
     write_correction,
     write_instruction,
 )
+from strokewise.world.language.mending import mend
 from strokewise.world.language.prompts import parse_prompt, write_geneval_prompt, write_prompt
 from strokewise.world.language.strokes import STROKE_KINDS, Beside, Stroke, apply_stroke
 
@@ -35,6 +36,7 @@ __all__ = [
     "describe",
     "geneval_metadata",
     "geneval_prompts",
+    "mend",
     "parse_correction",
     "parse_description",
     "parse_inspection",

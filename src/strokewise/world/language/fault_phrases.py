@@ -59,7 +59,7 @@ def write_wish(fault: Fault) -> str:
     if fault.kind == "extra":
         return f"{en.indefinite(thing)} {en.is_or_are(thing)} not wanted"
     if fault.kind == "wrong count":
-        return f"there should be {en.indefinite(thing)}, not {_number(fault.seen)}"
+        return f"there should be {en.indefinite(thing)}, not {en.number(_count(fault.seen))}"
     text = f"{_pointer(fault, thing)} should be {_value(fault, fault.wanted)}"
     return text if fault.seen is None else f"{text}, not {_value(fault, fault.seen, again=True)}"
 
@@ -77,8 +77,8 @@ def write_sight(fault: Fault) -> str:
     if fault.kind == "extra":
         return f"also shows {en.indefinite(thing)}"
     if fault.kind == "wrong count":
-        seen = replace(thing, count=fault.seen)
-        return f"shows {en.indefinite(seen)} instead of {_number(fault.wanted)}"
+        seen = replace(thing, count=_count(fault.seen))
+        return f"shows {en.indefinite(seen)} instead of {en.number(_count(fault.wanted))}"
     pointer = _pointer(fault, thing) + (" in" if fault.kind == "wrong color" else "")
     if fault.seen is None:
         return f"does not show {pointer} {_value(fault, fault.wanted)}"
@@ -133,9 +133,9 @@ def read_sight(reader: Reader) -> Fault:
     return _difference(reader, Fault(kind, thing, target, wanted, first), is_one)
 
 
-def _number(count: object) -> str:
-    assert isinstance(count, int)
-    return en.number(count)
+def _count(value: object) -> int:
+    assert isinstance(value, int)
+    return value
 
 
 def _pointer(fault: Fault, thing: Thing) -> str:

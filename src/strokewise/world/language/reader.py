@@ -60,7 +60,8 @@ class Form(NamedTuple):
     many: bool
 
 
-class Noun(NamedTuple):
+@dataclass(frozen=True)
+class Noun:
     """A thing as it was written; `count` is None for "the cups", `article` is "a", "the" or "" (a number)."""
 
     article: str

@@ -138,8 +138,10 @@ def _change(instances: list[_Instance], chosen: list[int], stroke: Stroke) -> li
     becomes = stroke.becomes
     assert becomes is not None
     if stroke.kind != "recount":
-        look = {"name": becomes.name, "color": becomes.color}
-        return [inst._replace(**look) if i in chosen else inst for i, inst in enumerate(instances)]
+        return [
+            instance._replace(name=becomes.name, color=becomes.color) if i in chosen else instance
+            for i, instance in enumerate(instances)
+        ]
     if not stroke.regions:
         raise SceneError(f"the stroke does not say where '{becomes}' are to be")
     first = instances[chosen[0]]
