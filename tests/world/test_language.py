@@ -290,6 +290,7 @@ def test_prompts_people_write(text, objects, relations):
             "which one 'the cat' means, 'red cat' or 'blue cat'",
         ),
         ("a red cat. the blue cat is left of a dog", "what 'the blue cat' means; the scene has 'red cat'"),
+        ("three cats. the two cats are left of a dog", "what 'the cat' means"),
         ("a cat left of a dog. the dog is left of the cat", "contradicts itself.*horizontal"),
         ("a cat left of a dog. the cat is the dog", "expected left of, right of"),
         ("a cat a dog", "not understood: 'a dog' after 'a cat'; expected the end of the text"),
@@ -333,6 +334,17 @@ def test_prompts_that_are_not_understood(text, message):
             "the same kind",
         ),
         (lang.parse_inspection, "the sketch shows the cat in red instead of red.", "two different values"),
+        (
+            lang.parse_inspection,
+            "the sketch shows two cats at the top instead of on the left.",
+            "'instead of'",
+        ),
+        (
+            lang.parse_inspection,
+            "the sketch shows the two cats at the top instead of on the left.",
+            "'one of'",
+        ),
+        (lang.parse_inspection, "the sketch shows one of the two cats in red instead of blue.", "'one of'"),
         (lang.parse_inspection, "the sketch shows two cats instead of two.", "two different counts"),
     ],
 )
