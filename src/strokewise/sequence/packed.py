@@ -58,6 +58,7 @@ class Segment:
         time: noised only: flow time in [0, 1].
         opens: text only: whether text_start stands before it (False continues a text).
         closes: text only: whether text_end stands after it (False leaves the text open).
+        gap: rotary positions left free before it, for images dropped from the conditions (BAGEL).
     """
 
     kind: Kind
@@ -69,6 +70,7 @@ class Segment:
     time: float = 0.0
     opens: bool = True
     closes: bool = True
+    gap: int = 0
 
     @classmethod
     def text(cls, ids: Sequence[int] | Tensor, **options: object) -> "Segment":
@@ -253,6 +255,7 @@ class _Row:
     def add_sample(self, sample: Sequence[Segment]) -> None:
         position = self.start
         for segment in sample:
+            position += segment.gap
             if segment.is_text:
                 self._add_text(segment, position)
             else:
