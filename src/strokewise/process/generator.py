@@ -214,11 +214,12 @@ class Generator:
 
     def read_texts_alone(self, contexts: Sequence[Context]) -> None:
         """Give every text of a context that shows images its keys in a context of the texts alone."""
+        for context in contexts:
+            if context.has_image:
+                _share_before_images(context)
         rows = [c for c in contexts if any(c.entries[i].alone is None for i in _beside_images(c))]
         if not rows:
             return
-        for context in rows:
-            _share_before_images(context)
         missing = [[i for i in c.texts() if c.entries[i].alone is None] for c in rows]
         blocks = [[e.alone for e in c.entries if e.alone is not None] for c in rows]
         positions = [sum(len(block) for block in row) for row in blocks]
