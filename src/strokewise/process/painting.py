@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -105,8 +106,11 @@ class _Pass:
 
     def velocity(self, latents: Tensor, time: float) -> Tensor:
         """Velocities (branches, tokens, channels) at the latents (images, tokens, channels) of a time."""
-        packed = self.packed.with_latents(latents[self.images], time)
-        return self.model.velocity(self.model(packed, self.mask, self.cache).generation)
+        # The largest image of the batch may be in another pass.
+        width = self.packed.latents.shape[1]
+        packed = self.packed.with_latents(latents[self.images, :width], time)
+        velocity = self.model.velocity(self.model(packed, self.mask, self.cache).generation)
+        return F.pad(velocity, (0, 0, 0, latents.shape[1] - width))
 
 
 class Painting:
