@@ -78,8 +78,12 @@ class Generator:
         """Append any segments to each context, all in one forward pass.
 
         Raises:
+            ConfigError: if something other than its continuation is to follow an open text.
             ContextLengthError: if a context would pass the model's last position.
         """
+        for context, parts in zip(contexts, segments, strict=True):
+            if parts and (not parts[0].is_text or parts[0].opens):
+                self._check_closed(context)
         packed, cache = self._prefill([c.blocks for c in contexts], [c.position for c in contexts], segments)
         hidden = self.model(packed, visibility(packed, cache), cache).understanding
         for row, (context, parts) in enumerate(zip(contexts, segments, strict=True)):
@@ -175,6 +179,9 @@ class Generator:
         options = options or PaintOptions()
         for height, width in sizes:
             self.canvas.check(height, width)
+        for context in contexts:
+            self._check_closed(context)
+            self.check_length(context.position + (1 if options.feedback == "none" else 2))
         grids = [(h // self.canvas.stride, w // self.canvas.stride) for h, w in sizes]
         starts = list(noise) or [
             torch.randn(
@@ -257,6 +264,13 @@ class Generator:
             raise ContextLengthError(
                 f"the context would need {position} positions but the model knows {limit};"
                 " shorten the texts, paint fewer rounds, or truncate the context"
+            )
+
+    def _check_closed(self, context: Context) -> None:
+        if context.is_open:
+            raise ConfigError(
+                "the context ends in an open text, which only more text can follow;"
+                " write it to its end, or truncate the context"
             )
 
     def _all_ids(self, segment: Segment) -> tuple[int, ...]:
