@@ -1,17 +1,18 @@
 """What strokes do to a described scene, and how described scenes are compared and read from layouts."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strokewise.world.vocabulary import BACKGROUNDS
 
 from strokewise.errors import SceneError
 from strokewise.scene_graph import Fault, Relation, SceneGraph, SceneObject, Thing
 from strokewise.world import language as lang
 from strokewise.world.language import Beside, Description, Stroke
+from strokewise.world.layout import Placement, Scene
+from strokewise.world.vocabulary import BACKGROUNDS, DEFAULT_BACKGROUND
 
 SCENE = Description(
     SceneGraph(
@@ -200,31 +201,19 @@ def test_mending_recolors_in_place():
     assert lang.mend(wanted, seen) == (recolor,)
 
 
-@dataclass(frozen=True)
-class FakePlacement:
-    object_id: str
-    index: int
-    region: str
-
-
-@dataclass(frozen=True)
-class FakeScene:
-    graph: SceneGraph
-    placements: tuple[FakePlacement, ...]
-    background: str
-
-
 def test_describe_takes_regions_by_index_and_the_real_background():
     graph = SceneGraph(SCENE.graph.objects[:2], SCENE.graph.relations[:1])
+    box = (0.0, 0.0, 0.1, 0.1)
     placements = (
-        FakePlacement("b", 0, "right"),
-        FakePlacement("a", 1, "left"),
-        FakePlacement("a", 0, "upper left"),
+        Placement("b", 0, "right", box),
+        Placement("a", 1, "left", box),
+        Placement("a", 0, "upper left", box),
     )
-    described = lang.describe(FakeScene(graph, placements, "white"))
+    described = lang.describe(Scene(graph, placements))
     assert described.regions == (("upper left", "left"), ("right",))
-    assert (described.graph.background, described.graph.relations) == ("white", ())
-    told = lang.describe(FakeScene(graph, placements, "white"), relations=True)
-    assert lang.write_description(told, random.Random(1)).count("left of the bus") == 1
+    assert (described.graph.background, described.graph.relations) == (DEFAULT_BACKGROUND, ())
+    told = lang.describe(Scene(replace(graph, background="sky"), placements), relations=True)
+    text = lang.write_description(told, random.Random(1))
+    assert text.count("left of the bus") == text.count("sky") == 1
     with pytest.raises(SceneError, match="needs 2 regions, not 1"):
-        lang.describe(FakeScene(graph, placements[:2], "white"))
+        lang.describe(Scene(graph, placements[:2]))

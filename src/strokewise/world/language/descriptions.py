@@ -17,6 +17,7 @@ from strokewise.scene_graph import FAULT_KINDS, Fault, SceneDiff, SceneGraph, Sc
 from strokewise.world.language import english as en
 from strokewise.world.language.builder import GraphBuilder
 from strokewise.world.language.reader import Noun, Reader
+from strokewise.world.vocabulary import DEFAULT_BACKGROUND
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,10 @@ class SceneLike(Protocol):
     def graph(self) -> SceneGraph: ...
     @property
     def placements(self) -> Sequence[PlacementLike]: ...
-    @property
-    def background(self) -> str: ...
 
 
 def describe(scene: SceneLike, relations: bool = False) -> Description:
-    """The description of a laid-out scene: its objects, regions and real background.
+    """The description of a laid-out scene: its objects, their regions, and the background it is painted on.
 
     relations: also tell the relations of its graph, which the regions mostly make needless.
     """
@@ -92,7 +91,7 @@ def describe(scene: SceneLike, relations: bool = False) -> Description:
         places[placement.object_id].append((placement.index, placement.region))
     kept = scene.graph.relations if relations else ()
     description = Description(
-        SceneGraph(scene.graph.objects, kept, scene.background),
+        SceneGraph(scene.graph.objects, kept, scene.graph.background or DEFAULT_BACKGROUND),
         tuple(tuple(region for _, region in sorted(places[obj.id])) for obj in scene.graph.objects),
     )
     description.validate()
