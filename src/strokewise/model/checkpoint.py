@@ -27,7 +27,7 @@ DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-PIECE = 32 * 2**20
+PIECE = 4 * 2**20
 EXPERTS = (("understanding", ""), ("generation", "_moe_gen"))
 PARTS = ("weight", "bias")
 AUTOENCODER = "autoencoder."
@@ -103,7 +103,8 @@ def read_into(entry: Entry, target: Tensor, name: str) -> None:
     """
     flat = target.view(-1)
     for at, piece in _pieces(entry):
-        if piece.is_floating_point() and not bool(torch.isfinite(piece).all()):
+        # The extremes tell NaN and infinity in one pass and without a copy.
+        if piece.is_floating_point() and not bool(torch.isfinite(torch.stack(piece.aminmax())).all()):
             raise CheckpointError(
                 f"{name} in {entry.path} holds NaN or infinite values; the weights are damaged"
             )
