@@ -33,6 +33,7 @@ from strokewise.model.unified import UnifiedModel
 CONFIG, WEIGHTS = "strokewise.json", "model.safetensors"
 BAGEL_WEIGHTS, BAGEL_AUTOENCODER = "ema.safetensors", "ae.safetensors"
 INDEX = "model.safetensors.index.json"
+PATCH_EMBED = "vision.patch_embed.weight"
 BUILT_IN = {"bagel-7b": "ByteDance-Seed/BAGEL-7B-MoT"}
 SHIPPED = Path(__file__).parent.parent / "weights"
 LISTED = 8
@@ -214,6 +215,7 @@ def fill_model(
                 like,
                 names,
                 stored,
+                config,
                 "cpu" if _packs(path, module, quantize) else device,
                 dtype,
             )
@@ -326,24 +328,24 @@ def _filled(
     like: Tensor,
     names: Names,
     stored: dict[str, Entry],
+    config: ModelConfig,
     device: str | torch.device,
     dtype: torch.dtype,
 ) -> Tensor:
     """One of our tensors, read from its one or several stored parts."""
-    parts = [stored[part] for part in names[name]]
     target = torch.empty(like.shape, dtype=dtype, device=device)
-    if len(parts) == 1 and len(parts[0].shape) == 4 and like.dim() == 2:
-        kernel = read_tensor(parts[0], names[name][0])  # a convolution over patches is a linear layer
-        return target.copy_(kernel.permute(0, 2, 3, 1).reshape(like.shape))
-    stacked = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
-    if stacked != tuple(like.shape):
-        raise CheckpointError(
-            f"{', '.join(names[name])} is {list(stacked)} in the file but {list(like.shape)} in the model"
-        )
-    at = 0
-    for part, foreign in zip(parts, names[name], strict=True):
-        read_into(part, target[at : at + part.shape[0]], foreign)
-        at += part.shape[0]
+    patch = config.vision.patch_size
+    for foreign, place in split_names(name, names[name], target, config):
+        entry = stored[foreign]
+        if entry.shape == place.shape:
+            read_into(entry, place, foreign)
+        elif name == PATCH_EMBED and entry.shape == (len(place), 3, patch, patch):
+            kernel = read_tensor(entry, foreign)  # a convolution over patches is a linear layer
+            place.copy_(kernel.permute(0, 2, 3, 1).reshape(place.shape))
+        else:
+            raise CheckpointError(
+                f"{foreign} is {list(entry.shape)} in the file but {list(place.shape)} in the model"
+            )
     return target
 
 
