@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from strokewise.errors import CheckpointError
+from strokewise.errors import CheckpointError, ConfigError
 from strokewise.model.checkpoint import (
     Entry,
     autoencoder_names,
@@ -76,7 +76,10 @@ def read_config(folder: Path) -> ModelConfig:
         CheckpointError: if the folder is of neither layout or a configuration file is damaged.
     """
     if (folder / CONFIG).exists():
-        return ModelConfig.from_dict(_read_json(folder / CONFIG)["model"])
+        try:
+            return ModelConfig.from_dict(_read_json(folder / CONFIG)["model"])
+        except (ConfigError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{folder / CONFIG} holds no configuration of a model: {error}") from error
     if not (folder / "llm_config.json").exists():
         raise CheckpointError(
             f"{folder} holds no model: expected {CONFIG}, or BAGEL's llm_config.json and vit_config.json"
@@ -375,9 +378,12 @@ def _fit_limits(config: ModelConfig) -> ModelConfig:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} holds no JSON object")
+    return value
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
