@@ -1,0 +1,65 @@
+"""The sprites as they were drawn: one a class, in natural colors, with a map of tones.
+
+This file knows where the pictures are and which glyph of which icon set each came from. It refuses to know
+target colors (`recolour`), sizes on a canvas and scenes. The pictures are made by `tools/build_atlas.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from strokewise.errors import SceneError
+
+ATLAS_SIZE = 256  # longer side of every sprite, in pixels
+_FOLDER = files("strokewise.world") / "sprites"
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """One class as drawn.
+
+    natural: [height, width, 4] uint8, straight alpha, a dark outline included; the longer side is ATLAS_SIZE.
+    tones: [height, width] uint8; 128 is the dominant paint, less is darker, more is lighter.
+    """
+
+    natural: np.ndarray
+    tones: np.ndarray
+
+    @property
+    def aspect(self) -> float:
+        """Width by height."""
+        return self.natural.shape[1] / self.natural.shape[0]
+
+
+def sprite(name: str) -> Sprite:
+    """The sprite of a class; SceneError for an unknown one."""
+    table = glyph_table()
+    if name not in table:
+        raise SceneError(f"there is no sprite for the class {name!r}")
+    left, top, right, bottom = table[name]["box"]
+    natural, tones = _sheets()
+    return Sprite(natural[top:bottom, left:right], tones[top:bottom, left:right])
+
+
+@cache
+def glyph_table() -> dict[str, dict[str, Any]]:
+    """By class: "box" in the sheets (x0, y0, x1, y1), and the "set", "glyph", "version", "license"."""
+    return dict(json.loads((_FOLDER / "sprites.json").read_text()))
+
+
+@cache
+def _sheets() -> tuple[np.ndarray, np.ndarray]:
+    sheets = []
+    for file in ("natural.png", "tones.png"):
+        with (_FOLDER / file).open("rb") as stream:
+            sheet = np.array(Image.open(stream))
+        sheet.setflags(write=False)
+        sheets.append(sheet)
+    return sheets[0], sheets[1]

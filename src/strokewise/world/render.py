@@ -1,0 +1,101 @@
+"""A laid-out scene as a picture.
+
+Sprites are drawn anti-aliased on a softly graded background; the same scene and size give the same bytes.
+A scene with faults is just another scene. This file knows pixels. It refuses to know why things stand where
+they do, and needs numpy and Pillow only.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+from strokewise.errors import ConfigError, SceneError
+from strokewise.world.layout import Scene
+from strokewise.world.recolour import appearance
+from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS
+
+DEFAULT_SIZE = 128
+SIZES = (64, 1024)
+
+# Top and bottom of each background, sRGB; the colors between are blended.
+GRADES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
+    "white": ((255, 255, 255), (246, 246, 248)),
+    "gray": ((196, 198, 204), (180, 182, 190)),
+    "sky": ((172, 214, 244), (214, 236, 250)),
+    "grass": ((206, 234, 178), (170, 212, 142)),
+    "sand": ((250, 236, 206), (234, 214, 172)),
+    "night": ((84, 88, 136), (112, 114, 158)),
+}
+
+
+def render(scene: Scene, size: int = DEFAULT_SIZE) -> Image.Image:
+    """The picture of a scene, an RGB image of `size` x `size` pixels; ConfigError for a size out of SIZES."""
+    return Image.fromarray(render_array(scene, size))
+
+
+def render_array(scene: Scene, size: int = DEFAULT_SIZE) -> np.ndarray:
+    """As `render`, an array [size, size, 3] uint8."""
+    if not SIZES[0] <= size <= SIZES[1]:
+        raise ConfigError(f"a canvas is {SIZES[0]} to {SIZES[1]} pixels wide, not {size}")
+    canvas = background_array(scene.background, size).copy()
+    looks = {obj.id: (obj.name, obj.color) for obj in scene.graph.objects}
+    for placement in scene.placements:
+        left, top, right, bottom = (round(edge * size) for edge in placement.box)
+        name, color = looks[placement.object_id]
+        _draw(canvas, *_scaled(name, color, max(right - left, 1), max(bottom - top, 1)), left, top)
+    return canvas
+
+
+@lru_cache(maxsize=64)
+def background_array(name: str, size: int) -> np.ndarray:
+    """An empty canvas [size, size, 3] uint8, not writeable; SceneError for an unknown background."""
+    if name not in GRADES:
+        raise SceneError(f"unknown background {name!r}; backgrounds: {', '.join(BACKGROUNDS)}")
+    upper, lower = (np.array(end, np.float64) for end in GRADES[name])
+    share = ((np.arange(size) + 0.5) / size)[:, None, None]
+    rows = (upper + (lower - upper) * share).round().astype(np.uint8)
+    canvas = np.ascontiguousarray(np.broadcast_to(rows, (size, size, 3)))
+    canvas.setflags(write=False)
+    return canvas
+
+
+def sprite_table(size: int) -> np.ndarray:
+    """All looks, [80, 11, size, size, 4] uint8 with straight alpha, centered, longer side `size`.
+
+    The second axis is the natural look and then COLORS.
+    """
+    table = np.zeros((len(CLASSES), 1 + len(COLORS), size, size, 4), np.uint8)
+    for i, name in enumerate(CLASSES):
+        for j, color in enumerate((None, *COLORS)):
+            look = appearance(name, color)
+            scale = size / max(look.shape[:2])
+            height, width = (max(1, round(side * scale)) for side in look.shape[:2])
+            top, left = (size - height) // 2, (size - width) // 2
+            drawn = Image.fromarray(look).resize((width, height), Image.Resampling.LANCZOS)
+            table[i, j, top : top + height, left : left + width] = np.asarray(drawn)
+    return table
+
+
+@lru_cache(maxsize=8192)
+def _scaled(name: str, color: str | None, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """A look at its size, uint16: colors times alpha [height, width, 3]; 255 - alpha [height, width, 1]."""
+    # Pillow weighs colors by alpha while it resizes RGBA.
+    drawn = Image.fromarray(appearance(name, color)).resize((width, height), Image.Resampling.LANCZOS)
+    pixels = np.asarray(drawn).astype(np.uint16)
+    return pixels[..., :3] * pixels[..., 3:], 255 - pixels[..., 3:]
+
+
+def _draw(canvas: np.ndarray, colors: np.ndarray, clear: np.ndarray, left: int, top: int) -> None:
+    """Blend a scaled look into the canvas with its upper left corner at (left, top), cut at the edges."""
+    size = canvas.shape[0]
+    rows = slice(max(top, 0), min(top + colors.shape[0], size))
+    columns = slice(max(left, 0), min(left + colors.shape[1], size))
+    source = (
+        slice(rows.start - top, rows.stop - top),
+        slice(columns.start - left, columns.stop - left),
+    )
+    below = canvas[rows, columns]
+    canvas[rows, columns] = (colors[source] + below * clear[source] + 127) // 255
