@@ -23,7 +23,7 @@ def info(
         list[str] | None, typer.Option(help="Image size WIDTHxHEIGHT in pixels; may be repeated.")
     ] = None,
     context: Annotated[
-        list[int] | None, typer.Option(help="Context length in tokens; may be repeated.")
+        list[int] | None, typer.Option(min=0, help="Context length in tokens; may be repeated.")
     ] = None,
     dtype: Annotated[str, typer.Option(help="Precision: float32, bfloat16 or float16.")] = "bfloat16",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
