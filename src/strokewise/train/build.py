@@ -1,0 +1,108 @@
+"""The model of a run: loaded from its start, made trainable; drawn afresh; exported when it is done."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from strokewise.errors import CheckpointError
+from strokewise.model import ModelConfig, UnifiedModel, load_model, save_model
+from strokewise.model.loading import find_checkpoint
+from strokewise.sequence import Tokenizer
+from strokewise.train.config import TrainConfig
+from strokewise.train.lora import add_adapters, merge_adapters
+from strokewise.train.optim import trainable
+from strokewise.train.parallel import World
+from strokewise.train.state import Checkpoints, read_facts, read_tensors
+
+EMBEDDING_STD = 0.02
+
+
+def fresh_model(config: ModelConfig, seed: int) -> UnifiedModel:
+    """A model of random float32 weights, ready to be trained.
+
+    Linear layers are normal with variance 1/inputs; those that write into the residual stream are smaller by
+    the square root of their number; the velocity starts at zero, as in BAGEL.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    model = UnifiedModel(config)
+    depth = (2 * config.language.num_layers) ** -0.5
+    for name, module in model.named_modules():
+        if name.startswith("autoencoder"):
+            continue
+        if isinstance(module, nn.Linear):
+            std = module.in_features**-0.5
+            std *= depth if name.endswith((".out", ".down")) else 1.0
+            nn.init.normal_(module.weight, std=std, generator=draw)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=EMBEDDING_STD, generator=draw)
+    nn.init.zeros_(model.latent_out.weight)
+    return model
+
+
+def trainable_model(config: TrainConfig, device: torch.device) -> UnifiedModel:
+    """The model a run starts from, on ``device``, in training mode, with gradients where it is to learn.
+
+    Raises:
+        CheckpointError: if the start cannot be loaded.
+    """
+    dtype = torch.bfloat16 if config.lora and config.precision == "bfloat16" else torch.float32
+    model = load_model(config.model, device, dtype).train()
+    model.requires_grad_(True)
+    if config.lora:
+        add_adapters(model, config.lora)
+        model.to(device)
+    model.autoencoder.requires_grad_(False)
+    return model
+
+
+def export(config: TrainConfig, folder: Path, out: Path, averaged: bool = True) -> None:
+    """Write the weights of a run's last checkpoint as a model folder in bfloat16, tokenizer included.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        out: where the model goes.
+        averaged: the averaged weights (EMA), or the last ones.
+
+    Raises:
+        CheckpointError: if there is no checkpoint, or it does not fit the configuration.
+    """
+    alone = World(0, 1, torch.device("cpu"))
+    path = Checkpoints(folder, 1, alone).latest()
+    if path is None:
+        raise CheckpointError(f"there is no checkpoint in {folder}")
+    check_same_run(config, path)
+    model = trainable_model(config, alone.device)
+    prefix = "average" if averaged else "weight"
+    named = {f"{prefix}/{name}": p.detach() for name, p in trainable(model).items()}
+    read_tensors(path, named, alone, partly=True)
+    if config.lora:
+        merge_adapters(model)
+    save_model(model.to(torch.bfloat16), out)
+    start = find_checkpoint(config.model)
+    for name in ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"):
+        if (start / name).exists():
+            shutil.copyfile(start / name, out / name)
+
+
+def check_same_run(config: TrainConfig, path: Path) -> None:
+    """Refuse a checkpoint that another configuration made.
+
+    Raises:
+        CheckpointError: naming what differs.
+    """
+    if different := config.differences(read_facts(path)["config"]):
+        raise CheckpointError(
+            f"{path} was made by another run:\n  "
+            + "\n  ".join(different)
+            + "\n  train into another folder, or with the configuration it was made with"
+        )
+
+
+def load_tokenizer(config: TrainConfig) -> Tokenizer:
+    """The tokenizer of the model a run starts from."""
+    return Tokenizer.load(find_checkpoint(config.model))

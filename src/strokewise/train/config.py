@@ -1,0 +1,176 @@
+"""The complete description of a training run, as frozen values. Recipes make them; checkpoints keep them."""
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from strokewise.errors import ConfigError
+from strokewise.train.samples import SourceConfig
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """How often conditions are left out, so that guidance has its branches (BAGEL's rates).
+
+    Only samples that teach no text lose conditions: what a text speaks of must be there.
+
+    Attributes:
+        text: share that loses the texts since the last image.
+        vit: share that loses all ViT views; each still takes its rotary position.
+        latents: the same for clean latents.
+        cut: share of the samples that teach both texts and images which end behind one of their images and
+            teach only images, and so may lose conditions.
+    """
+
+    text: float = 0.1
+    vit: float = 0.3
+    latents: float = 0.3
+    cut: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Refuse what is no probability."""
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if not 0 <= value <= 1:
+                raise ConfigError(f"dropout.{entry.name} is {value}; it must lie in 0..1")
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters beside the decoder's linear layers; all else stays as it is.
+
+    Attributes:
+        rank: inner size of an adapter.
+        alpha: its output is scaled by alpha / rank.
+    """
+
+    rank: int = 64
+    alpha: int = 128
+
+
+@dataclass(frozen=True)
+class WeightedSource:
+    """A source of samples and its share of the mixture."""
+
+    name: str
+    weight: float
+    source: SourceConfig
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a run is carried out. None of it changes what is learnt, so a resumed run may change all of it.
+
+    Attributes:
+        workers: processes that read or render samples; 0: the training process does.
+        cache_mb: memory for latents of pictures that come again.
+        checkpointing: recompute activations of decoder layers in the backward pass instead of keeping them.
+        compile: compile decoder layers with torch.compile.
+        log_every, save_every, sample_every: in steps.
+        keep: checkpoints kept.
+        num_samples: pictures painted at ``sample_every``; 0: none.
+        sample_steps: velocity evaluations for each of them.
+        tensorboard: also write scalars and pictures for TensorBoard.
+    """
+
+    workers: int = 0
+    cache_mb: int = 256
+    checkpointing: bool = False
+    compile: bool = False
+    log_every: int = 10
+    save_every: int = 500
+    sample_every: int = 500
+    keep: int = 2
+    num_samples: int = 4
+    sample_steps: int = 24
+    tensorboard: bool = True
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run.
+
+    Attributes:
+        name: of the recipe.
+        model: folder, built-in name or hub id of the checkpoint to start from, tokenizer included.
+        sources: what is trained on, and in which shares of samples.
+        steps: optimizer steps in all.
+        learning_rate: at its peak.
+        warmup_steps: linear warm-up; a cosine follows, down to ``final_lr`` times the peak.
+        pack_tokens: tokens in a pack, at most.
+        row_tokens: samples share a row of the batch up to this many tokens; one row costs attention over
+            all of its tokens, several rows cost padding.
+        packs_per_step: packs in an optimizer step over all GPUs and accumulation steps; what is learnt does
+            not depend on how many GPUs share them.
+        text_weight: λ_CE, the weight of the cross-entropy against the velocity error.
+        time_shift: moves training times towards noise.
+        dropout: of conditions.
+        betas, eps, weight_decay: AdamW's.
+        clip_norm: largest norm of the gradient over all parameters.
+        ema_decay: of the averaged weights.
+        precision: of the arithmetic; weights, gradients and averages are float32 (adapters' base: bfloat16).
+        lora: adapters, or None to train all weights but the autoencoder's.
+        seed: of data order, noise, times and dropout.
+        running: how it is carried out.
+    """
+
+    name: str
+    model: str
+    sources: tuple[WeightedSource, ...]
+    steps: int
+    learning_rate: float
+    warmup_steps: int
+    pack_tokens: int
+    row_tokens: int
+    packs_per_step: int
+    final_lr: float = 0.0
+    text_weight: float = 1.0
+    time_shift: float = 1.0
+    dropout: Dropout = field(default_factory=Dropout)
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    ema_decay: float = 0.9999
+    precision: str = "bfloat16"
+    lora: Lora | None = None
+    seed: int = 0
+    running: Running = field(default_factory=Running)
+
+    def __post_init__(self) -> None:
+        """Refuse values that have no meaning."""
+        for name in ("steps", "pack_tokens", "row_tokens", "packs_per_step"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"unknown precision {self.precision!r}; known are {', '.join(PRECISIONS)}")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"ema_decay is {self.ema_decay}; it must lie in [0, 1)")
+        if not self.learning_rate > 0 or not self.clip_norm > 0:
+            raise ConfigError("learning_rate and clip_norm must be positive")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a source is its class and its fields."""
+        return _plain(self)
+
+    def differences(self, stored: dict[str, Any]) -> list[str]:
+        """What another run's plain values say otherwise about what is learnt, one line each."""
+        ours, theirs = self.to_dict(), dict(stored)
+        ours.pop("running"), theirs.pop("running", None)
+        names = sorted({*ours, *theirs})
+        return [
+            f"{n}: {theirs.get(n)} in the checkpoint, {ours.get(n)} now"
+            for n in names
+            if ours.get(n) != theirs.get(n)
+        ]
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        entries = {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        known = isinstance(value, TrainConfig | Dropout | Lora | Running | WeightedSource)
+        return entries if known else {"kind": type(value).__name__, **entries}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -1,0 +1,71 @@
+"""Pictures to clean latents through the frozen autoencoder, with a cache for those that come again.
+
+The posterior mean is taken, not a sample: a picture's latents are then one fixed value, worth caching, and
+the same as those the model is shown at inference.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from strokewise.model import UnifiedModel
+from strokewise.sequence import patchify
+
+PIXELS_AT_ONCE = 2**21
+
+
+class LatentEncoder:
+    """Encodes canvases in batches of one size."""
+
+    def __init__(self, model: UnifiedModel, cache_bytes: int) -> None:
+        """Use the autoencoder of ``model``, with a cache of that many bytes beside its weights."""
+        self.autoencoder = model.autoencoder
+        self.patch = model.config.latent_patch
+        self.cache_bytes = cache_bytes
+        self.encoded = 0
+        self._cache: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._cached = 0
+
+    @torch.no_grad()
+    def encode(self, canvases: Sequence[Tensor]) -> list[Tensor]:
+        """Latent tokens (n, channels) of canvases (3, height, width); float32, where the autoencoder is."""
+        keys = [hashlib.blake2b(canvas.numpy().tobytes(), digest_size=16).digest() for canvas in canvases]
+        found = {key: self._cache[key] for key in keys if key in self._cache}
+        missing = {k: c for k, c in zip(keys, canvases, strict=True) if k not in found}
+        for size in sorted({canvas.shape for canvas in missing.values()}):
+            some = [key for key, canvas in missing.items() if canvas.shape == size]
+            for group in self._groups(some, size):
+                for key, tokens in zip(group, self._encode([missing[k] for k in group]), strict=True):
+                    found[key] = tokens
+        for key in found:
+            self._remember(key, found[key])
+        return [found[key] for key in keys]
+
+    def _encode(self, canvases: list[Tensor]) -> list[Tensor]:
+        weight = next(self.autoencoder.parameters())
+        pixels = torch.stack(canvases).to(weight.device, weight.dtype, non_blocking=True)
+        latents = self.autoencoder.encode(pixels)
+        self.encoded += len(canvases)
+        return [patchify(latent, self.patch).float() for latent in latents]
+
+    def _groups(self, keys: list[bytes], size: Sequence[int]) -> list[list[bytes]]:
+        """Batches that fit in memory; on the CPU one picture each, so that others never change its bits."""
+        on_gpu = next(self.autoencoder.parameters()).is_cuda
+        count = max(1, PIXELS_AT_ONCE // (size[-1] * size[-2])) if on_gpu else 1
+        return [keys[at : at + count] for at in range(0, len(keys), count)]
+
+    def _remember(self, key: bytes, tokens: Tensor) -> None:
+        size = tokens.numel() * tokens.itemsize
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return
+        if size > self.cache_bytes:
+            return
+        self._cache[key] = tokens
+        self._cached += size
+        while self._cached > self.cache_bytes:
+            _, oldest = self._cache.popitem(last=False)
+            self._cached -= oldest.numel() * oldest.itemsize

@@ -1,0 +1,194 @@
+"""Packs of samples for each step, in an order that does not depend on the number of GPUs.
+
+A step takes one pack from each of a fixed number of *lanes*; lane ``i`` of ``n`` goes through the positions
+i, i + n, i + 2n, … of the mixture. A rank serves some of the lanes. The state is how far each lane has come,
+so a run resumes exactly, on as many GPUs as divide the lanes. Reading and rendering may be left to worker
+processes; they are asked for positions, so their number changes nothing either.
+"""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+from strokewise.errors import ConfigError, ContextLengthError, StrokewiseError
+from strokewise.sequence import Segment
+from strokewise.train.mixture import Mixture, derive_seed
+from strokewise.train.prepare import Prepared, Preparer
+from strokewise.train.samples import Sample
+
+CHUNK = 16
+AHEAD = 4
+GIVE_UP = 1000
+
+
+@dataclass(frozen=True)
+class PackSize:
+    """Tokens of a pack and of a row of it, at most."""
+
+    tokens: int
+    row_tokens: int
+
+
+class Loader:
+    """The packs of some lanes."""
+
+    def __init__(
+        self,
+        mixture: Mixture,
+        preparer: Preparer,
+        size: PackSize,
+        lanes: range,
+        num_lanes: int,
+        workers: int = 0,
+        done: Sequence[int] | None = None,
+    ) -> None:
+        """Serve ``lanes`` of ``num_lanes``; ``done`` tells how many samples each lane has taken already."""
+        self.skipped = 0
+        self._pool = _pool(mixture, workers) if workers else None
+        ahead = AHEAD * max(1, workers // len(lanes)) if workers else 0
+        starts = done or [0] * len(lanes)
+        feeds = [
+            _Feed(mixture, self._pool, lane, num_lanes, start, ahead)
+            for lane, start in zip(lanes, starts, strict=True)
+        ]
+        self._lanes = [_Lane(feed, preparer, size, mixture.seed) for feed in feeds]
+
+    @property
+    def done(self) -> list[int]:
+        """How many samples each lane has taken."""
+        return [lane.done for lane in self._lanes]
+
+    def step(self) -> list[list[Prepared]]:
+        """The next pack of each lane.
+
+        Raises:
+            StrokewiseError: if a sample cannot be read, no sample fits a pack, or a worker process died.
+        """
+        packs = [lane.take() for lane in self._lanes]
+        self.skipped = sum(lane.skipped for lane in self._lanes)
+        return packs
+
+    def close(self) -> None:
+        """Stop the worker processes."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def arrange(samples: Sequence[Sequence[Segment]], row_tokens: int) -> list[list[Sequence[Segment]]]:
+    """Rows of samples: the longest first, each into the first row that has room for it."""
+    lengths = [sum(segment.length for segment in sample) for sample in samples]
+    room: list[int] = []
+    rows: list[list[Sequence[Segment]]] = []
+    capacity = max(row_tokens, max(lengths, default=0))
+    for i in sorted(range(len(samples)), key=lambda i: -lengths[i]):
+        row = next((r for r, free in enumerate(room) if free >= lengths[i]), len(rows))
+        if row == len(rows):
+            rows.append([])
+            room.append(capacity)
+        rows[row].append(samples[i])
+        room[row] -= lengths[i]
+    return rows
+
+
+class _Lane:
+    """One lane: collects samples until a pack is full."""
+
+    def __init__(self, feed: "_Feed", preparer: Preparer, size: PackSize, seed: int) -> None:
+        self.feed, self.preparer, self.size, self.seed = feed, preparer, size, seed
+        self.done, self.skipped = feed.at, 0
+        self.waiting: Prepared | None = None
+
+    def take(self) -> list[Prepared]:
+        pack: list[Prepared] = []
+        free, refused = self.size.tokens, 0
+        while True:
+            if self.waiting is None:
+                self.waiting = self._next()
+            if self.waiting is not None and self.waiting.length <= free:
+                pack.append(self.waiting)
+                free -= self.waiting.length
+            elif self.waiting is not None and pack:
+                return pack
+            else:
+                # Longer than a pack, or than the model's positions: left out, and counted.
+                refused, self.skipped = refused + 1, self.skipped + 1
+                if refused >= GIVE_UP:
+                    raise ConfigError(
+                        f"{GIVE_UP} samples in a row are longer than a pack of {self.size.tokens} tokens;"
+                        " raise pack_tokens"
+                    )
+            self.waiting = None
+            self.done += 1
+
+    def _next(self) -> Prepared | None:
+        position, sample = self.feed.next()
+        try:
+            return self.preparer.prepare(sample, derive_seed(self.seed, 3, position))
+        except ContextLengthError:
+            return None
+
+
+class _Feed:
+    """The samples of a lane one after another, read ahead by the workers if there are any."""
+
+    def __init__(
+        self,
+        mixture: Mixture,
+        pool: ProcessPoolExecutor | None,
+        lane: int,
+        num_lanes: int,
+        start: int,
+        ahead: int,
+    ) -> None:
+        self.mixture, self.pool, self.ahead = mixture, pool, ahead
+        self.lane, self.num_lanes, self.at, self.asked = lane, num_lanes, start, start
+        self.futures: deque[Future[list[Sample]]] = deque()
+        self.ready: deque[Sample] = deque()
+
+    def next(self) -> tuple[int, Sample]:
+        """Position and sample."""
+        position = self.lane + self.at * self.num_lanes
+        self.at += 1
+        if self.pool is None:
+            return position, self.mixture.sample(position)
+        if not self.ready:
+            self.ready.extend(self._read())
+        return position, self.ready.popleft()
+
+    def _read(self) -> list[Sample]:
+        assert self.pool is not None
+        try:
+            while len(self.futures) < self.ahead:
+                numbers = range(self.asked, self.asked + CHUNK)
+                positions = [self.lane + n * self.num_lanes for n in numbers]
+                self.futures.append(self.pool.submit(_read_samples, positions))
+                self.asked = numbers.stop
+            return self.futures.popleft().result()
+        except BrokenProcessPool as error:
+            raise StrokewiseError(
+                "a process that reads training samples died (out of memory?); use fewer workers"
+            ) from error
+
+
+_mixture: Mixture
+
+
+def _pool(mixture: Mixture, workers: int) -> ProcessPoolExecutor:
+    # Fresh processes: a fork would copy the locks of threads that torch has running.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(mixture,))
+
+
+def _start_worker(mixture: Mixture) -> None:
+    import torch
+
+    global _mixture
+    _mixture = mixture
+    torch.set_num_threads(1)
+
+
+def _read_samples(positions: list[int]) -> list[Sample]:
+    return [_mixture.sample(position) for position in positions]

@@ -1,0 +1,64 @@
+"""Painted samples during a run: training samples replayed up to their last picture, painted anew."""
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from strokewise.process import Generator, Painted, PaintOptions
+from strokewise.sequence import Segment
+from strokewise.train.mixture import Mixture
+from strokewise.train.samples import Part, Picture, Text
+
+# Far behind every position that is trained on; finite sources give the same samples there as anywhere.
+FAR = 10**12
+SEARCH = 1000
+
+
+def pictures_to_paint(mixture: Mixture, count: int) -> list[tuple[Part, ...]]:
+    """The beginnings of some samples, each up to its last picture that is learnt."""
+    found: list[tuple[Part, ...]] = []
+    for position in range(FAR, FAR + SEARCH):
+        if len(found) == count:
+            break
+        parts = mixture.sample(position).parts
+        painted = [i for i, part in enumerate(parts) if isinstance(part, Picture) and part.loss]
+        if painted:
+            found.append(parts[: painted[-1] + 1])
+    return found
+
+
+def paint_beside(
+    generator: Generator, beginnings: Sequence[tuple[Part, ...]], options: PaintOptions
+) -> Image.Image:
+    """One picture: above what the model paints in each context, below what was wanted."""
+    contexts, wanted = [], []
+    for parts in beginnings:
+        context = generator.context()
+        for part in parts[:-1]:
+            guided = not isinstance(part, Text) or part.guided
+            generator.append([context], [_segments(generator, part)], guided)
+        target = parts[-1]
+        assert isinstance(target, Picture)
+        image = Image.fromarray(target.pixels)
+        contexts.append(context)
+        wanted.append(image.resize(generator.canvas.fit(*image.size), Image.Resampling.BICUBIC))
+    sizes = [(image.height, image.width) for image in wanted]
+    events = generator.paint(contexts, sizes, options, seeds=range(len(contexts)))
+    painted = next(event for event in events if isinstance(event, Painted))
+    return _grid([painted.images, wanted])
+
+
+def _segments(generator: Generator, part: Part) -> list[Segment]:
+    if isinstance(part, Text):
+        return [Segment.text(part.ids)]
+    return generator.image_segments(Image.fromarray(part.pixels))
+
+
+def _grid(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
+    width = max(image.width for row in rows for image in row)
+    height = max(image.height for row in rows for image in row)
+    grid = Image.new("RGB", (width * max(map(len, rows)), height * len(rows)), "white")
+    for r, row in enumerate(rows):
+        for c, image in enumerate(row):
+            grid.paste(image, (c * width, r * height))
+    return grid

@@ -1,0 +1,91 @@
+"""What is trained on: samples of texts and pictures, and the sources that give them.
+
+Knows ids and pixels. Which tokens carry a loss follows from the flags here; how they are laid out in a
+sequence is the business of ``prepare``.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strokewise.sequence.tokenizer import Tokenizer
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text.
+
+    Attributes:
+        ids: its tokens, without delimiters.
+        loss: whether the model learns to write it, and what comes after it.
+        guided: whether text guidance leaves it out (False: a system prompt; see ``Generator.read``).
+    """
+
+    ids: tuple[int, ...]
+    loss: bool = False
+    guided: bool = True
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture.
+
+    Attributes:
+        pixels: (height, width, 3).
+        loss: whether the model learns to paint it, and what comes after it. A picture without loss is only
+            shown: one the user gave, or a faulty sketch that must not be learnt.
+    """
+
+    pixels: Pixels
+    loss: bool = False
+
+
+Part = Text | Picture
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Texts and pictures in the order of the sequence.
+
+    Attributes:
+        parts: what it holds.
+        ends: whether the model learns that the sequence is at its end after the last part.
+    """
+
+    parts: tuple[Part, ...]
+    ends: bool = True
+
+    @property
+    def learns_text(self) -> bool:
+        """Whether any text carries a loss."""
+        return any(part.loss for part in self.parts if isinstance(part, Text))
+
+
+class Source(Protocol):
+    """Samples by number. The same number always gives the same sample, in any process."""
+
+    @property
+    def size(self) -> int | None:
+        """How many there are; None: endless, each number gives another."""
+
+    def sample(self, index: int) -> Sample:
+        """One sample.
+
+        Raises:
+            StrokewiseError: if it cannot be read.
+        """
+
+
+class SourceConfig(Protocol):
+    """How to open a source: a frozen dataclass of plain values, kept with every checkpoint."""
+
+    def open(self, tokenizer: Tokenizer) -> Source:
+        """The source, its texts encoded with ``tokenizer``; picklable.
+
+        Raises:
+            StrokewiseError: if it is not there or damaged.
+        """

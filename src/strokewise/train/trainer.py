@@ -1,0 +1,268 @@
+"""The run: steps of forward, backward and update, with everything that hangs off them.
+
+Randomness is a function of the seed and of the step or the sample's position, never of what was drawn before;
+with the data positions, the weights and the optimizer in the checkpoint, a resumed run is the unbroken one.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from strokewise.errors import StrokewiseError
+from strokewise.process import Generator, PaintOptions
+from strokewise.sequence import Kind, Packed, PackSpec, Segment, pack
+from strokewise.train.build import check_same_run, load_tokenizer, trainable_model
+from strokewise.train.config import TrainConfig
+from strokewise.train.latents import LatentEncoder
+from strokewise.train.loader import Loader, PackSize, arrange
+from strokewise.train.losses import Losses
+from strokewise.train.mixture import Mixture, derive_seed
+from strokewise.train.monitor import Monitor, StepReport
+from strokewise.train.optim import AveragedWeights, adamw, learning_rate, trainable
+from strokewise.train.painted import paint_beside, pictures_to_paint
+from strokewise.train.parallel import World, arithmetic, parallelize, sync_gradients, whole_root
+from strokewise.train.prepare import Prepared, Preparer
+from strokewise.train.state import Checkpoints, read_facts, read_tensors
+from strokewise.train.work import Work
+
+
+class Trainer:
+    """A run in a folder. If the folder holds a checkpoint, the run goes on from there."""
+
+    def __init__(self, config: TrainConfig, folder: Path, world: World | None = None) -> None:
+        """Open the data, load the model, spread it over the ranks, and resume.
+
+        Raises:
+            StrokewiseError: if data, start or checkpoint are missing, damaged, or do not fit.
+        """
+        self.config, self.folder = config, folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.world = world or World.join()
+        tokenizer = load_tokenizer(config)
+        self.special = tokenizer.special
+        self.mixture = Mixture(
+            [entry.name for entry in config.sources],
+            [entry.source.open(tokenizer) for entry in config.sources],
+            [entry.weight for entry in config.sources],
+            config.seed,
+        )
+        self.model = trainable_model(config, self.world.device)
+        self.spec: PackSpec = self.model.pack_spec(self.special)
+        self.preparer = Preparer(self.model.config, self.spec, config.dropout, config.time_shift)
+        self.encoder = LatentEncoder(self.model, config.running.cache_mb * 2**20)
+        self.losses = Losses(self.model)
+        parallelize(self.losses, self.world, config)
+        self.parameters = trainable(self.model)
+        self.optimizer = adamw(self.parameters, config)
+        self.averages = AveragedWeights(self.parameters, config.ema_decay)
+        self.checkpoints = Checkpoints(folder, config.running.keep, self.world)
+        self.step = self.saved = 0
+        self.loader = self._resume()
+
+    # --- the run -----------------------------------------------------------------------------------------
+
+    def fit(self, max_steps: int | None = None, minutes: float | None = None) -> None:
+        """Train to the end, or until this call has done ``max_steps`` or lasted ``minutes``.
+
+        Ends with a checkpoint, also on SIGTERM.
+
+        Raises:
+            StrokewiseError: if a loss is not finite, a sample cannot be read or a checkpoint not be written;
+                the last checkpoint is then whole.
+        """
+        config = self.config
+        last = config.steps if max_steps is None else min(config.steps, self.step + max_steps)
+        until = math.inf if minutes is None else time.monotonic() + 60 * minutes
+        monitor = Monitor(self.folder, config, self.model.config, self.step, last, self.world.leads)
+        try:
+            with _terminated() as stopping, monitor:
+                while self.step < last and not self._agreed(bool(stopping) or time.monotonic() > until):
+                    monitor.log(self.train_step())
+                    self._at_intervals(monitor)
+                if self.step > self.saved:
+                    self.save()
+        finally:
+            self.loader.close()
+
+    def train_step(self) -> StepReport:
+        """One optimizer step over one pack of each lane.
+
+        Raises:
+            StrokewiseError: if the loss or its gradient is not finite; nothing was updated then.
+        """
+        # Nothing below draws from the global generator; should a module ever do, it resumes as well.
+        torch.manual_seed(derive_seed(self.config.seed, 4, self.step, self.world.rank))
+        packs = [self._packed(pack) for pack in self.loader.step()]
+        work = self._total(sum((w for _, w in packs), Work()))
+        shares = []
+        for i, (packed, _) in enumerate(packs):
+            sync_gradients(self.losses, last=i == len(packs) - 1)
+            shares.append(self._backward(packed, work))
+        text, velocity = self.world.total(torch.stack(shares).sum(0).tolist())
+        gradient = self._clip()
+        loss = self.config.text_weight * text + velocity
+        if not math.isfinite(loss + gradient):
+            raise StrokewiseError(
+                f"step {self.step + 1} gave a loss of {loss:.3g} (text {text:.3g}, velocity {velocity:.3g})"
+                f" and a gradient of {gradient:.3g}: training has diverged. Go on from the last checkpoint"
+                " with a lower learning rate, or look for damaged samples"
+            )
+        rate = learning_rate(self.config, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.averages.update(self.step)
+        self.step += 1
+        return StepReport(
+            self.step,
+            loss,
+            text if work.text_losses else math.nan,
+            velocity if work.velocity_losses else math.nan,
+            gradient,
+            rate,
+            work,
+            self.loader.skipped,
+        )
+
+    def save(self) -> Path:
+        """Write a checkpoint of the present state."""
+        facts = {
+            "done": self.world.gather(self.loader.done),
+            "config": self.config.to_dict(),
+        }
+        path = self.checkpoints.save(self.step, self._tensors(), facts)
+        self.saved = self.step
+        return path
+
+    def paint(self) -> Image.Image:
+        """Pictures of training samples as the averaged weights paint them, above the true ones."""
+        running = self.config.running
+        beginnings = pictures_to_paint(self.mixture, running.num_samples)
+        options = PaintOptions(num_steps=running.sample_steps, feedback="none")
+        self.model.eval()
+        try:
+            with (
+                self.averages.applied(),
+                whole_root(self.losses),
+                arithmetic(self.config, self.world.device),
+            ):
+                return paint_beside(Generator(self.model, self.special), beginnings, options)
+        finally:
+            self.model.train()
+
+    def _at_intervals(self, monitor: Monitor) -> None:
+        """What is due after this step besides logging."""
+        running = self.config.running
+        paints = running.num_samples > 0 and self.step % running.sample_every == 0
+        saves = self.step % running.save_every == 0
+        if saves:
+            self.save()
+        if paints:
+            monitor.show(self.paint(), self.step)
+        if saves or paints:
+            monitor.rest()
+
+    # --- parts of a step ---------------------------------------------------------------------------------
+
+    def _packed(self, samples: list[Prepared]) -> tuple[Packed, Work]:
+        """A pack on the device, its latents encoded."""
+        latents = iter(self.encoder.encode([canvas for sample in samples for canvas in sample.canvases]))
+        filled = [sample.filled([next(latents) for _ in sample.canvases]) for sample in samples]
+        work = sum((Work.of(sample) for sample in filled), Work())
+        rows = arrange(filled, self.config.row_tokens)
+        rows[0] = [*rows[0], *self._missing_kinds(filled)]
+        return pack(rows, self.spec).to(self.world.device), work
+
+    def _missing_kinds(self, samples: list[list[Segment]]) -> list[list[Segment]]:
+        """A sample without loss of what no other has, so that every weight has a gradient on every rank."""
+        kinds = {segment.kind for sample in samples for segment in sample}
+        missing = []
+        if Kind.VIT not in kinds:
+            blank = torch.zeros(1, self.spec.patch_channels)
+            missing.append(Segment(Kind.VIT, blank, grid=(1, 1)))
+        if not kinds & {Kind.CLEAN, Kind.NOISED}:
+            blank = torch.zeros(1, self.spec.latent_channels, device=self.world.device)
+            missing.append(Segment(Kind.CLEAN, blank, grid=(1, 1)))
+        return [missing] if missing else []
+
+    def _total(self, work: Work) -> Work:
+        """Counts over all ranks."""
+        return Work(*(int(value) for value in self.world.total([*vars(work).values()])))
+
+    def _backward(self, packed: Packed, work: Work) -> Tensor:
+        """Gradients of one pack's share of the step's loss; returns both shares, shape (2,)."""
+        with arithmetic(self.config, self.world.device):
+            sums = self.losses(packed)
+        text = sums.text / max(1, work.text_losses)
+        velocity = sums.velocity / max(1, work.velocity_losses)
+        # FSDP averages gradients over ranks; the loss is a sum over them.
+        ((self.config.text_weight * text + velocity) * self.world.size).backward()
+        return torch.stack([text, velocity]).detach()
+
+    def _clip(self) -> float:
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.clip_norm)
+        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+
+    def _agreed(self, wish: bool) -> bool:
+        """Whether any rank wishes it."""
+        return self.world.total([float(wish)])[0] > 0
+
+    # --- checkpoints -------------------------------------------------------------------------------------
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """All that changes in training, by name; the optimizer's state shares its memory."""
+        named: dict[str, Tensor] = {}
+        for name, parameter in self.parameters.items():
+            named[f"weight/{name}"] = parameter.detach()
+            named[f"average/{name}"] = self.averages.averages[name]
+            for key, value in self.optimizer.state[parameter].items():
+                named[f"{key}/{name}"] = value
+        return named
+
+    def _resume(self) -> Loader:
+        """Read the last checkpoint, if there is one, and open the data where it stood."""
+        config, path = self.config, self.checkpoints.latest()
+        lanes, done = self.world.lanes(config.packs_per_step), None
+        if path is not None:
+            check_same_run(config, path)
+            facts = read_facts(path)
+            read_tensors(path, self._tensors(), self.world)
+            self.step = self.saved = facts["step"]
+            done = facts["done"][lanes.start : lanes.stop]
+        size = PackSize(config.pack_tokens, config.row_tokens)
+        workers = config.running.workers
+        return Loader(self.mixture, self.preparer, size, lanes, config.packs_per_step, workers, done)
+
+
+class _Flag:
+    """True once it was raised."""
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def __bool__(self) -> bool:
+        return self.raised
+
+
+@contextmanager
+def _terminated() -> Iterator[_Flag]:
+    """A flag that SIGTERM raises, so that a run that is told to go saves first."""
+    flag = _Flag()
+
+    def note(*_: object) -> None:
+        flag.raised = True
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,94 @@
+"""A run that was killed and resumed is the unbroken one, to the bit; two processes do what one does."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOY = Path(__file__).with_name("toy.py")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def launch(start, out, *options, **variables):
+    command = [sys.executable, str(TOY), str(start), str(out), *map(str, options)]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**ENVIRONMENT, **variables},
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=150)
+    assert process.returncode == 0, err[-3000:]
+    return out
+
+
+def kill_after(process, step):
+    """SIGKILL as soon as a step is done, in the midst of whatever follows it."""
+    for line in process.stdout:
+        if line.strip() == f"step {step}":
+            break
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(timeout=30) == -signal.SIGKILL
+    process.stdout.close(), process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def unbroken(start, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbroken")
+    finish(launch(start, folder / "run", "--digest", folder / "digest.json"))
+    return json.loads((folder / "digest.json").read_text())
+
+
+def test_killed_and_resumed_is_unbroken(start, unbroken, tmp_path):
+    for step in (1, 3):
+        kill_after(launch(start, tmp_path / "run"), step)
+    out = finish(launch(start, tmp_path / "run", "--digest", tmp_path / "digest.json"))
+    assert out.splitlines()[0] == "from 2"
+    assert json.loads((tmp_path / "digest.json").read_text()) == unbroken
+
+
+def test_workers_change_nothing(start, unbroken, tmp_path):
+    finish(launch(start, tmp_path / "run", "--workers", 2, "--digest", tmp_path / "digest.json"))
+    assert json.loads((tmp_path / "digest.json").read_text()) == unbroken
+
+
+def run_two(start, out, *options):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [launch(start, out, *options, RANK=str(rank), **shared) for rank in range(2)]
+    return [finish(rank) for rank in ranks]
+
+
+def assert_close(ours, wanted, tolerance):
+    assert ours.keys() == wanted.keys()
+    for name, values in wanted.items():
+        scale = max(1e-6, max(map(abs, values)))
+        worst = max(abs(a - b) for a, b in zip(ours[name], values, strict=True))
+        assert worst <= tolerance * scale, name
+
+
+def test_two_sharded_processes_do_what_one_does(start, unbroken, tmp_path):
+    digest = tmp_path / "digest.json"
+    run_two(start, tmp_path / "run", "--checkpointing", "--paint", "--digest", digest)
+    assert_close(json.loads(digest.read_text()), unbroken, 2e-3)
+    assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 3
+
+
+@pytest.mark.slow
+def test_one_process_goes_on_where_two_stopped(start, unbroken, tmp_path):
+    """Checkpoints of shards are read by any number of processes."""
+    run_two(start, tmp_path / "run", "--stop-after", 4)
+    out = finish(launch(start, tmp_path / "run", "--digest", tmp_path / "digest.json"))
+    assert out.splitlines()[0] == "from 4"
+    assert_close(json.loads((tmp_path / "digest.json").read_text()), unbroken, 2e-3)
