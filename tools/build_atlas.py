@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,40 @@ def main() -> None:
         height, width = tone.shape
         natural[top : top + height, left : left + width] = colors
         tones[top : top + height, left : left + width] = tone
-        table[name] = {
-            "box": [left, top, left + width, top + height],
-            "set": glyph["set"],
-            "glyph": glyph["glyph"],
-            **spec["sets"][glyph["set"]],
-        }
+        kept = {key: spec["sets"][glyph["set"]][key] for key in ("version", "license", "author")}
+        box = [left, top, left + width, top + height]
+        table[name] = {"box": box, "set": glyph["set"], "glyph": glyph["glyph"], **kept}
     options.out.mkdir(parents=True, exist_ok=True)
     Image.fromarray(natural).save(options.out / "natural.png", optimize=True)
     Image.fromarray(tones).save(options.out / "tones.png", optimize=True)
-    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(entry)}" for name, entry in table.items())
-    (options.out / "sprites.json").write_text(f"{{\n{lines}\n}}\n")
+    lines = (f" {json.dumps(name)}: {json.dumps(row, ensure_ascii=False)}" for name, row in table.items())
+    (options.out / "sprites.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    (options.out / "NOTICE.txt").write_text(notice(spec))
+
+
+def notice(spec: dict[str, Any]) -> str:
+    """Whose work the sprites are, under which license, and what was changed."""
+    parts = [
+        "The sprites in natural.png and tones.png are drawn from the icon sets below. They were rasterized,",
+        "cut to their visible part and outlined; one-color glyphs were given colors, some lost small parts.",
+        "The full license of each set is in the folder licenses, in the file named after it.",
+    ]
+    for name, entry in spec["sets"].items():
+        glyphs = [f"{g['glyph']} ({c})" for c, g in spec["glyphs"].items() if g["set"] == name]
+        if glyphs:
+            head = f"\n{name} {entry['version']} by {entry['author']}, {entry['url']}, {entry['license']}"
+            parts += [
+                head,
+                *wrapped(", ".join(glyphs)),
+            ]
+    return "\n".join(parts) + "\n"
+
+
+def wrapped(text: str) -> list[str]:
+    """Indented lines; names with hyphens stay whole."""
+    return textwrap.wrap(
+        text, 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+    )
 
 
 def sprite(sets: Path, glyph: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:

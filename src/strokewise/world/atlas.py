@@ -38,14 +38,21 @@ class Sprite:
         return self.natural.shape[1] / self.natural.shape[0]
 
 
-def sprite(name: str) -> Sprite:
-    """The sprite of a class; SceneError for an unknown one."""
+@cache
+def sprite(name: str, halved: int = 0) -> Sprite:
+    """The sprite of a class, its sides halved that many times; SceneError for an unknown one."""
     table = glyph_table()
     if name not in table:
         raise SceneError(f"there is no sprite for the class {name!r}")
     left, top, right, bottom = table[name]["box"]
-    natural, tones = _sheets()
-    return Sprite(natural[top:bottom, left:right], tones[top:bottom, left:right])
+    natural, tones = (sheet[top:bottom, left:right] for sheet in _sheets())
+    if not halved:
+        return Sprite(natural, tones)
+    factor = 2**halved
+    # Pillow weighs colors by alpha; tones ride along as the colors of a second picture.
+    carried = np.stack([tones, tones, tones, natural[..., 3]], axis=-1)
+    small, small_tones = (np.asarray(Image.fromarray(plane).reduce(factor)) for plane in (natural, carried))
+    return Sprite(small, np.ascontiguousarray(small_tones[..., 0]))
 
 
 @cache

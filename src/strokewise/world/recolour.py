@@ -39,12 +39,13 @@ _TINT_LIGHTNESS, _TINT_CHROMA = 0.72, 0.42
 _ANCHOR = 128
 
 
-def appearance(name: str, color: str | None) -> np.ndarray:
+def appearance(name: str, color: str | None, halved: int = 0) -> np.ndarray:
     """The look of a class, [height, width, 4] uint8 with straight alpha, longer side `atlas.ATLAS_SIZE`.
 
     color: one of COLORS, or None for the natural look. SceneError for unknown names.
+    halved: how many times to halve the sides.
     """
-    drawn = atlas.sprite(name)
+    drawn = atlas.sprite(name, halved)
     if color is None:
         return drawn.natural
     return np.concatenate([tone_colors(color)[drawn.tones], drawn.natural[..., 3:]], axis=2)

@@ -7,12 +7,14 @@ they do, and needs numpy and Pillow only.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image
 
 from strokewise.errors import ConfigError, SceneError
+from strokewise.world.atlas import ATLAS_SIZE, sprite
 from strokewise.world.layout import Scene
 from strokewise.world.recolour import appearance
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS
@@ -70,22 +72,27 @@ def sprite_table(size: int) -> np.ndarray:
     table = np.zeros((len(CLASSES), 1 + len(COLORS), size, size, 4), np.uint8)
     for i, name in enumerate(CLASSES):
         for j, color in enumerate((None, *COLORS)):
-            look = appearance(name, color)
-            scale = size / max(look.shape[:2])
-            height, width = (max(1, round(side * scale)) for side in look.shape[:2])
+            aspect = sprite(name).aspect
+            width, height = max(1, round(size * min(1, aspect))), max(1, round(size * min(1, 1 / aspect)))
             top, left = (size - height) // 2, (size - width) // 2
-            drawn = Image.fromarray(look).resize((width, height), Image.Resampling.LANCZOS)
+            drawn = resized(name, color, width, height)
             table[i, j, top : top + height, left : left + width] = np.asarray(drawn)
     return table
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=4096)
 def _scaled(name: str, color: str | None, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """A look at its size, uint16: colors times alpha [height, width, 3]; 255 - alpha [height, width, 1]."""
-    # Pillow weighs colors by alpha while it resizes RGBA.
-    drawn = Image.fromarray(appearance(name, color)).resize((width, height), Image.Resampling.LANCZOS)
-    pixels = np.asarray(drawn).astype(np.uint16)
+    pixels = np.asarray(resized(name, color, width, height)).astype(np.uint16)
     return pixels[..., :3] * pixels[..., 3:], 255 - pixels[..., 3:]
+
+
+def resized(name: str, color: str | None, width: int, height: int) -> Image.Image:
+    """A look at a size in pixels, RGBA with straight alpha."""
+    # Starting from a halved sprite of at least twice the size looks the same and costs a fraction.
+    halved = max(math.floor(math.log2(ATLAS_SIZE / max(width, height) / 2)), 0)
+    look = Image.fromarray(appearance(name, color, min(halved, 2)))
+    return look.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _draw(canvas: np.ndarray, colors: np.ndarray, clear: np.ndarray, left: int, top: int) -> None:
