@@ -1,0 +1,172 @@
+"""What is learnt where, what conditions are left out, and that packing agrees."""
+
+import numpy as np
+import pytest
+import torch
+
+from strokewise.errors import ContextLengthError
+from strokewise.sequence import pack
+from strokewise.train.config import Dropout
+from strokewise.train.prepare import Preparer
+from strokewise.train.samples import Picture, Sample, Text
+
+NONE = Dropout(0, 0, 0, 0)
+BLANK = np.zeros((16, 16, 3), np.uint8)
+
+
+def text(n=3, **options):
+    return Text(tuple(range(10, 10 + n)), **options)
+
+
+def drawn(**options):
+    return Picture(BLANK, **options)
+
+
+TRAJECTORY = Sample(
+    (
+        text(),
+        text(2, loss=True),
+        drawn(loss=True),
+        text(4, loss=True),
+        text(2, loss=True),
+        drawn(loss=True),
+        text(3, loss=True),
+    )
+)
+
+
+@pytest.fixture
+def prepared(tiny_config, tiny_model, special):
+    def make(sample, dropout=NONE, seed=0, shift=1.0):
+        preparer = Preparer(tiny_config, tiny_model.pack_spec(special), dropout, shift)
+        return preparer.prepare(sample, seed)
+
+    return make
+
+
+def kinds(made):
+    return "".join(segment.kind[0] for segment in made.segments)
+
+
+def test_a_trajectory_in_order(prepared, special):
+    made = prepared(TRAJECTORY)
+    assert kinds(made) == "ttncvttncvt"
+    assert made.canvas_of == (None, None, 0, 0, None, None, None, 1, 1, None, None)
+    labels = [segment.end_label for segment in made.segments]
+    image, following, end = special.image_start, special.text_start, special.sequence_end
+    assert labels == [None, image, None, None, following, following, image, None, None, following, end]
+    assert [s.loss for s in made.segments] == [
+        *(False, True, True, False, False),
+        *(True, True, True, False, False, True),
+    ]
+
+
+def test_nothing_is_learnt_of_the_prompt(prepared, tiny_model, special):
+    made = prepared(TRAJECTORY)
+    filled = made.filled([torch.zeros(16, 16)] * 2)
+    packed = pack([[filled]], tiny_model.pack_spec(special))
+    prompt = 5
+    assert packed.text_slots.min() >= prompt
+    own = sum(s.length - 1 for s in filled if s.is_text and s.loss)
+    ends = sum(s.end_label is not None for s in filled)
+    assert len(packed.text_labels) == own + ends
+    assert packed.text_labels[-1] == special.sequence_end
+    assert len(packed.latent_slots) == 32
+
+
+def test_an_unlearnt_picture_is_only_shown(prepared):
+    made = prepared(Sample((text(), drawn(), text(loss=True), drawn(loss=True)), ends=False))
+    assert kinds(made) == "tcvtn"
+
+
+def test_a_last_picture_is_shown_only_if_the_end_is_learnt(prepared, special):
+    parts = (text(), drawn(loss=True))
+    assert kinds(prepared(Sample(parts, ends=False))) == "tn"
+    ended = prepared(Sample(parts))
+    assert kinds(ended) == "tncv"
+    assert ended.segments[-1].end_label == special.sequence_end
+
+
+def test_noise_and_times_follow_from_the_seed(prepared):
+    one, again, other = (prepared(TRAJECTORY, seed=s).segments[2] for s in (1, 1, 2))
+    assert torch.equal(one.noise, again.noise)
+    assert one.time == again.time
+    assert not torch.equal(one.noise, other.noise)
+    assert 0 < one.time < 1 != other.time
+
+
+def test_times_are_logit_normal_and_shifted(prepared):
+    sample = Sample((drawn(loss=True),), ends=False)
+    plain = torch.tensor([prepared(sample, seed=i).segments[0].time for i in range(400)])
+    logits = torch.logit(plain)
+    assert abs(float(logits.mean())) < 0.15
+    assert abs(float(logits.std()) - 1) < 0.12
+    shifted = torch.tensor([prepared(sample, seed=i, shift=3.0).segments[0].time for i in range(400)])
+    torch.testing.assert_close(shifted, 3 * plain / (1 + 2 * plain))
+
+
+EDIT = Sample((text(), drawn(), text(2), drawn(loss=True)), ends=False)
+
+
+def test_dropped_images_still_take_their_positions(prepared, tiny_model, special):
+    spec = tiny_model.pack_spec(special)
+
+    def painted_at(made):
+        packed = pack([[made.filled([torch.zeros(16, 16)] * 2)]], spec)
+        return int(packed.positions[0, packed.num_understanding :][-1])
+
+    whole = prepared(EDIT)
+    assert kinds(whole) == "tcvtn"
+    for dropout, left in (
+        (Dropout(0, 1, 0, 0), "tctn"),
+        (Dropout(0, 0, 1, 0), "tvtn"),
+        (Dropout(0, 1, 1, 0), "ttn"),
+    ):
+        made = prepared(EDIT, dropout)
+        assert kinds(made) == left
+        assert painted_at(made) == painted_at(whole)
+
+
+def test_dropped_texts_are_those_that_guidance_leaves_out(prepared):
+    only = Dropout(1, 0, 0, 0)
+    assert kinds(prepared(EDIT, only)) == "tcvn"
+    system = Sample((text(guided=False), text(), drawn(loss=True)), ends=False)
+    assert kinds(prepared(system, only)) == "tn"
+    cut = prepared(TRAJECTORY, Dropout(1, 0, 0, 1), seed=3)
+    assert kinds(cut) in ("n", "ttncvn")
+
+
+def test_rates_are_as_asked(prepared):
+    rates = Dropout(0.1, 0.3, 0.3, 0.0)
+    found = [kinds(prepared(EDIT, rates, seed=i)) for i in range(1000)]
+    for letter, share in (("c", 0.7), ("v", 0.7), ("tcv", None)):
+        if share is not None:
+            assert abs(sum(letter in k for k in found) / 1000 - share) < 0.05
+    assert abs(sum(k.count("t") == 2 for k in found) / 1000 - 0.9) < 0.03
+
+
+def test_what_a_text_speaks_of_is_never_dropped(prepared):
+    assert kinds(prepared(TRAJECTORY, Dropout(1, 1, 1, 0))) == "ttncvttncvt"
+    reading = Sample((drawn(), text(loss=True)))
+    assert kinds(prepared(reading, Dropout(1, 1, 1, 1))) == "cvt"
+
+
+def test_cut_trajectories_teach_only_images(prepared):
+    found = [prepared(TRAJECTORY, Dropout(0, 0, 0, 0.5), seed=i) for i in range(300)]
+    cut = [made for made in found if made.length < prepared(TRAJECTORY).length]
+    assert abs(len(cut) / 300 - 0.5) < 0.1
+    assert {kinds(made) for made in cut} == {"ttn", "ttncvttn"}
+    assert all(not s.loss and s.end_label is None for made in cut for s in made.segments if s.is_text)
+
+
+def test_too_long_for_the_positions(prepared):
+    with pytest.raises(ContextLengthError, match="600"):
+        prepared(Sample((text(598, loss=True),)))
+
+
+def test_pictures_are_resized_as_the_generator_does(prepared, generator, random_image):
+    image = random_image(50, 24)
+    made = prepared(Sample((Picture(np.asarray(image)), text(loss=True))))
+    shown = generator.image_segments(image)
+    assert made.segments[0].grid == shown[0].grid
+    assert torch.equal(made.segments[1].tokens, shown[1].tokens)
