@@ -8,7 +8,7 @@ configuration file states are read off the shapes in the weights.
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -183,18 +183,27 @@ def load_model(
     Raises:
         CheckpointError: if weights are missing, unexpected, of another shape, truncated or not finite.
     """
-    folder = find_checkpoint(model)
-    config = read_config(folder)
-    own = (folder / CONFIG).exists()
-    stored = stored_weights(folder)
-    if own:
-        names: Names = {
-            name: (name,) for name in {*bagel_names(config), *autoencoder_names(config.autoencoder)}
-        }
-    else:
-        names = bagel_names(config) | autoencoder_names(config.autoencoder)
-        stored = stored | read_header(folder / BAGEL_AUTOENCODER)
+    config, names, stored = _open(find_checkpoint(model))
     return fill_model(config, names, stored, torch.device(device), dtype, quantize)
+
+
+def read_weights(
+    model: str | Path, wanted: Mapping[str, Tensor], dtype: torch.dtype
+) -> Iterator[tuple[str, Tensor]]:
+    """Weights of a checkpoint one after another on the CPU, for a model that is spread over devices.
+
+    Args:
+        model: as for :func:`load_model`.
+        wanted: our names, with tensors of their shapes.
+        dtype: precision they are converted to.
+
+    Raises:
+        CheckpointError: as for :func:`load_model`.
+    """
+    config, names, stored = _open(find_checkpoint(model))
+    _check_names(names, stored)
+    for name, like in wanted.items():
+        yield name, _filled(name, like, names, stored, config, "cpu", dtype)
 
 
 def fill_model(
@@ -293,6 +302,16 @@ def split_names(
 
 
 # --- helpers -----------------------------------------------------------------------------------------------
+
+
+def _open(folder: Path) -> tuple[ModelConfig, Names, dict[str, Entry]]:
+    """Sizes of a checkpoint, our names to the stored ones, and where these lie."""
+    config, stored = read_config(folder), stored_weights(folder)
+    ours = {*bagel_names(config), *autoencoder_names(config.autoencoder)}
+    if (folder / CONFIG).exists():
+        return config, {name: (name,) for name in ours}, stored
+    names = bagel_names(config) | autoencoder_names(config.autoencoder)
+    return config, names, stored | read_header(folder / BAGEL_AUTOENCODER)
 
 
 def _foreign(names: Names, state: dict[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
