@@ -5,15 +5,17 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from strokewise.errors import CheckpointError
 from strokewise.model import ModelConfig, UnifiedModel, load_model, save_model
-from strokewise.model.loading import find_checkpoint
+from strokewise.model.loading import find_checkpoint, read_config, read_weights
 from strokewise.sequence import Tokenizer
 from strokewise.train.config import TrainConfig
 from strokewise.train.lora import add_adapters, merge_adapters
+from strokewise.train.losses import Losses
 from strokewise.train.optim import trainable
-from strokewise.train.parallel import World
+from strokewise.train.parallel import World, parallelize
 from strokewise.train.state import Checkpoints, read_facts, read_tensors
 
 EMBEDDING_STD = 0.02
@@ -57,6 +59,35 @@ def trainable_model(config: TrainConfig, device: torch.device) -> UnifiedModel:
         model.to(device)
     model.autoencoder.requires_grad_(False)
     return model
+
+
+def build_losses(config: TrainConfig, world: World) -> Losses:
+    """The model a run starts from with its losses, spread over the ranks.
+
+    Where it is sharded, weights are streamed from the file into the shards, so that no rank ever holds more
+    than its share and one whole tensor. (Adapters are few and are made on a whole model.)
+
+    Raises:
+        CheckpointError: if the start cannot be loaded.
+    """
+    if world.size == 1 or config.lora:
+        losses = Losses(trainable_model(config, world.device))
+        parallelize(losses, world, config)
+        return losses
+    with torch.device("meta"):
+        losses = Losses(UnifiedModel(read_config(find_checkpoint(config.model))))
+    losses.model.autoencoder.requires_grad_(False)
+    parallelize(losses, world, config)
+    losses.to_empty(device=world.device)
+    places = losses.model.state_dict()
+    for name, weight in read_weights(config.model, places, torch.float32):
+        place = places[name]
+        if isinstance(place, DTensor):
+            mesh, placements = place.device_mesh, place.placements
+            place.copy_(distribute_tensor(weight.to(world.device), mesh, placements, src_data_rank=None))
+        else:
+            place.copy_(weight)
+    return losses
 
 
 def export(config: TrainConfig, folder: Path, out: Path, averaged: bool = True) -> None:

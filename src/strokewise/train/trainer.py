@@ -19,16 +19,15 @@ from torch.distributed.tensor import DTensor
 from strokewise.errors import StrokewiseError
 from strokewise.process import Generator, PaintOptions
 from strokewise.sequence import Kind, Packed, PackSpec, Segment, pack
-from strokewise.train.build import check_same_run, load_tokenizer, trainable_model
+from strokewise.train.build import build_losses, check_same_run, load_tokenizer
 from strokewise.train.config import TrainConfig
 from strokewise.train.latents import LatentEncoder
 from strokewise.train.loader import Loader, PackSize, arrange
-from strokewise.train.losses import Losses
 from strokewise.train.mixture import Mixture, derive_seed
 from strokewise.train.monitor import Monitor, StepReport
 from strokewise.train.optim import AveragedWeights, adamw, learning_rate, trainable
 from strokewise.train.painted import paint_beside, pictures_to_paint
-from strokewise.train.parallel import World, arithmetic, parallelize, sync_gradients, whole_root
+from strokewise.train.parallel import World, arithmetic, sync_gradients, whole_root
 from strokewise.train.prepare import Prepared, Preparer
 from strokewise.train.state import Checkpoints, read_facts, read_tensors
 from strokewise.train.work import Work
@@ -54,12 +53,11 @@ class Trainer:
             [entry.weight for entry in config.sources],
             config.seed,
         )
-        self.model = trainable_model(config, self.world.device)
+        self.losses = build_losses(config, self.world)
+        self.model = self.losses.model
         self.spec: PackSpec = self.model.pack_spec(self.special)
         self.preparer = Preparer(self.model.config, self.spec, config.dropout, config.time_shift)
         self.encoder = LatentEncoder(self.model, config.running.cache_mb * 2**20)
-        self.losses = Losses(self.model)
-        parallelize(self.losses, self.world, config)
         self.parameters = trainable(self.model)
         self.optimizer = adamw(self.parameters, config)
         self.averages = AveragedWeights(self.parameters, config.ema_decay)
