@@ -85,6 +85,13 @@ def test_the_guided_norm_never_passes_the_conditional_one(velocities, renorm):
     assert bool((torch.linalg.vector_norm(guided, dim=dims) <= wanted * 1.0001).all())
 
 
+@pytest.mark.parametrize("renorm", RENORMS)
+def test_a_guided_velocity_that_is_shorter_is_not_made_longer(velocities, renorm):
+    v = velocities[0]
+    guided = combine(v, 1.2 * v, None, Guidance(3.0, renorm=renorm))
+    torch.testing.assert_close(guided, 0.6 * v)
+
+
 def test_renorm_min_1_switches_renorm_off(velocities):
     v, without_text, _ = velocities
     guided = combine(v, without_text, None, Guidance(3.0, renorm_min=1.0))

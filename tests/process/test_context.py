@@ -275,6 +275,25 @@ def test_texts_alone_go_on_when_the_context_does(generator, build, story, close)
     close(alone.keys, keys(build([story[0], story[3], Segment.text([50, 51])])), 1e-5)
 
 
+def test_texts_alone_after_a_cut_and_another_ending(generator, build, story, close):
+    context = build(story)
+    generator.read_texts_alone([context])
+    context.truncate(tokens=23)
+    generator.append([context], [[Segment.text([50, 51], opens=False)]])
+    generator.read_texts_alone([context])
+    alone = KVBlock.join([context.entries[i].alone for i in context.texts()])
+    close(alone.keys, keys(build([story[0], Segment.text([13, 50, 51])])), 1e-5)
+
+
+def test_a_system_text_that_is_written_on_stays_one(generator, build, story):
+    context = build(story[:1], system=1)
+    context.truncate(tokens=3)
+    written(generator, context)
+    generator.read([context], [[60]])
+    assert [entry.guided for entry in context.entries] == [False, True]
+    assert context.without_text().length == len(context.entries[0])
+
+
 # --- what the model would do next ----------------------------------------------------------------------
 
 
