@@ -2,8 +2,8 @@
 
     python benchmarks/engine.py [--size small|nano|7b] [--dtype float32|bfloat16] [--rows 1 4 16] [--repeat 3]
 
-Weights are random. ``small`` (default) and ``nano`` run anywhere; ``7b`` needs a CUDA device. A trajectory is a
-prompt of 40 tokens and three rounds of: write 40 tokens, paint an image, read it back. Bounds come from the
+Weights are random. ``small`` (default) and ``nano`` run anywhere; ``7b`` needs a CUDA device. A trajectory is
+a prompt of 40 tokens and three rounds of: write 40 tokens, paint an image, read it back. Bounds come from the
 counts of ``strokewise info`` and from the matrix-product and copy rates measured on the spot.
 """
 
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import machine
 import torch
-from naive import NaiveEngine
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+import machine
+from naive import NaiveEngine
 from strokewise.flow import Guidance, timesteps
 from strokewise.model import (
     AutoencoderConfig,
@@ -123,6 +123,14 @@ class Engines:
         assert isinstance(painted, Painted)
         return list(painted.latents)
 
+    def write_forks(self, contexts: Sequence[Context]) -> None:
+        """Write in forks, so that the contexts stay as they are."""
+        self.write([context.fork() for context in contexts])
+
+    def paint_first(self, contexts: Sequence[Context]) -> None:
+        """Paint a first image in forks, and do not read it back."""
+        self.paint([context.fork() for context in contexts], 0, feedback="none")
+
     def trajectory(self, rows: int, feedback: Any = "pixels") -> list[list[Tensor]]:
         """A prompt, then three rounds of text and image; latents by round and row."""
         contexts, results = self.begin(rows), []
@@ -159,9 +167,7 @@ def bound_image(engines: Engines, rows: int, itemsize: int, rates: tuple[float, 
     passes = [2 * rows if guidance.acts_at(time) else rows for time in times]
     context = PROMPT_TOKENS + TEXT_TOKENS + 4
     cost = partial(costs.velocity, case.config, case.side, case.side)
-    return sum(
-        (cost(context, itemsize, rows) + cost(0, itemsize, n - rows)).seconds(*rates) for n in passes
-    )
+    return sum((cost(context, itemsize, rows) + cost(0, itemsize, n - rows)).seconds(*rates) for n in passes)
 
 
 def compare_numbers(engines: Engines, console: Console) -> None:
@@ -193,7 +199,9 @@ def main() -> int:
     rates = machine.rates(device, dtype)
     console.print(f"{machine.describe(device)}; {options.size} model, {dtype}")
     console.print(f"measured: {rates[0] / 1e9:.0f} GFLOP/s in a product, {rates[1] / 1e9:.0f} GB/s in a copy")
-    console.print(f"images {case.side}x{case.side}, {case.num_steps} flow steps, texts of {TEXT_TOKENS} tokens")
+    console.print(
+        f"images {case.side}x{case.side}, {case.num_steps} flow steps, texts of {TEXT_TOKENS} tokens"
+    )
     compare_numbers(engines, console)
 
     naive = machine.seconds(engines.naive_trajectory, device, options.repeat)
@@ -202,10 +210,9 @@ def main() -> int:
     table.add_column("peak memory")
     for rows in options.rows:
         contexts = engines.begin(rows)
-        text = machine.seconds(lambda c=contexts: engines.write([x.fork() for x in c]), device, options.repeat)
+        text = machine.seconds(partial(engines.write_forks, contexts), device, options.repeat)
         engines.write(contexts)
-        paint = partial(engines.paint, round_number=0, feedback="none")
-        image = machine.seconds(lambda c=contexts: paint([x.fork() for x in c]), device, options.repeat)
+        image = machine.seconds(partial(engines.paint_first, contexts), device, options.repeat)
         whole = machine.seconds(partial(engines.trajectory, rows), device, options.repeat)
         memory = machine.peak_memory(partial(engines.trajectory, rows), device)
         table.add_row(

@@ -28,11 +28,11 @@ class CopyingCache(KVCache):
         super().__init__(keys, values, 0, torch.ones(1, 0, dtype=torch.bool, device=model.device))
         self.written: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def write(self, layer: int, keys: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """All keys and values of the layer, as a new copy."""
         merged = (
-            torch.cat([self.keys[layer], keys.transpose(1, 2)], dim=2),
-            torch.cat([self.values[layer], values.transpose(1, 2)], dim=2),
+            torch.cat([self.keys[layer], *(x.transpose(1, 2) for x in keys)], dim=2),
+            torch.cat([self.values[layer], *(x.transpose(1, 2) for x in values)], dim=2),
         )
         self.written[layer] = merged
         return merged

@@ -10,7 +10,6 @@ is equal.
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -139,14 +138,21 @@ def training_samples(recorded: Recorded) -> list[list[Segment]]:
     samples = []
     for plan, used in zip(meta["train.samples"], meta["train.sample_images"], strict=True):
         texts, images, segments = iter(plan["texts"]), iter(used), []
+        gap = 0
         for item in plan["plan"]:
-            label = item["special_token_label"] if item["special_token_loss"] else None
-            if item["type"] == "text":
-                segments.append(Segment.text(next(texts), loss=bool(item["loss"]), end_label=label))
+            is_text, dropped = item["type"] == "text", bool(item.get("enable_cfg"))
+            text, image = (next(texts), 0) if is_text else ([], next(images))
+            if dropped:  # recorded with every droppable condition dropped; an image leaves its position free
+                gap += not is_text
                 continue
-            pixels = recorded.tensors[f"vit.image{next(images)}"]
+            label = item["special_token_label"] if item["special_token_loss"] else None
+            place: dict[str, Any] = {"end_label": label, "gap": gap}
+            gap = 0
+            if is_text:
+                segments.append(Segment.text(text, loss=bool(item["loss"]), **place))
+                continue
             if item["type"] == "vit_image":
-                segments.append(recorded.vit_segment(pixels, end_label=label))
+                segments.append(recorded.vit_segment(recorded.tensors[f"vit.image{image}"], **place))
                 continue
             rows, columns = next(shapes)
             clean = patchify(next(latents)[:, : rows * patch, : columns * patch], patch)
@@ -159,7 +165,7 @@ def training_samples(recorded: Recorded) -> list[list[Segment]]:
                     clean,
                     grid=(rows, columns),
                     loss=noised,
-                    end_label=label,
+                    **place,
                     noise=recorded["train.noise"][here] if noised else None,
                     time=float(times[here.start]),
                 )
@@ -240,25 +246,22 @@ def build_context(generator: Generator, recorded: Recorded, report: Report) -> C
     """The recorded context: system text, prompt, image, plan; positions and lengths compared on the way."""
     context = generator.context()
 
-    def read(name: str, segments: Sequence[Segment], guided: bool = True) -> None:
+    texts, pixels = recorded.meta["infer.texts"], recorded["vit.image0"]
+    order = recorded.meta.get("infer.order", ["system", "prompt", "vae_image", "vit_image", "plan"])
+    for name in order:
+        if name == "vae_image":
+            latents = recorded.model.encode_image(pixels)
+            segment = generator.clean_segment(latents, pixels.shape[1], pixels.shape[2])
+        else:
+            segment = recorded.vit_segment(pixels) if name == "vit_image" else Segment.text(texts[name])
         before = context.position
-        key = f"infer.{name}."
-        report.equal(f"context before {name}", context.length, recorded[f"{key}key_values_lens"][0])
-        packed = pack([[segments]], recorded.spec, [before])
-        order = packed.layout.place[0].argsort()
-        recorded_positions = recorded.below(key)
-        stem = "packed_text_position_ids" if name in recorded.meta["infer.texts"] else "packed_position_ids"
-        report.equal(f"positions of {name}", packed.positions[0][order], recorded_positions[stem])
-        generator.append([context], [segments], guided)
-
-    texts = recorded.meta["infer.texts"]
-    read("system", [Segment.text(texts["system"])], guided=False)
-    read("prompt", [Segment.text(texts["prompt"])])
-    pixels = recorded["vit.image0"]
-    latents = recorded.model.encode_image(pixels)
-    read("vae_image", [generator.clean_segment(latents, pixels.shape[1], pixels.shape[2])])
-    read("vit_image", [recorded.vit_segment(pixels)])
-    read("plan", [Segment.text(texts["plan"])])
+        report.equal(f"context before {name}", context.length, recorded[f"infer.{name}.key_values_lens"][0])
+        packed = pack([[[segment]]], recorded.spec, [before])
+        found = packed.positions[0][packed.layout.place[0].argsort()]
+        stem = "packed_text_position_ids" if name in texts else "packed_position_ids"
+        report.equal(f"positions of {name}", found, recorded[f"infer.{name}.{stem}"])
+        # The recorded context without text lacks the last text alone.
+        generator.append([context], [[segment]], guided=name == order[-1])
     return context
 
 
@@ -277,6 +280,7 @@ def compare_contexts(generator: Generator, context: Context, recorded: Recorded,
         stated = recorded.meta[f"infer.{name}"]
         report.equal(f"{name}: length", sum(len(b) for b in blocks), stated["length"])
         report.equal(f"{name}: next position", position, stated["next_position"])
+        blocks = [generator.model.language.empty_block(), *blocks]
         keys = torch.cat([b.keys for b in blocks], dim=2).transpose(1, 2)
         values = torch.cat([b.values for b in blocks], dim=2).transpose(1, 2)
         for key, ours in {

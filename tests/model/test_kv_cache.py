@@ -51,21 +51,32 @@ def test_write_does_not_keep_and_keep_does():
     cache = KVCache.gather([[block(2)], [block(1)]], 4, EMPTY)
     first, second = (torch.full((2, 3, HEADS, SIZE), value) for value in (1.0, 2.0))
     for layer in range(LAYERS):
-        keys, values = cache.write(layer, first, first + 10)
+        keys, values = cache.write(layer, [first], [first + 10])
         assert keys.shape == values.shape == (2, HEADS, 5, SIZE)
         assert keys.data_ptr() == cache.keys[layer].data_ptr()
         assert bool((keys[:, :, 2:] == 1).all())
         assert bool((values[:, :, 2:] == 11).all())
     # The next write lies in the same place until it is kept.
-    keys, _ = cache.write(0, second, second)
+    keys, _ = cache.write(0, [second], [second])
     assert bool((keys[:, :, 2:] == 2).all())
     assert torch.equal(keys[0, :, :2], block(2).keys[0])
     assert cache.used == 2
     cache.keep(3)
     assert cache.used == 5
     assert cache.valid.tolist() == [[True] * 5 + [False], [True, False, True, True, True, False]]
-    keys, _ = cache.write(0, first[:, :1], first[:, :1])
+    keys, _ = cache.write(0, [first[:, :1]], [first[:, :1]])
     assert keys[0, 0, :, 0].tolist()[2:] == [2, 2, 2, 1]
+
+
+def test_blocks_of_both_experts_are_written_side_by_side():
+    cache = KVCache.gather([[block(2)], []], 5, EMPTY)
+    draw = torch.Generator().manual_seed(0)
+    text, latents = (torch.randn(2, n, HEADS, SIZE, generator=draw) for n in (2, 3))
+    keys, values = cache.write(1, [text, latents], [latents[:, :2], torch.cat([text, text[:, :1]], dim=1)])
+    assert torch.equal(keys[:, :, 2:4], text.transpose(1, 2))
+    assert torch.equal(keys[:, :, 4:], latents.transpose(1, 2))
+    assert torch.equal(values[:, :, 2:4], latents[:, :2].transpose(1, 2))
+    assert torch.equal(values[:, :, 4:6], text.transpose(1, 2))
 
 
 def test_the_mask_of_old_and_new_columns():

@@ -6,6 +6,7 @@ Knows velocities only. Which contexts they come from is decided in ``process``.
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
@@ -57,7 +58,8 @@ class Guidance:
 
     def acts_at(self, time: float) -> bool:
         """Whether the other branches are needed at this time."""
-        low, high = self.interval
+        # Times are float32 values; a border such as .8 must be rounded the same way to fall on its timestep.
+        low, high = torch.tensor(self.interval, dtype=torch.float32).tolist()
         return self.text_scale > 1 and low < time <= high
 
     @property

@@ -84,15 +84,17 @@ class KVCache:
         valid = columns < torch.tensor(lengths)[:, None]
         return cls(keys, values, used, valid.to(keys.device))
 
-    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put keys and values (rows, columns, kv_heads, head_dim) behind the used columns.
+    def write(self, layer: int, keys: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Put blocks of keys and values, each (rows, columns, kv_heads, head_dim), behind the used columns.
 
         Returns:
             All keys and values of the layer so far, (rows, kv_heads, used + columns, head_dim), as views.
         """
-        end = self.used + keys.shape[1]
-        self.keys[layer, :, :, self.used : end] = keys.transpose(1, 2)
-        self.values[layer, :, :, self.used : end] = values.transpose(1, 2)
+        end = self.used
+        for key, value in zip(keys, values, strict=True):
+            start, end = end, end + key.shape[1]
+            self.keys[layer, :, :, start:end] = key.transpose(1, 2)
+            self.values[layer, :, :, start:end] = value.transpose(1, 2)
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
     def keep(self, columns: int) -> None:

@@ -4,6 +4,8 @@ Tokens come in two blocks, understanding and generation, so that an expert is a 
 positions; what they stand for is settled in ``unified``.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -62,14 +64,12 @@ class DecoderLayer(nn.Module):
         experts = (self.understanding, self.generation)
         active = [i for i, block in enumerate(blocks) if block.shape[1]]
         projected = [experts[i].project(blocks[i], turns[i]) for i in active]
-        query, keys, values = (
-            parts[0] if len(parts) == 1 else torch.cat(parts, dim=1) for parts in zip(*projected, strict=True)
-        )
+        queries, new_keys, new_values = zip(*projected, strict=True)
         if cache is None:
-            keys, values = keys.transpose(1, 2), values.transpose(1, 2)
+            keys, values = _joined(new_keys).transpose(1, 2), _joined(new_values).transpose(1, 2)
         else:
-            keys, values = cache.write(self.index, keys, values)
-        attended = attend(query, keys, values, mask)
+            keys, values = cache.write(self.index, new_keys, new_values)
+        attended = attend(_joined(queries), keys, values, mask)
         pieces = attended.split([blocks[i].shape[1] for i in active], dim=1)
         result = list(blocks)
         for i, piece in zip(active, pieces, strict=True):
@@ -123,3 +123,8 @@ class Decoder(nn.Module):
         c = self.config
         nothing = self.embed.weight.new_empty(c.num_layers, c.num_kv_heads, 0, c.head_dim)
         return KVBlock(nothing, nothing)
+
+
+def _joined(blocks: Sequence[Tensor]) -> Tensor:
+    """Blocks side by side along the columns."""
+    return blocks[0] if len(blocks) == 1 else torch.cat(list(blocks), dim=1)
