@@ -36,9 +36,9 @@ TRAJECTORY = Sample(
 
 
 @pytest.fixture
-def prepared(tiny_config, tiny_model, special):
+def prepared(tiny_config, special):
     def make(sample, dropout=NONE, seed=0, shift=1.0):
-        preparer = Preparer(tiny_config, tiny_model.pack_spec(special), dropout, shift)
+        preparer = Preparer(tiny_config, special, dropout, shift)
         return preparer.prepare(sample, seed)
 
     return make

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from strokewise.train.config import Dropout, Running, TrainConfig, WeightedSource
+from strokewise.train.config import Dropout, Lora, Running, TrainConfig, WeightedSource
 from strokewise.train.samples import Picture, Sample, Text
 
 COLOURS = ((255, 0, 0), (0, 160, 0), (0, 0, 255), (240, 200, 0))
@@ -111,6 +111,7 @@ def main():
     parser.add_argument("--stop-after", type=int)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--lora", action="store_true")
     parser.add_argument("--paint", action="store_true")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--digest", type=Path)
@@ -120,7 +121,8 @@ def main():
     from strokewise.train.trainer import Trainer
 
     torch.set_num_threads(1)
-    made = config(arguments.start, arguments.steps, precision=arguments.precision)
+    lora = Lora(2, 4) if arguments.lora else None
+    made = config(arguments.start, arguments.steps, precision=arguments.precision, lora=lora)
     running = replace(made.running, workers=arguments.workers, checkpointing=arguments.checkpointing)
     if arguments.paint:
         running = replace(running, num_samples=2, sample_every=2, sample_steps=3)

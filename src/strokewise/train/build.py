@@ -10,8 +10,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from strokewise.errors import CheckpointError
 from strokewise.model import ModelConfig, UnifiedModel, load_model, save_model
 from strokewise.model.loading import find_checkpoint, read_config, read_weights
-from strokewise.sequence import Tokenizer
-from strokewise.train.config import TrainConfig
+from strokewise.train.config import Lora, TrainConfig
 from strokewise.train.lora import add_adapters, merge_adapters
 from strokewise.train.losses import Losses
 from strokewise.train.optim import trainable
@@ -45,20 +44,25 @@ def fresh_model(config: ModelConfig, seed: int) -> UnifiedModel:
     return model
 
 
-def trainable_model(config: TrainConfig, device: torch.device) -> UnifiedModel:
-    """The model a run starts from, on ``device``, in training mode, with gradients where it is to learn.
+def trainable_model(model: str, lora: Lora | None, low: bool, device: torch.device) -> UnifiedModel:
+    """The model a run starts from, in training mode, with gradients where it is to learn.
+
+    Args:
+        model: folder, built-in name or hub id.
+        lora: adapters, or None to train all weights but the autoencoder's.
+        low: whether the frozen weights beside adapters are bfloat16; trained weights are float32.
+        device: where it goes.
 
     Raises:
         CheckpointError: if the start cannot be loaded.
     """
-    dtype = torch.bfloat16 if config.lora and config.precision == "bfloat16" else torch.float32
-    model = load_model(config.model, device, dtype).train()
-    model.requires_grad_(True)
-    if config.lora:
-        add_adapters(model, config.lora)
-        model.to(device)
-    model.autoencoder.requires_grad_(False)
-    return model
+    made = load_model(model, device, torch.bfloat16 if lora and low else torch.float32).train()
+    made.requires_grad_(True)
+    if lora:
+        add_adapters(made, lora)
+        made.to(device)
+    made.autoencoder.requires_grad_(False)
+    return made
 
 
 def build_losses(config: TrainConfig, world: World) -> Losses:
@@ -71,7 +75,10 @@ def build_losses(config: TrainConfig, world: World) -> Losses:
         CheckpointError: if the start cannot be loaded.
     """
     if world.size == 1 or config.lora:
-        losses = Losses(trainable_model(config, world.device))
+        low = config.precision == "bfloat16"
+        # peft draws from the global generator; every rank draws the same.
+        torch.manual_seed(config.seed)
+        losses = Losses(trainable_model(config.model, config.lora, low, world.device))
         parallelize(losses, world, config)
         return losses
     with torch.device("meta"):
@@ -90,31 +97,32 @@ def build_losses(config: TrainConfig, world: World) -> Losses:
     return losses
 
 
-def export(config: TrainConfig, folder: Path, out: Path, averaged: bool = True) -> None:
+def export(run: Path, out: Path, averaged: bool = True, model: str | None = None) -> None:
     """Write the weights of a run's last checkpoint as a model folder in bfloat16, tokenizer included.
 
     Args:
-        config: of the run.
-        folder: of the run.
+        run: folder of the run.
         out: where the model goes.
         averaged: the averaged weights (EMA), or the last ones.
+        model: where the start of the run is now, if it was moved.
 
     Raises:
-        CheckpointError: if there is no checkpoint, or it does not fit the configuration.
+        CheckpointError: if there is no checkpoint, or it does not fit the start.
     """
     alone = World(0, 1, torch.device("cpu"))
-    path = Checkpoints(folder, 1, alone).latest()
+    path = Checkpoints(run, 1, alone).latest()
     if path is None:
-        raise CheckpointError(f"there is no checkpoint in {folder}")
-    check_same_run(config, path)
-    model = trainable_model(config, alone.device)
+        raise CheckpointError(f"there is no checkpoint in {run}")
+    config = read_facts(path)["config"]
+    start = find_checkpoint(model or config["model"])
+    lora = Lora(**config["lora"]) if config["lora"] else None
+    made = trainable_model(str(start), lora, False, alone.device)
     prefix = "average" if averaged else "weight"
-    named = {f"{prefix}/{name}": p.detach() for name, p in trainable(model).items()}
+    named = {f"{prefix}/{name}": p.detach() for name, p in trainable(made).items()}
     read_tensors(path, named, alone, partly=True)
-    if config.lora:
-        merge_adapters(model)
-    save_model(model.to(torch.bfloat16), out)
-    start = find_checkpoint(config.model)
+    if lora:
+        merge_adapters(made)
+    save_model(made.to(torch.bfloat16), out)
     for name in ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"):
         if (start / name).exists():
             shutil.copyfile(start / name, out / name)
@@ -132,8 +140,3 @@ def check_same_run(config: TrainConfig, path: Path) -> None:
             + "\n  ".join(different)
             + "\n  train into another folder, or with the configuration it was made with"
         )
-
-
-def load_tokenizer(config: TrainConfig) -> Tokenizer:
-    """The tokenizer of the model a run starts from."""
-    return Tokenizer.load(find_checkpoint(config.model))

@@ -1,6 +1,7 @@
 """The complete description of a training run, as frozen values. Recipes make them; checkpoints keep them."""
 
-from dataclasses import dataclass, field, fields, is_dataclass
+import json
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from strokewise.errors import ConfigError
@@ -164,6 +165,36 @@ class TrainConfig:
             for n in names
             if ours.get(n) != theirs.get(n)
         ]
+
+
+def override(config: TrainConfig, assignment: str) -> TrainConfig:
+    """The configuration with one plain value changed.
+
+    Args:
+        config: what to change.
+        assignment: ``name=value`` or ``part.name=value``, the value as in JSON (a bare word is a string).
+
+    Raises:
+        ConfigError: if there is no such value, or it cannot be that.
+    """
+    name, equals, text = assignment.partition("=")
+    try:
+        value: Any = json.loads(text)
+    except ValueError:
+        value = text
+    part, _, leaf = name.rpartition(".")
+    owner: Any = getattr(config, part, None) if part else config
+    present = getattr(owner, leaf, None) if is_dataclass(owner) else None
+    if not equals or not isinstance(present, bool | int | float | str):
+        raise ConfigError(f"--set {assignment}: expected name=value of a plain value, as running.workers=4")
+    if isinstance(present, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(present):
+        raise ConfigError(f"--set {assignment}: {name} is a {type(present).__name__}, such as {present!r}")
+    changes: dict[str, Any] = {leaf: value}
+    if part:
+        changes = {part: replace(owner, **changes)}
+    return replace(config, **changes)
 
 
 def _plain(value: Any) -> Any:

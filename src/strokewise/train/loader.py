@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 
 from strokewise.errors import ConfigError, ContextLengthError, StrokewiseError
 from strokewise.sequence import Segment
@@ -24,14 +23,6 @@ AHEAD = 4
 GIVE_UP = 1000
 
 
-@dataclass(frozen=True)
-class PackSize:
-    """Tokens of a pack and of a row of it, at most."""
-
-    tokens: int
-    row_tokens: int
-
-
 class Loader:
     """The packs of some lanes."""
 
@@ -39,13 +30,13 @@ class Loader:
         self,
         mixture: Mixture,
         preparer: Preparer,
-        size: PackSize,
+        pack_tokens: int,
         lanes: range,
         num_lanes: int,
         workers: int = 0,
         done: Sequence[int] | None = None,
     ) -> None:
-        """Serve ``lanes`` of ``num_lanes``; ``done`` tells how many samples each lane has taken already."""
+        """Serve ``lanes`` of ``num_lanes``; ``done``: how many samples each of them has taken already."""
         self.skipped = 0
         self._pool = _pool(mixture, workers) if workers else None
         ahead = AHEAD * max(1, workers // len(lanes)) if workers else 0
@@ -54,7 +45,7 @@ class Loader:
             _Feed(mixture, self._pool, lane, num_lanes, start, ahead)
             for lane, start in zip(lanes, starts, strict=True)
         ]
-        self._lanes = [_Lane(feed, preparer, size, mixture.seed) for feed in feeds]
+        self._lanes = [_Lane(feed, preparer, pack_tokens, mixture.seed) for feed in feeds]
 
     @property
     def done(self) -> list[int]:
@@ -96,14 +87,14 @@ def arrange(samples: Sequence[Sequence[Segment]], row_tokens: int) -> list[list[
 class _Lane:
     """One lane: collects samples until a pack is full."""
 
-    def __init__(self, feed: "_Feed", preparer: Preparer, size: PackSize, seed: int) -> None:
-        self.feed, self.preparer, self.size, self.seed = feed, preparer, size, seed
+    def __init__(self, feed: "_Feed", preparer: Preparer, pack_tokens: int, seed: int) -> None:
+        self.feed, self.preparer, self.pack_tokens, self.seed = feed, preparer, pack_tokens, seed
         self.done, self.skipped = feed.at, 0
         self.waiting: Prepared | None = None
 
     def take(self) -> list[Prepared]:
         pack: list[Prepared] = []
-        free, refused = self.size.tokens, 0
+        free, refused = self.pack_tokens, 0
         while True:
             if self.waiting is None:
                 self.waiting = self._next()
@@ -117,7 +108,7 @@ class _Lane:
                 refused, self.skipped = refused + 1, self.skipped + 1
                 if refused >= GIVE_UP:
                     raise ConfigError(
-                        f"{GIVE_UP} samples in a row are longer than a pack of {self.size.tokens} tokens;"
+                        f"{GIVE_UP} samples in a row are longer than a pack of {self.pack_tokens} tokens;"
                         " raise pack_tokens"
                     )
             self.waiting = None

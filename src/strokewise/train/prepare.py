@@ -15,7 +15,7 @@ from torch import Tensor
 from strokewise.errors import ContextLengthError
 from strokewise.flow import training_times
 from strokewise.model import ModelConfig
-from strokewise.sequence import ImageLimits, Kind, PackSpec, Segment, patchify, to_tensor
+from strokewise.sequence import ImageLimits, Kind, Segment, SpecialTokens, patchify, to_tensor
 from strokewise.train.config import Dropout
 from strokewise.train.samples import Part, Picture, Sample, Text
 
@@ -50,9 +50,12 @@ class Prepared:
 class Preparer:
     """Turns samples into segments for one model."""
 
-    def __init__(self, config: ModelConfig, spec: PackSpec, dropout: Dropout, time_shift: float) -> None:
+    def __init__(
+        self, config: ModelConfig, special: SpecialTokens, dropout: Dropout, time_shift: float
+    ) -> None:
         """Prepare for a model of ``config``; ``time_shift`` moves training times towards noise."""
-        self.spec, self.dropout, self.time_shift = spec, dropout, time_shift
+        self.special, self.dropout, self.time_shift = special, dropout, time_shift
+        self.channels = config.token_channels
         stride = config.latent_stride
         self.canvas = ImageLimits(stride, config.canvas_min, config.latent_side * stride)
         self.vision = ImageLimits(config.vision.patch_size, config.vision_min, config.vision_max)
@@ -119,7 +122,7 @@ class _Row:
 
     def _next_opens(self, index: int) -> int | None:
         """The id that the closing delimiter of a part should predict."""
-        special = self.owner.spec.special
+        special = self.owner.special
         if index + 1 == len(self.sample.parts):
             return special.sequence_end if self.sample.ends else None
         following = self.sample.parts[index + 1]
@@ -131,7 +134,7 @@ class _Row:
         canvas = _resized(image, owner.canvas)
         stride, patch = owner.canvas.stride, owner.vision.stride
         grid = (canvas.height // stride, canvas.width // stride)
-        blank = torch.zeros(1, owner.spec.latent_channels).expand(grid[0] * grid[1], -1)
+        blank = torch.zeros(1, owner.channels).expand(grid[0] * grid[1], -1)
         if picture.loss:
             time = training_times(torch.randn((), generator=self.draw), owner.time_shift)
             noise = torch.randn(blank.shape, generator=self.draw)

@@ -19,16 +19,18 @@ from torch.distributed.tensor import DTensor
 from strokewise.errors import StrokewiseError
 from strokewise.process import Generator, PaintOptions
 from strokewise.sequence import Kind, Packed, PackSpec, Segment, pack
-from strokewise.train.build import build_losses, check_same_run, load_tokenizer
+from strokewise.train.build import build_losses, check_same_run
 from strokewise.train.config import TrainConfig
+from strokewise.train.estimate import estimate, table
+from strokewise.train.inputs import Inputs
 from strokewise.train.latents import LatentEncoder
-from strokewise.train.loader import Loader, PackSize, arrange
-from strokewise.train.mixture import Mixture, derive_seed
+from strokewise.train.loader import Loader, arrange
+from strokewise.train.mixture import derive_seed
 from strokewise.train.monitor import Monitor, StepReport
 from strokewise.train.optim import AveragedWeights, adamw, learning_rate, trainable
 from strokewise.train.painted import paint_beside, pictures_to_paint
 from strokewise.train.parallel import World, arithmetic, sync_gradients, whole_root
-from strokewise.train.prepare import Prepared, Preparer
+from strokewise.train.prepare import Prepared
 from strokewise.train.state import Checkpoints, read_facts, read_tensors
 from strokewise.train.work import Work
 
@@ -45,18 +47,10 @@ class Trainer:
         self.config, self.folder = config, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.world = world or World.join()
-        tokenizer = load_tokenizer(config)
-        self.special = tokenizer.special
-        self.mixture = Mixture(
-            [entry.name for entry in config.sources],
-            [entry.source.open(tokenizer) for entry in config.sources],
-            [entry.weight for entry in config.sources],
-            config.seed,
-        )
+        self.inputs = Inputs.open(config)
         self.losses = build_losses(config, self.world)
         self.model = self.losses.model
-        self.spec: PackSpec = self.model.pack_spec(self.special)
-        self.preparer = Preparer(self.model.config, self.spec, config.dropout, config.time_shift)
+        self.spec: PackSpec = self.model.pack_spec(self.inputs.special)
         self.encoder = LatentEncoder(self.model, config.running.cache_mb * 2**20)
         self.parameters = trainable(self.model)
         self.optimizer = adamw(self.parameters, config)
@@ -80,6 +74,9 @@ class Trainer:
         last = config.steps if max_steps is None else min(config.steps, self.step + max_steps)
         until = math.inf if minutes is None else time.monotonic() + 60 * minutes
         monitor = Monitor(self.folder, config, self.model.config, self.step, last, self.world.leads)
+        if self.world.leads:
+            found = estimate(config, self.inputs, self.world.size, self.world.device)
+            monitor.console.print(table(config, found, self.world.size))
         try:
             with _terminated() as stopping, monitor:
                 while self.step < last and not self._agreed(bool(stopping) or time.monotonic() > until):
@@ -144,7 +141,7 @@ class Trainer:
     def paint(self) -> Image.Image:
         """Pictures of training samples as the averaged weights paint them, above the true ones."""
         running = self.config.running
-        beginnings = pictures_to_paint(self.mixture, running.num_samples)
+        beginnings = pictures_to_paint(self.inputs.mixture, running.num_samples)
         options = PaintOptions(num_steps=running.sample_steps, feedback="none")
         self.model.eval()
         try:
@@ -153,7 +150,7 @@ class Trainer:
                 whole_root(self.losses),
                 arithmetic(self.config, self.world.device),
             ):
-                return paint_beside(Generator(self.model, self.special), beginnings, options)
+                return paint_beside(Generator(self.model, self.inputs.special), beginnings, options)
         finally:
             self.model.train()
 
@@ -236,9 +233,9 @@ class Trainer:
             read_tensors(path, self._tensors(), self.world)
             self.step = self.saved = facts["step"]
             done = facts["done"][lanes.start : lanes.stop]
-        size = PackSize(config.pack_tokens, config.row_tokens)
-        workers = config.running.workers
-        return Loader(self.mixture, self.preparer, size, lanes, config.packs_per_step, workers, done)
+        mixture, preparer = self.inputs.mixture, self.inputs.preparer
+        tokens, workers = config.pack_tokens, config.running.workers
+        return Loader(mixture, preparer, tokens, lanes, config.packs_per_step, workers, done)
 
 
 class _Flag:

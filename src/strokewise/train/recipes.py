@@ -1,0 +1,124 @@
+"""Recipes: functions that return a complete training configuration. A run is one of these, perhaps changed.
+
+Each takes the checkpoint to start from and the sources of its samples; figures without a source are choices
+of ours, made for this project and stated in docs/training.md.
+"""
+
+from dataclasses import replace
+
+from strokewise.train.config import Lora, Running, TrainConfig, WeightedSource
+from strokewise.train.samples import SourceConfig
+
+# Samples of the paper's three subsets; the mixture keeps their shares.
+MULTI_TURN, CONFLICT, ALIGNMENT = 32_012, 15_201, 15_000
+# Share of plain text-to-image samples: models tuned on processes alone lose plain generation.
+ANCHORS = 0.1
+
+
+def nano_base(
+    model: str, text_to_image: SourceConfig, editing: SourceConfig, reading: SourceConfig
+) -> TrainConfig:
+    """First stage of nano: single-pass painting, one instructed stroke on a canvas, reading canvases."""
+    return TrainConfig(
+        name="nano-base",
+        model=model,
+        sources=(
+            WeightedSource("text-to-image", 0.35, text_to_image),
+            WeightedSource("editing", 0.45, editing),
+            WeightedSource("reading", 0.2, reading),
+        ),
+        steps=40_000,
+        learning_rate=1e-3,
+        warmup_steps=500,
+        final_lr=0.05,
+        pack_tokens=8192,
+        row_tokens=512,
+        packs_per_step=1,
+        ema_decay=0.999,
+        running=Running(workers=1, log_every=20),
+    )
+
+
+def nano_process(
+    model: str,
+    multi_turn: SourceConfig,
+    conflict: SourceConfig,
+    alignment: SourceConfig,
+    anchors: SourceConfig,
+) -> TrainConfig:
+    """Second stage of nano: the paper's three subsets, and plain text-to-image samples beside them."""
+    return TrainConfig(
+        name="nano-process",
+        model=model,
+        sources=process_mixture(multi_turn, conflict, alignment, anchors),
+        steps=30_000,
+        learning_rate=5e-4,
+        warmup_steps=500,
+        final_lr=0.05,
+        pack_tokens=16_384,
+        row_tokens=2048,
+        packs_per_step=1,
+        ema_decay=0.999,
+        running=Running(workers=1, log_every=20),
+    )
+
+
+def bagel_7b_process(
+    model: str,
+    multi_turn: SourceConfig,
+    conflict: SourceConfig,
+    alignment: SourceConfig,
+    anchors: SourceConfig,
+) -> TrainConfig:
+    """The paper's run: 8 GPUs, 10,000 steps, packs of 33k tokens, rate 2e-5 with cosine decay, end to end.
+
+    Adam's constants are those of BAGEL's released code; λ_CE, which the paper does not state, is 1 as there.
+    """
+    return TrainConfig(
+        name="bagel-7b-process",
+        model=model,
+        sources=process_mixture(multi_turn, conflict, alignment, anchors),
+        steps=10_000,
+        learning_rate=2e-5,
+        warmup_steps=200,
+        pack_tokens=33_000,
+        row_tokens=16_384,
+        packs_per_step=8,
+        time_shift=3.0,
+        eps=1e-15,
+        ema_decay=0.999,
+        running=Running(workers=4, checkpointing=True, cache_mb=2048, save_every=250),
+    )
+
+
+def bagel_7b_lora(
+    model: str,
+    multi_turn: SourceConfig,
+    conflict: SourceConfig,
+    alignment: SourceConfig,
+    anchors: SourceConfig,
+) -> TrainConfig:
+    """The same data for one GPU of 48 GB or more: adapters beside frozen bfloat16 weights."""
+    full = bagel_7b_process(model, multi_turn, conflict, alignment, anchors)
+    return replace(
+        full,
+        name="bagel-7b-lora",
+        learning_rate=1e-4,
+        pack_tokens=16_384,
+        lora=Lora(),
+        eps=1e-8,
+    )
+
+
+def process_mixture(
+    multi_turn: SourceConfig, conflict: SourceConfig, alignment: SourceConfig, anchors: SourceConfig
+) -> tuple[WeightedSource, ...]:
+    """The three subsets in the paper's proportions beside a share of plain text-to-image samples."""
+    total = MULTI_TURN + CONFLICT + ALIGNMENT
+    subsets = (
+        ("multi-turn", MULTI_TURN, multi_turn),
+        ("conflict", CONFLICT, conflict),
+        ("alignment", ALIGNMENT, alignment),
+    )
+    weighted = tuple(WeightedSource(name, (1 - ANCHORS) * n / total, source) for name, n, source in subsets)
+    return (*weighted, WeightedSource("text-to-image", ANCHORS, anchors))
