@@ -381,6 +381,16 @@ def test_damaged_weights_are_noticed(make_model, tiny_config, special):
         list(generator.paint([context], [(8, 8)], PaintOptions(num_steps=1)))
 
 
+@pytest.mark.parametrize(("feedback", "positions"), [("none", 1), ("latents", 2), ("pixels", 2)])
+def test_an_image_may_take_the_last_positions(generator, feedback, positions):
+    limit = generator.model.config.language.max_positions
+    context = generator.context()
+    generator.read([context], [[10] * (limit - positions - 2)])
+    options = PaintOptions(num_steps=1, guidance=Guidance.off(), feedback=feedback)
+    list(generator.paint([context], [(8, 8)], options))
+    assert context.position == (limit if positions == 2 else limit - 1)
+
+
 @pytest.mark.parametrize("work", ["read", "see", "paint"])
 def test_nothing_but_text_follows_an_open_text(generator, build, samples, random_image, count_rows, work):
     context = build(samples[0])

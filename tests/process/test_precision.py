@@ -37,6 +37,13 @@ def test_a_trajectory_in_low_precision_is_near_float32(low, generator, random_im
         assert 1e-6 < float((found - expected).norm() / expected.norm()) < 0.1
 
 
+def test_velocities_and_encoded_images_are_float32(low):
+    size = low.model.config.language.hidden_size
+    assert low.model.velocity(torch.zeros(1, size, dtype=low.model.dtype)).dtype == torch.float32
+    with torch.no_grad():
+        assert low.model.encode_image(torch.zeros(3, 8, 8)).dtype == torch.float32
+
+
 def test_the_cache_is_kept_in_the_precision_of_the_weights(low):
     context = low.context()
     low.read([context], [[10]])
