@@ -28,9 +28,9 @@ Box = tuple[float, float, float, float]
 MAX_INSTANCES = GRID * GRID
 STEP = 1 / 128
 # Longer side of a sprite in canvas units. Neighboring cells leave room for a third of the canvas each.
-SMALLEST, CROWDED, SPARSE, ALONE = 0.24, 0.30, 0.40, 0.54
+SMALLEST, CROWDED, SPARSE, ALONE = 0.24, 0.295, 0.40, 0.54
 EDGE = 2 * STEP  # least distance of a box from the canvas's edge
-GAP = 3 * STEP  # least distance between two boxes on one axis
+GAP = 4 * STEP  # least distance between two boxes on one axis
 INNER = 0.03  # least distance of a box's center from the border of its region, so that small errors keep it
 POSITION_THRESHOLD = 0.5  # GenEval's
 MARGIN = 0.56  # what layouts must reach instead, so that a small error of a box changes no relation

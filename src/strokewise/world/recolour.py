@@ -32,7 +32,7 @@ PAINTS: dict[str, tuple[int, int, int]] = {
 # What the darkest and the lightest tone become where shading by rule would leave black and white.
 _ENDS: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
     "black": ((4, 4, 6), (128, 130, 138)),
-    "white": ((118, 122, 134), (206, 210, 220)),
+    "white": ((84, 88, 102), (204, 208, 218)),
 }
 _SHADE_LIGHTNESS, _SHADE_CHROMA = 0.42, 0.62
 _TINT_LIGHTNESS, _TINT_CHROMA = 0.72, 0.42

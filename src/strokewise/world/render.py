@@ -24,8 +24,8 @@ SIZES = (64, 1024)
 
 # Top and bottom of each background, sRGB; the colors between are blended.
 GRADES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
-    "white": ((255, 255, 255), (246, 246, 248)),
-    "gray": ((196, 198, 204), (180, 182, 190)),
+    "white": ((247, 247, 249), (234, 235, 240)),
+    "gray": ((212, 214, 220), (196, 198, 206)),
     "sky": ((172, 214, 244), (214, 236, 250)),
     "grass": ((206, 234, 178), (170, 212, 142)),
     "sand": ((250, 236, 206), (234, 214, 172)),

@@ -1,0 +1,10 @@
+"""Recognition: what a picture of the sprite world shows, by comparing it with the sprites.
+
+Classical vision without a trained model: `background` finds what things stand on, `segments` proposes boxes,
+`templates` and `matching` compare them with every look of every class, `selection` chooses, `reading` tells
+what was seen and how sure that is.
+"""
+
+from strokewise.world.recognise.reading import Detection, Instance, Recognition, detect, recognise
+
+__all__ = ["Detection", "Instance", "Recognition", "detect", "recognise"]
