@@ -55,10 +55,10 @@ def test_info_of_nano(info):
 
 
 def test_sizes_contexts_and_precision_are_taken(info):
-    arguments = ("--size", "512x256", "--size", "128x128", "--context", "10", "--dtype", "float32")
+    arguments = ("--size", "256x64", "--size", "128x128", "--context", "10", "--dtype", "float32")
     values = info("nano", *arguments)
-    assert set(values["images"]) == {"512x256", "128x128"}
-    assert values["images"]["512x256"]["latents"] == 16 * 32 + 2
+    assert set(values["images"]) == {"256x64", "128x128"}
+    assert values["images"]["256x64"]["latents"] == 16 * 4 + 2
     assert set(values["cache_bytes"]) == set(values["text_token"]) == {"10"}
     assert values["weight_bytes"] == 4 * values["total_parameters"]
     assert set(values["velocity"]["128x128"]["10"]) == {"flops", "bytes"}
@@ -75,7 +75,7 @@ def test_info_of_a_folder(info, tiny_model, tmp_path, save):
 def test_tables(run):
     status, out, err = run("info", "nano")
     assert (status, err) == (0, "")
-    for word in ("configuration", "parameters", "total", "KV cache", "ViT tokens", "FLOP"):
+    for word in ("configuration", "parameters", "total", "KV cache", "shown: ViT", "FLOP"):
         assert word in out
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from strokewise.errors import InputError
 from strokewise.model import bagel_7b, costs, describe, nano
 
 BAGEL_TOTAL = 14_691_079_811
@@ -51,20 +52,29 @@ def test_image_tokens_are_those_an_image_takes(generator, random_image, size):
     height, width = size
     segments = generator.image_segments(random_image(width, height))
     counts = costs.image_tokens(generator.model.config, height, width)
-    assert counts == {"latents": segments[0].length, "vit": segments[1].length}
+    stride = generator.canvas.stride
+    painted = height // stride * (width // stride) + 2
+    assert counts == {"painted": painted, "latents": segments[0].length, "vit": segments[1].length}
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "latents", "vit"),
+    ("height", "width", "painted", "latents", "vit"),
     [
-        (1024, 1024, 4096, 70 * 70),
-        (512, 512, 1024, 37 * 37),
-        (768, 1024, 48 * 64, 52 * 70),
+        (1024, 1024, 4096, 4096, 70 * 70),
+        (512, 512, 1024, 1024, 37 * 37),
+        (768, 1024, 48 * 64, 48 * 64, 52 * 70),
+        (64, 64, 16, 1024, 37 * 37),  # enlarged to the smallest side before it is shown
     ],
 )
-def test_image_tokens_of_bagel(height, width, latents, vit):
+def test_image_tokens_of_bagel(height, width, painted, latents, vit):
     counts = costs.image_tokens(bagel_7b(), height, width)
-    assert counts == {"latents": latents + 2, "vit": vit + 2}
+    assert counts == {"painted": painted + 2, "latents": latents + 2, "vit": vit + 2}
+
+
+@pytest.mark.parametrize("size", [(1000, 700), (2048, 1024)])
+def test_sizes_that_cannot_be_painted_are_refused(size):
+    with pytest.raises(InputError, match="image"):
+        costs.image_tokens(bagel_7b(), *size)
 
 
 def counted(work):

@@ -3,6 +3,7 @@
 Knows velocities only. Which contexts they come from is decided in ``process``.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +38,9 @@ class Guidance:
 
     def __post_init__(self) -> None:
         """Refuse values that have no meaning."""
+        for name, scale in (("text", self.text_scale), ("image", self.image_scale)):
+            if not math.isfinite(scale):
+                raise ConfigError(f"{name} guidance scale is {scale}; it must be a finite number (1 is off)")
         if self.renorm not in RENORMS:
             raise ConfigError(f"unknown renorm {self.renorm!r}; known are {', '.join(RENORMS)}")
         low, high = self.interval

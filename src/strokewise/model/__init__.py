@@ -10,7 +10,7 @@ from strokewise.model.config import (
 )
 from strokewise.model.kv_cache import KVBlock, KVCache
 from strokewise.model.loading import export_bagel, load_model, save_model
-from strokewise.model.unified import Hidden, UnifiedModel, visibility
+from strokewise.model.unified import Hidden, UnifiedModel, canvas_limits, visibility, vision_limits
 
 __all__ = [
     "AutoencoderConfig",
@@ -22,9 +22,11 @@ __all__ = [
     "UnifiedModel",
     "VisionConfig",
     "bagel_7b",
+    "canvas_limits",
     "export_bagel",
     "load_model",
     "nano",
     "save_model",
     "visibility",
+    "vision_limits",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from strokewise.model.config import LanguageConfig, ModelConfig
-from strokewise.model.unified import UnifiedModel
+from strokewise.model.unified import UnifiedModel, canvas_limits, vision_limits
 
 PARTS = {
     "language.embed": "embedding",
@@ -54,11 +54,21 @@ def parameters(config: ModelConfig) -> dict[str, int]:
 
 
 def image_tokens(config: ModelConfig, height: int, width: int) -> dict[str, int]:
-    """Tokens of an image in the sequence, delimiters included: as latents, and as the ViT sees it."""
-    stride, patch = config.latent_stride, config.vision.patch_size
-    scale = min(1.0, config.vision_max / max(height, width))
-    rows, columns = (max(1, round(side * scale / patch)) for side in (height, width))
-    return {"latents": height // stride * (width // stride) + 2, "vit": rows * columns + 2}
+    """Tokens of an image in the sequence, delimiters included.
+
+    ``painted`` while it is painted at that size; ``latents`` and ``vit`` when it is shown to the model, which
+    enlarges small images first.
+
+    Raises:
+        InputError: if the model cannot paint that size.
+    """
+    canvas, vision = canvas_limits(config), vision_limits(config)
+    canvas.check(height, width)
+    shown = canvas.fit(width, height)
+    seen = vision.fit(*shown)
+    counts = {"painted": (width, height), "latents": shown}
+    tokens = {name: w // canvas.stride * (h // canvas.stride) + 2 for name, (w, h) in counts.items()}
+    return tokens | {"vit": seen[0] // vision.stride * (seen[1] // vision.stride) + 2}
 
 
 def cache_bytes(config: LanguageConfig, tokens: int, itemsize: int) -> int:

@@ -98,9 +98,11 @@ def _parameter_table(values: dict[str, Any], precision: str) -> Table:
 
 
 def _image_table(values: dict[str, Any]) -> Table:
-    table = Table("image", "latent tokens", "ViT tokens", title="tokens per image, delimiters included")
+    table = Table(
+        "image", "painted", "shown: latents", "shown: ViT", title="tokens per image, with delimiters"
+    )
     for size, counts in values["images"].items():
-        table.add_row(size, str(counts["latents"]), str(counts["vit"]))
+        table.add_row(size, *(str(counts[kind]) for kind in ("painted", "latents", "vit")))
     return table
 
 

@@ -14,7 +14,7 @@ from strokewise.model.layers import Connector, PositionTable, TimeEmbedding
 from strokewise.model.transformer import Decoder
 from strokewise.model.vae import Autoencoder
 from strokewise.model.vit import VisionEncoder
-from strokewise.sequence import Packed, PackSpec, SpecialTokens, patchify, unpatchify
+from strokewise.sequence import ImageLimits, Packed, PackSpec, SpecialTokens, patchify, unpatchify
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,16 @@ class Hidden:
 
     understanding: Tensor
     generation: Tensor
+
+
+def canvas_limits(config: ModelConfig) -> ImageLimits:
+    """Sizes an image may have to be painted, or to be encoded to latents."""
+    return ImageLimits(config.latent_stride, config.canvas_min, config.latent_side * config.latent_stride)
+
+
+def vision_limits(config: ModelConfig) -> ImageLimits:
+    """Sizes of the copy of an image that the ViT reads."""
+    return ImageLimits(config.vision.patch_size, config.vision_min, config.vision_max)
 
 
 def visibility(packed: Packed, cache: KVCache | None = None) -> Tensor | None:

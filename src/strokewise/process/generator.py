@@ -12,12 +12,18 @@ from PIL import Image
 from torch import Tensor
 
 from strokewise.errors import ConfigError, ContextLengthError
-from strokewise.model import KVBlock, KVCache, UnifiedModel, visibility
+from strokewise.model import (
+    KVBlock,
+    KVCache,
+    UnifiedModel,
+    canvas_limits,
+    visibility,
+    vision_limits,
+)
 from strokewise.process.context import Context, Entry
 from strokewise.process.painting import Painted, PaintEvent, Painting, PaintOptions, Preview
 from strokewise.process.writing import WriteEvent, WriteOptions, Writing
 from strokewise.sequence import (
-    ImageLimits,
     Kind,
     Packed,
     Segment,
@@ -44,11 +50,7 @@ class Generator:
         self.model = model
         self.special = special
         self.spec = model.pack_spec(special)
-        config = model.config
-        self.canvas = ImageLimits(
-            config.latent_stride, config.canvas_min, config.latent_side * config.latent_stride
-        )
-        self.vision = ImageLimits(config.vision.patch_size, config.vision_min, config.vision_max)
+        self.canvas, self.vision = canvas_limits(model.config), vision_limits(model.config)
 
     # --- reading -----------------------------------------------------------------------------------------
 

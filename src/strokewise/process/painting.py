@@ -47,8 +47,8 @@ class PaintOptions:
     def __post_init__(self) -> None:
         """Refuse values that have no meaning; the schedule checks steps and shift."""
         timesteps(self.num_steps, self.shift)
-        if not 0 <= self.previews <= self.num_steps:
-            raise ConfigError(f"previews is {self.previews}; it must lie in 0..{self.num_steps} (num_steps)")
+        if not 0 <= self.previews < self.num_steps:
+            raise ConfigError(f"previews is {self.previews}; it must lie in 0..{self.num_steps - 1}")
         if self.feedback not in ("pixels", "latents", "none"):
             raise ConfigError(f"unknown feedback {self.feedback!r}; known are pixels, latents, none")
 

@@ -68,10 +68,13 @@ class _Row:
 
     def __init__(self, context: Context, options: WriteOptions, text_start: int, seed: int) -> None:
         self.context = context
-        # An open text is continued by feeding its last token again, so that every row has one to feed.
-        first = context.entries[-1].ids[-1] if context.is_open else text_start
+        # The context itself is not touched before the text is part of it.
+        self.past = context.fork()
+        first, self.guided = text_start, True
         if context.is_open:
-            context.truncate(tokens=context.length - 1)
+            # An open text is continued by feeding its last token again, so that every row has one to feed.
+            first, self.guided = context.entries[-1].ids[-1], context.entries[-1].guided
+            self.past.truncate(tokens=context.length - 1)
         self.fed = [first, *options.prefix]
         self.ids: list[int] = list(options.prefix)
         self.stop_id: int | None = None
@@ -100,10 +103,11 @@ class Writing:
             for i, context in enumerate(contexts)
         ]
         room = len(options.prefix) + options.max_tokens + 2
-        self.cache = KVCache.gather([c.blocks for c in contexts], room, model.language.empty_block())
+        pasts = [row.past for row in self.rows]
+        self.cache = KVCache.gather([c.blocks for c in pasts], room, model.language.empty_block())
         self.start = self.cache.used
-        self.even = len({c.length for c in contexts}) == 1
-        self.positions = torch.tensor([[c.position] for c in contexts], device=model.device)
+        self.even = len({c.length for c in pasts}) == 1
+        self.positions = torch.tensor([[c.position] for c in pasts], device=model.device)
 
     def run(self) -> Iterator[WriteEvent]:
         """Write until every row has ended; then, or when abandoned, the contexts are updated."""
@@ -184,7 +188,10 @@ class Writing:
             if count:
                 block = self.cache.block(i, slice(self.start, self.start + count))
                 ids = tuple(row.fed[:count])
-                row.context.append(Entry(Kind.TEXT, block, row.last.clone(), count, ids, closed=row.done))
+                row.past.append(
+                    Entry(Kind.TEXT, block, row.last.clone(), count, ids, row.guided, closed=row.done)
+                )
+                row.context.entries = row.past.entries
 
 
 def allow_only(logits: Tensor, allowed: Sequence[int]) -> Tensor:
