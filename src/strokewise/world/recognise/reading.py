@@ -34,7 +34,6 @@ _BIAS, _BY_RESIDUAL, _BY_RIVAL, _BY_AREA = -2.1, -0.63, 7.4, 1.76
 _SOFT = 0.01  # residuals below this are all the same
 # Chance of the color, by how much worse the next color fits.
 _COLOR_BIAS, _COLOR_BY_RIVAL = -1.2, 15.0
-_FAINT = 0.02  # of the energy of an average match: matches below are dirt
 
 
 @dataclass(frozen=True)
@@ -165,16 +164,17 @@ def detect(image: Image.Image | np.ndarray, threshold: float = 0.3) -> list[Dete
     return sorted(found, key=lambda detection: -detection.score)
 
 
-def confidence(match: Match) -> float:
-    """The chance of a match to be of the right class, 0..1."""
+def features(match: Match) -> tuple[float, float, float]:
+    """What tells right matches from wrong ones: residual, how much worse the next class is, area."""
     worse = math.log((min(match.rival, 2.0) + _SOFT) / (match.residual + _SOFT))
     area = (match.box[2] - match.box[0]) * (match.box[3] - match.box[1])
-    return _logistic(
-        _BIAS
-        + _BY_RESIDUAL * math.log(match.residual + _SOFT)
-        + _BY_RIVAL * worse
-        + _BY_AREA * math.log(area / 1000)
-    )
+    return math.log(match.residual + _SOFT), worse, math.log(area / 1000)
+
+
+def confidence(match: Match) -> float:
+    """The chance of a match to be of the right class, 0..1."""
+    residual, rival, area = features(match)
+    return _logistic(_BIAS + _BY_RESIDUAL * residual + _BY_RIVAL * rival + _BY_AREA * area)
 
 
 def color_confidence(match: Match) -> float:

@@ -21,7 +21,9 @@ _DOUBTFUL = 0.12  # residual from which overlapping boxes are given a chance
 _CHANCES = 3
 _LONGEST, _SHORTEST = 11.0, 4.0  # pixels: least longer and least shorter side of a box that can hold a sprite
 _SAME = 0.8  # pixels that the edges of two boxes must differ by to be worth comparing both
-_STRAY = 12  # pixels: the area of leftovers that matter
+# Sum of squared differences from the background, what noise adds taken off: less is dirt. The faintest sprite
+# has several times as much.
+_DIRT = 200_000.0
 _RIM = 3  # pixels around a match that belong to it
 
 
@@ -33,12 +35,16 @@ def select(pixels: np.ndarray, ground: Ground) -> tuple[list[Match], list[PixelB
     found = strength(pixels, ground.pixels)
     proposed, parts = propose(found, ground.noise)
     boxes = _distinct(variant for box in proposed for variant in _variants(found, box))
-    matches: list[Match] = []
-    if boxes:
-        differences = np.ascontiguousarray((pixels - ground.pixels).transpose(2, 0, 1))
-        matches = _choose(differences, compare(differences, ground.pixels, boxes))
-    left = [p for p in parts if (p[2] - p[0]) * (p[3] - p[1]) >= _STRAY and not _explained(p, matches)]
-    return matches, left
+    differences = np.ascontiguousarray((pixels - ground.pixels).transpose(2, 0, 1))
+
+    def dirt(box: FloatBox) -> bool:
+        x0, y0, x1, y1 = (max(round(edge), 0) for edge in box)
+        inside = differences[:, y0:y1, x0:x1]
+        return float((inside**2).sum()) - inside.size * ground.noise**2 < _DIRT
+
+    matches = _choose(differences, compare(differences, ground.pixels, boxes)) if boxes else []
+    matches = [match for match in matches if not dirt(match.box)]
+    return matches, [part for part in parts if not dirt(part) and not _explained(part, matches)]
 
 
 def _variants(found: np.ndarray, box: PixelBox) -> Iterable[FloatBox]:
