@@ -6,7 +6,8 @@ the same as those the model is shown at inference.
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -15,16 +16,17 @@ from strokewise.model import UnifiedModel
 from strokewise.sequence import patchify
 
 PIXELS_AT_ONCE = 2**21
+Arithmetic = Callable[[], AbstractContextManager[object]]
 
 
 class LatentEncoder:
     """Encodes canvases in batches of one size."""
 
-    def __init__(self, model: UnifiedModel, cache_bytes: int) -> None:
-        """Use the autoencoder of ``model``, with a cache of that many bytes beside its weights."""
+    def __init__(self, model: UnifiedModel, cache_bytes: int, arithmetic: Arithmetic = nullcontext) -> None:
+        """Use the autoencoder of ``model``, under ``arithmetic``, with a cache of so many bytes beside it."""
         self.autoencoder = model.autoencoder
         self.patch = model.config.latent_patch
-        self.cache_bytes = cache_bytes
+        self.cache_bytes, self.arithmetic = cache_bytes, arithmetic
         self.encoded = 0
         self._cache: OrderedDict[bytes, Tensor] = OrderedDict()
         self._cached = 0
@@ -47,7 +49,8 @@ class LatentEncoder:
     def _encode(self, canvases: list[Tensor]) -> list[Tensor]:
         weight = next(self.autoencoder.parameters())
         pixels = torch.stack(canvases).to(weight.device, weight.dtype, non_blocking=True)
-        latents = self.autoencoder.encode(pixels)
+        with self.arithmetic():
+            latents = self.autoencoder.encode(pixels)
         self.encoded += len(canvases)
         return [patchify(latent, self.patch).float() for latent in latents]
 

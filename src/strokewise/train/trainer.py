@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -51,7 +52,9 @@ class Trainer:
         self.losses = build_losses(config, self.world)
         self.model = self.losses.model
         self.spec: PackSpec = self.model.pack_spec(self.inputs.special)
-        self.encoder = LatentEncoder(self.model, config.running.cache_mb * 2**20)
+        self.encoder = LatentEncoder(
+            self.model, config.running.cache_mb * 2**20, partial(arithmetic, config, self.world.device)
+        )
         self.parameters = trainable(self.model)
         self.optimizer = adamw(self.parameters, config)
         self.averages = AveragedWeights(self.parameters, config.ema_decay)
