@@ -1,0 +1,221 @@
+"""Latents, work, schedule, averages, configuration, estimate, export."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from strokewise.errors import CheckpointError, ConfigError
+from strokewise.model import bagel_7b, load_model, nano
+from strokewise.sequence import Kind, Segment, to_tensor
+from strokewise.train import optim
+from strokewise.train.build import export, fresh_model
+from strokewise.train.config import Dropout, Lora, override
+from strokewise.train.estimate import adapter_parameters, estimate, table
+from strokewise.train.inputs import Inputs
+from strokewise.train.latents import LatentEncoder
+from strokewise.train.parallel import World
+from strokewise.train.trainer import Trainer
+from strokewise.train.work import Work, encoding_flops
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+# --- latents -----------------------------------------------------------------------------------------------
+
+
+def test_latents_are_the_generators(tiny_model, random_image):
+    encoder = LatentEncoder(tiny_model, 2**20)
+    images = [to_tensor(random_image(16, size, seed)) for seed, size in enumerate((16, 8, 16))]
+    found = encoder.encode(images)
+    for tokens, image in zip(found, images, strict=True):
+        assert torch.equal(tokens, tiny_model.encode_image(image))
+
+
+def test_pictures_that_come_again_are_not_encoded_again(tiny_model, random_image):
+    encoder = LatentEncoder(tiny_model, 3 * 16 * 16 * 4)
+    images = [to_tensor(random_image(16, 16, seed)) for seed in range(5)]
+    encoder.encode([images[0], images[0], images[1]])
+    assert encoder.encoded == 2
+    encoder.encode(images[:2])
+    assert encoder.encoded == 2
+    encoder.encode(images[2:])
+    encoder.encode(images[2:])
+    assert encoder.encoded == 5
+    encoder.encode(images[:1])
+    assert encoder.encoded == 6
+
+
+# --- counting ----------------------------------------------------------------------------------------------
+
+
+def test_work_is_what_the_mask_and_the_losses_say(tiny_model, special):
+    from strokewise.sequence import pack
+
+    spec = tiny_model.pack_spec(special)
+    tokens = torch.zeros(4, spec.latent_channels)
+    sample = [
+        Segment.text([5, 6]),
+        Segment.text([7, 8, 9], loss=True, end_label=3),
+        Segment(Kind.NOISED, tokens, grid=(2, 2), loss=True, noise=tokens, time=0.5),
+        Segment(Kind.CLEAN, tokens, grid=(2, 2)),
+        Segment(Kind.VIT, torch.zeros(6, spec.patch_channels), grid=(2, 3), end_label=0),
+    ]
+    packed, work = pack([[sample]], spec), Work.of(sample)
+    assert work.tokens == int(packed.layout.valid.sum())
+    assert work.pairs == int(packed.layout.mask().sum())
+    assert work.text_losses == len(packed.text_labels)
+    assert work.velocity_losses == len(packed.latent_slots)
+    assert (work.patches, work.patch_pairs) == (6, 36)
+
+
+def test_operations_of_bagel_per_token():
+    """Seven billion active weights: about 6 · 6.5e9 operations a token besides embedding and head."""
+    flops = Work(tokens=1).flops(bagel_7b())
+    assert 6 * 6.4e9 < flops < 6 * 6.7e9
+    assert Work(tokens=1).flops(bagel_7b(), frozen=True) == pytest.approx(flops * 2 / 3)
+    assert encoding_flops(bagel_7b().autoencoder, 512, 512) > 1e11
+
+
+# --- optimizer ---------------------------------------------------------------------------------------------
+
+
+def test_the_rate_warms_up_and_falls(toy, start):
+    config = replace(toy.config(start, steps=110), warmup_steps=10, learning_rate=1.0, final_lr=0.1)
+    rates = [optim.learning_rate(config, step) for step in range(110)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9] == rates[10] == 1.0
+    assert rates[60] == pytest.approx(0.55)
+    assert rates[-1] == pytest.approx(0.1, abs=1e-3)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_averages_follow_and_are_lent():
+    weight = torch.nn.Parameter(torch.zeros(3))
+    averages = optim.AveragedWeights({"w": weight}, 0.9)
+    wanted = 0.0
+    for step in range(200):
+        weight.data.fill_(step)
+        averages.update(step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        wanted = decay * wanted + (1 - decay) * step
+    assert float(averages.averages["w"][0]) == pytest.approx(wanted, rel=1e-5)
+    with averages.applied():
+        assert float(weight[0]) == pytest.approx(wanted, rel=1e-5)
+    assert float(weight[0]) == 199
+    assert float(averages.averages["w"][0]) == pytest.approx(wanted, rel=1e-5)
+
+
+# --- configuration -----------------------------------------------------------------------------------------
+
+
+def test_values_are_set_by_name(toy, start):
+    config = toy.config(start)
+    assert override(config, "steps=7").steps == 7
+    assert override(config, "learning_rate=1").learning_rate == 1.0
+    assert override(config, "running.workers=3").running.workers == 3
+    assert override(config, "dropout.text=0").dropout.text == 0.0
+    assert override(config, "precision=bfloat16").precision == "bfloat16"
+    assert override(config, "running.compile=true").running.compile is True
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps", "expected name=value"),
+        ("stepps=3", "expected name=value"),
+        ("sources=3", "expected name=value"),
+        ("running.workerz=3", "expected name=value"),
+        ("steps=many", "steps is a int, such as 6"),
+        ("steps=0", "must be at least 1"),
+        ("precision=float8", "unknown precision"),
+        ("dropout.vit=2", "must lie in 0..1"),
+    ],
+)
+def test_values_that_cannot_be(toy, start, text, message):
+    with pytest.raises(ConfigError, match=message):
+        override(toy.config(start), text)
+
+
+def test_lanes_are_shared_evenly():
+    assert World(1, 2, torch.device("cpu")).lanes(6) == range(3, 6)
+    with pytest.raises(ConfigError, match="4 processes cannot share evenly"):
+        World(0, 4, torch.device("cpu")).lanes(6)
+
+
+# --- estimate ----------------------------------------------------------------------------------------------
+
+
+def test_the_estimate_is_close_to_the_run(toy, start, tmp_path):
+    config = toy.config(start, steps=20)
+    found = estimate(config, Inputs.open(config), 1, ALONE.device)
+    run = Trainer(config, tmp_path)
+    reports = [run.train_step() for _ in range(20)]
+    tokens = sum(r.work.tokens for r in reports) / 20
+    assert found.work.tokens * found.samples == pytest.approx(tokens, rel=0.1)
+    assert found.trainable == sum(p.numel() for p in run.parameters.values())
+    assert found.trainable + found.frozen == sum(t.numel() for t in run.model.state_dict().values())
+    bytes_held = 4 * found.trainable
+    assert found.memory.gradients == found.memory.average == found.memory.optimizer / 2 == bytes_held
+    assert "20 steps" in [*table(config, found, 1).columns[0].cells]
+
+
+def test_adapters_are_counted(toy, start, tmp_path):
+    config = replace(toy.config(start), lora=Lora(rank=3))
+    run = Trainer(config, tmp_path)
+    count = sum(p.numel() for p in run.parameters.values())
+    assert count == adapter_parameters(run.model.config, config.lora)
+    assert estimate(config, Inputs.open(config), 1, ALONE.device).trainable == count
+
+
+def test_sharding_divides_what_it_can(toy, start):
+    config = replace(toy.config(start), packs_per_step=8)
+    one, eight = (estimate(config, Inputs.open(config), n, ALONE.device).memory for n in (1, 8))
+    assert eight.optimizer == one.optimizer / 8
+    assert eight.gathered > one.gathered == 0
+
+
+# --- weights -----------------------------------------------------------------------------------------------
+
+
+def test_fresh_weights_are_sane_and_follow_from_the_seed():
+    config = nano()
+    one, again, other = fresh_model(config, 1), fresh_model(config, 1), fresh_model(config, 2)
+    name = "language.layers.3.generation.gate_up.weight"
+    assert torch.equal(one.get_parameter(name), again.get_parameter(name))
+    assert not torch.equal(one.get_parameter(name), other.get_parameter(name))
+    assert one.latent_out.weight.count_nonzero() == 0
+    assert float(one.get_parameter(name).std()) == pytest.approx(config.language.hidden_size**-0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("lora", [None, Lora(rank=2, alpha=8)], ids=["whole", "lora"])
+def test_exported_weights_are_those_of_the_run(toy, start, tmp_path, lora):
+    config = replace(toy.config(start), lora=lora, dropout=Dropout(0, 0, 0, 0))
+    run = Trainer(config, tmp_path / "run")
+    run.fit(max_steps=2)
+    export(tmp_path / "run", tmp_path / "model")
+    export(tmp_path / "run", tmp_path / "last", averaged=False)
+    averaged, last = (load_model(tmp_path / name, dtype=torch.float32) for name in ("model", "last"))
+    assert (tmp_path / "model" / "tokenizer.json").exists()
+    packed, _ = run._packed(run.loader.step()[0])
+    mask = packed.layout.mask()
+    with torch.no_grad():
+        wanted = run.model(packed, mask).understanding
+        torch.testing.assert_close(last(packed, mask).understanding, wanted, rtol=0.1, atol=0.05)
+        with run.averages.applied():
+            mean = run.model(packed, mask).understanding
+        torch.testing.assert_close(averaged(packed, mask).understanding, mean, rtol=0.1, atol=0.05)
+
+
+def test_nothing_to_export(tmp_path):
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        export(tmp_path, tmp_path / "out")
+
+
+def test_pictures_of_every_size_are_counted(tiny_config):
+    small, large = (encoding_flops(tiny_config.autoencoder, n, n) for n in (16, 32))
+    assert 4 <= large / small < 5
+    assert not math.isnan(small)
+    assert np.isfinite(large)
