@@ -4,8 +4,11 @@ Each takes the checkpoint to start from and the sources of its samples; figures 
 of ours, made for this project and stated in docs/training.md.
 """
 
+import importlib
+import sys
 from dataclasses import replace
 
+from strokewise.errors import ConfigError
 from strokewise.train.config import Lora, Running, TrainConfig, WeightedSource
 from strokewise.train.samples import SourceConfig
 
@@ -122,3 +125,24 @@ def process_mixture(
     )
     weighted = tuple(WeightedSource(name, (1 - ANCHORS) * n / total, source) for name, n, source in subsets)
     return (*weighted, WeightedSource("text-to-image", ANCHORS, anchors))
+
+
+def find_recipe(name: str) -> TrainConfig:
+    """The configuration that ``package.module:function`` returns; modules here are found as well.
+
+    Raises:
+        ConfigError: if there is no such function, or it returns something else.
+    """
+    module, _, function = name.partition(":")
+    sys.path.insert(0, "")
+    try:
+        made = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"no recipe {name!r}: expected PACKAGE.MODULE:FUNCTION, a function without arguments ({error})"
+        ) from error
+    finally:
+        sys.path.remove("")
+    if not isinstance(made, TrainConfig):
+        raise ConfigError(f"{name} returned a {type(made).__name__}, not a TrainConfig")
+    return made

@@ -1,0 +1,60 @@
+"""``strokewise train``: run a recipe, say what it would cost, export its weights. Parses and calls.
+
+Mount with ``app.add_typer(commands.app, name="train")``; torch is imported only when a command runs.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Fine-tune a model, or export what was trained.")
+
+
+@app.command()
+def run(
+    recipe: Annotated[
+        str, typer.Argument(help="PACKAGE.MODULE:FUNCTION that returns a training configuration.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the run; if it holds a checkpoint, the run goes on.")],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Such as steps=500 or running.workers=8; repeatable.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop, with a checkpoint, after so long.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")] = False,
+) -> None:
+    """Train a recipe, or go on with it. Under torchrun all processes share the run."""
+    from rich.console import Console
+
+    from strokewise.train.config import override
+    from strokewise.train.estimate import estimate, table
+    from strokewise.train.inputs import Inputs
+    from strokewise.train.parallel import World
+    from strokewise.train.recipes import find_recipe
+    from strokewise.train.trainer import Trainer
+
+    config = find_recipe(recipe)
+    for change in changes or []:
+        config = override(config, change)
+    world = World.join()
+    try:
+        if dry_run:
+            found = estimate(config, Inputs.open(config), world.size, world.device)
+            Console().print(table(config, found, world.size))
+        else:
+            Trainer(config, out, world).fit(minutes=minutes)
+    finally:
+        world.leave()
+
+
+@app.command()
+def export(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")],
+    out: Annotated[Path, typer.Argument(help="Folder the model is written to.")],
+    last: Annotated[bool, typer.Option("--last", help="The last weights instead of their average.")] = False,
+    model: Annotated[str | None, typer.Option(help="Where the start of the run is, if it moved.")] = None,
+) -> None:
+    """Write the weights of a run as a model folder, adapters folded in."""
+    from strokewise.train.build import export as write
+
+    write(run_folder, out, averaged=not last, model=model)
