@@ -30,17 +30,21 @@ WAYS = (
     "blur1",
     "blur2",
     "blur3",
+    "blur4",
+    "blur6",
     "noise10",
     "noise25",
     "jpeg50",
     "jpeg20",
     "bend1",
     "bend2",
+    "bend3",
     "shift8",
     "shift20",
     "low2+tint4",
     "low3+tint8",
     "low4+tint8",
+    "low6+tint8",
     "low2.5+tint6+bend1+shift5",
 )
 NEAR = 0.06  # of the canvas: centers of boxes closer than this are of the same thing
@@ -138,7 +142,7 @@ def fit(scenes: list[Scene]) -> None:
         chance = 1 / (1 + np.exp(-(table @ weights)))
         bend = (table.T * (chance * (1 - chance))) @ table + 1e-3 * np.eye(len(weights))
         weights += np.linalg.solve(bend, table.T @ (truth - chance) - 1e-3 * weights)
-    print(f"{len(truth)} matches, {truth.mean():.1%} right; bias, by residual, by rival, by area:")
+    print(f"{len(truth)} matches, {truth.mean():.1%} right; bias, by residual, by rival, by area, by blur:")
     print(" ".join(f"{weight:.2f}" for weight in weights))
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from strokewise.errors import SceneError
 
 ATLAS_SIZE = 256  # longer side of every sprite, in pixels
-_FOLDER = files("strokewise.world") / "sprites"
+FOLDER = files("strokewise.world") / "sprites"
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ def sprite(name: str, halved: int = 0) -> Sprite:
 @cache
 def glyph_table() -> dict[str, dict[str, Any]]:
     """By class: "box" in the sheets (x0, y0, x1, y1), and the "set", "glyph", "version", "license"."""
-    return dict(json.loads((_FOLDER / "sprites.json").read_text()))
+    return dict(json.loads((FOLDER / "sprites.json").read_text()))
 
 
 @cache
 def _sheets() -> tuple[np.ndarray, np.ndarray]:
     sheets = []
     for file in ("natural.png", "tones.png"):
-        with (_FOLDER / file).open("rb") as stream:
+        with (FOLDER / file).open("rb") as stream:
             sheet = np.array(Image.open(stream))
         sheet.setflags(write=False)
         sheets.append(sheet)

@@ -17,6 +17,7 @@ _FAR = 48.0  # a pixel further than this from a background is equally not of it
 _ROUNDS = 3
 _THIN = 3  # every third row and column is enough to know the background by
 _LEAST_SHARE = 0.2  # of the pixels, that must be of a background to name it
+_LEAST_CONFIDENCE = 0.06  # that the nearest background must be ahead of the next
 _MOST_SHIFT = 30.0  # in levels, between a background as painted and as it should be, to name it
 
 
@@ -48,8 +49,8 @@ def find_ground(pixels: np.ndarray) -> Ground:
     plane, share, noise = _fit_shift(thin, _thinned(size)[int(order[0])])
     fitted = background_array(name, size) + _design(size) @ plane
     shift = float(np.abs(plane[0]).max())
-    known = share >= _LEAST_SHARE and shift <= _MOST_SHIFT
     confidence = 1 - costs[int(order[0])] / max(costs[int(order[1])], 1e-6)
+    known = share >= _LEAST_SHARE and shift <= _MOST_SHIFT and confidence >= _LEAST_CONFIDENCE
     return Ground(name, known, confidence if known else 0.0, fitted, noise)
 
 

@@ -39,7 +39,7 @@ class Match:
 
     look: index in LOOKS. box: where it fits best, in pixels, (x0, y0, x1, y1).
     residual: share of the window's energy left unexplained. rival: that of the best look of another class.
-    color_rival: that of the best other look of the same class.
+    color_rival: that of the best other look of the same class. blur: index in BLURS of the degree that fits.
     """
 
     look: int
@@ -47,6 +47,7 @@ class Match:
     residual: float
     rival: float
     color_rival: float
+    blur: int
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def refine(differences: np.ndarray, candidates: Candidates, index: int) -> Match
     blur = int(np.argmin([residuals.min() for residuals in found]))
     residuals = found[blur]
     if _clear(looks, residuals):
-        return _match(looks, residuals, box)
+        return _match(looks, residuals, box, blur)
     start, step = box, 1.0
     for _ in range(_MOVES):
         others = _neighbors(box, step, start)
@@ -106,7 +107,7 @@ def refine(differences: np.ndarray, candidates: Candidates, index: int) -> Match
             break
         else:
             step = 0.5
-    return _match(looks, residuals, box)
+    return _match(looks, residuals, box, blur)
 
 
 def _promising(coarse: np.ndarray) -> np.ndarray:
@@ -141,11 +142,11 @@ def _neighbors(box: FloatBox, step: float, start: FloatBox) -> list[FloatBox]:
 
 
 def _clear(looks: np.ndarray, residuals: np.ndarray) -> bool:
-    match = _match(looks, residuals, (0, 0, 1, 1))
+    match = _match(looks, residuals, (0, 0, 1, 1), 0)
     return match.residual < _CLEAR and match.rival > _APART * match.residual
 
 
-def _match(looks: np.ndarray, residuals: np.ndarray, box: FloatBox) -> Match:
+def _match(looks: np.ndarray, residuals: np.ndarray, box: FloatBox, blur: int) -> Match:
     best = int(np.argmin(residuals))
     look = int(looks[best])
     same = looks // PER_CLASS == look // PER_CLASS
@@ -157,6 +158,7 @@ def _match(looks: np.ndarray, residuals: np.ndarray, box: FloatBox) -> Match:
         float(residuals[best]),
         float(others.min()) if len(others) else 1.0,
         float(siblings.min()) if len(siblings) else 1.0,
+        blur,
     )
 
 

@@ -24,13 +24,13 @@ from strokewise.world.vocabulary import REGIONS
 
 SIZE = 128  # pixels that every picture is brought to
 _SMALLEST = 32
-KNOWN = 0.65  # confidence from which an instance is told by its name
+KNOWN = 0.85  # confidence from which an instance is told by its name
 COLOR_KNOWN = 0.5  # and from which its color is
 
 # Chance of a match to be of the right class, as a logistic function of its residual, of how much worse the
-# next class fits, and of its area: fitted by `benchmarks/recognise.py --fit` to matches in pictures that were
-# blurred, bent, compressed and made noisy.
-_BIAS, _BY_RESIDUAL, _BY_RIVAL, _BY_AREA = -2.1, -0.63, 7.4, 1.76
+# next class fits, of its area and its blur: fitted by `benchmarks/recognise.py --fit` to matches in pictures
+# that were blurred, bent, compressed and made noisy.
+_BIAS, _BY_RESIDUAL, _BY_RIVAL, _BY_AREA, _BY_BLUR = 4.4, -0.46, 4.5, 0.93, -2.0
 _SOFT = 0.01  # residuals below this are all the same
 # Chance of the color, by how much worse the next color fits.
 _COLOR_BIAS, _COLOR_BY_RIVAL = -1.2, 15.0
@@ -164,17 +164,17 @@ def detect(image: Image.Image | np.ndarray, threshold: float = 0.3) -> list[Dete
     return sorted(found, key=lambda detection: -detection.score)
 
 
-def features(match: Match) -> tuple[float, float, float]:
-    """What tells right matches from wrong ones: residual, how much worse the next class is, area."""
+def features(match: Match) -> tuple[float, float, float, float]:
+    """What tells right matches from wrong ones: residual, how much worse the next class is, area, blur."""
     worse = math.log((min(match.rival, 2.0) + _SOFT) / (match.residual + _SOFT))
     area = (match.box[2] - match.box[0]) * (match.box[3] - match.box[1])
-    return math.log(match.residual + _SOFT), worse, math.log(area / 1000)
+    return math.log(match.residual + _SOFT), worse, math.log(area / 1000), float(match.blur)
 
 
 def confidence(match: Match) -> float:
     """The chance of a match to be of the right class, 0..1."""
-    residual, rival, area = features(match)
-    return _logistic(_BIAS + _BY_RESIDUAL * residual + _BY_RIVAL * rival + _BY_AREA * area)
+    residual, rival, area, blur = features(match)
+    return _logistic(_BIAS + _BY_RESIDUAL * residual + _BY_RIVAL * rival + _BY_AREA * area + _BY_BLUR * blur)
 
 
 def color_confidence(match: Match) -> float:

@@ -19,6 +19,7 @@ _FACTORS = (0.6, 1.8, 3.2, 5.5)
 _JOIN = 5  # pixels between two parts that may still be one thing
 _LONGEST = 0.66  # of the picture: the longest side of a thing
 _SPECK = 6  # pixels: smaller components are noise
+_MOST = 40  # components looked at, the largest: no scene has as many, but noise may
 
 
 def strength(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
@@ -32,19 +33,20 @@ def propose(differences: np.ndarray, noise: float) -> tuple[list[PixelBox], list
     differences: [size, size] as `strength` gives.
     noise: standard deviation of the picture's noise in levels.
     """
-    size = differences.shape[0]
+    longest = _LONGEST * differences.shape[0]
     threshold = max(_LEAST, 4.5 * noise)
-    parts = [box for box, area in components(differences > threshold) if area >= _SPECK]
+    parts = _largest(differences > threshold, _SPECK)
     found = dict.fromkeys(parts)
     for factor in _FACTORS:
-        mask = differences > threshold * factor
-        found.update(dict.fromkeys(box for box, area in components(mask) if area >= 3 * _SPECK))
-    found.update(dict.fromkeys(_unions(parts, _LONGEST * size)))
-    longest = _LONGEST * size
-    boxes = [
-        b for b in found if max(b[2] - b[0], b[3] - b[1]) <= longest and min(b[2] - b[0], b[3] - b[1]) >= 3
-    ]
-    return boxes, parts
+        found.update(dict.fromkeys(_largest(differences > threshold * factor, 3 * _SPECK)))
+    found.update(dict.fromkeys(_unions(parts, longest)))
+    return [box for box in found if max(box[2] - box[0], box[3] - box[1]) <= longest], parts
+
+
+def _largest(mask: np.ndarray, least: int) -> list[PixelBox]:
+    """Boxes of the largest components of at least so many pixels."""
+    large = [(area, box) for box, area in components(mask) if area >= least]
+    return [box for _, box in sorted(large, reverse=True)[:_MOST]]
 
 
 def components(mask: np.ndarray) -> list[tuple[PixelBox, int]]:

@@ -18,8 +18,9 @@ from strokewise.world.recognise.segments import FloatBox, PixelBox, propose, str
 _UNEXPLAINED = 3.0  # an unexplained share of the energy weighs this many times an explained one
 _OVERLAP = 0.2  # of the smaller box: more means that both hold the same thing
 _DOUBTFUL = 0.12  # residual from which overlapping boxes are given a chance
+_HOPELESS = 0.8  # coarse residual from which a box holds no sprite
 _CHANCES = 3
-_LONGEST, _SHORTEST = 11.0, 4.0  # pixels: least longer and least shorter side of a box that can hold a sprite
+_LONGEST, _SHORTEST = 18.0, 5.0  # pixels: least longer and least shorter side of a box that can hold a sprite
 _SAME = 0.8  # pixels that the edges of two boxes must differ by to be worth comparing both
 # Sum of squared differences from the background, what noise adds taken off: less is dirt. The faintest sprite
 # has several times as much.
@@ -69,8 +70,9 @@ def _distinct(boxes: Iterable[FloatBox]) -> list[FloatBox]:
 
 def _choose(differences: np.ndarray, candidates: Candidates) -> list[Match]:
     """Refined matches that do not overlap, those that explain most first."""
-    gains = candidates.energies * (1 - _UNEXPLAINED * np.minimum(candidates.residuals.min(axis=1), 1.0))
-    waiting = np.argsort(-gains).tolist()
+    residuals = candidates.residuals.min(axis=1)
+    gains = candidates.energies * (1 - _UNEXPLAINED * np.minimum(residuals, 1.0))
+    waiting = [i for i in np.argsort(-gains).tolist() if residuals[i] < _HOPELESS]
     matches: list[Match] = []
     while waiting:
         index = waiting[0]

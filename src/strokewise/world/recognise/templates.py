@@ -19,9 +19,9 @@ from strokewise.world.vocabulary import CLASSES, COLORS
 
 LOOKS: tuple[tuple[str, str | None], ...] = tuple((n, c) for n in CLASSES for c in (None, *COLORS))
 PER_CLASS = 1 + len(COLORS)
-BLURS = (0.0, 1.0, 1.8, 2.8)  # standard deviations, in pixels of a sprite whose longer side is DRAWN
+BLURS = (0.0, 1.0, 1.9, 3.0, 4.6)  # standard deviations, in pixels of a sprite whose longer side is DRAWN
 DRAWN = 38
-_SPACE = 10  # pixels around it, for blur and margin
+_SPACE = 14  # pixels around it, for blur and margin
 MARGIN = 1 / 12  # of the box, on each side of the window
 COARSE, FINE = 12, 24  # cells in the box of a window, margin not counted
 _COARSE_BLUR = 1.0
