@@ -26,17 +26,21 @@ ALONE = World(0, 1, torch.device("cpu"))
 # --- latents -----------------------------------------------------------------------------------------------
 
 
+def canvas_of(image):
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
 def test_latents_are_the_generators(tiny_model, random_image):
     encoder = LatentEncoder(tiny_model, 2**20)
-    images = [to_tensor(random_image(16, size, seed)) for seed, size in enumerate((16, 8, 16))]
-    found = encoder.encode(images)
+    images = [random_image(16, size, seed) for seed, size in enumerate((16, 8, 16))]
+    found = encoder.encode([canvas_of(image) for image in images])
     for tokens, image in zip(found, images, strict=True):
-        assert torch.equal(tokens, tiny_model.encode_image(image))
+        assert torch.equal(tokens, tiny_model.encode_image(to_tensor(image)))
 
 
 def test_pictures_that_come_again_are_not_encoded_again(tiny_model, random_image):
     encoder = LatentEncoder(tiny_model, 3 * 16 * 16 * 4)
-    images = [to_tensor(random_image(16, 16, seed)) for seed in range(5)]
+    images = [canvas_of(random_image(16, 16, seed)) for seed in range(5)]
     encoder.encode([images[0], images[0], images[1]])
     assert encoder.encoded == 2
     encoder.encode(images[:2])
@@ -199,7 +203,7 @@ def test_exported_weights_are_those_of_the_run(toy, start, tmp_path, lora):
     export(tmp_path / "run", tmp_path / "last", averaged=False)
     averaged, last = (load_model(tmp_path / name, dtype=torch.float32) for name in ("model", "last"))
     assert (tmp_path / "model" / "tokenizer.json").exists()
-    packed, _ = run._packed(run.loader.step()[0])
+    packed = run._load().packs[0]
     mask = packed.layout.mask()
     with torch.no_grad():
         wanted = run.model(packed, mask).understanding

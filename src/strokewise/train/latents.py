@@ -14,6 +14,7 @@ from torch import Tensor
 
 from strokewise.model import UnifiedModel
 from strokewise.sequence import patchify
+from strokewise.train.prepare import normalised
 
 PIXELS_AT_ONCE = 2**21
 Arithmetic = Callable[[], AbstractContextManager[object]]
@@ -33,8 +34,8 @@ class LatentEncoder:
 
     @torch.no_grad()
     def encode(self, canvases: Sequence[Tensor]) -> list[Tensor]:
-        """Latent tokens (n, channels) of canvases (3, height, width); float32, where the autoencoder is."""
-        keys = [hashlib.blake2b(canvas.numpy().tobytes(), digest_size=16).digest() for canvas in canvases]
+        """Latent tokens (n, channels) of canvases, bytes (3, height, width); float32, on its device."""
+        keys = [_key(canvas) for canvas in canvases]
         found = {key: self._cache[key] for key in keys if key in self._cache}
         missing = {k: c for k, c in zip(keys, canvases, strict=True) if k not in found}
         for size in sorted({canvas.shape for canvas in missing.values()}):
@@ -48,7 +49,7 @@ class LatentEncoder:
 
     def _encode(self, canvases: list[Tensor]) -> list[Tensor]:
         weight = next(self.autoencoder.parameters())
-        pixels = torch.stack(canvases).to(weight.device, weight.dtype, non_blocking=True)
+        pixels = normalised(torch.stack(canvases).to(weight.device, non_blocking=True)).to(weight.dtype)
         with self.arithmetic():
             latents = self.autoencoder.encode(pixels)
         self.encoded += len(canvases)
@@ -72,3 +73,10 @@ class LatentEncoder:
         while self._cached > self.cache_bytes:
             _, oldest = self._cache.popitem(last=False)
             self._cached -= oldest.numel() * oldest.itemsize
+
+
+def _key(canvas: Tensor) -> bytes:
+    """What tells pictures apart: a digest of shape and bytes."""
+    digest = hashlib.blake2b(canvas.numpy().tobytes(), digest_size=16)
+    digest.update(str(tuple(canvas.shape)).encode())
+    return digest.digest()

@@ -8,6 +8,7 @@ ViT tokens, inspection text, and so on. The closing delimiter of everything lear
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -15,9 +16,9 @@ from torch import Tensor
 from strokewise.errors import ContextLengthError
 from strokewise.flow import training_times
 from strokewise.model import ModelConfig
-from strokewise.sequence import ImageLimits, Kind, Segment, SpecialTokens, patchify, to_tensor
+from strokewise.sequence import ImageLimits, Kind, Segment, SpecialTokens, patchify
 from strokewise.train.config import Dropout
-from strokewise.train.samples import Part, Picture, Sample, Text
+from strokewise.train.samples import Part, Picture, Pixels, Sample, Text
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Prepared:
     Attributes:
         segments: clean and noised ones hold blank tokens of the right shape.
         canvas_of: for each segment the index of its canvas, None for texts and ViT views.
-        canvases: (3, height, width) in [-1, 1], what the autoencoder encodes.
+        canvases: bytes (3, height, width), what the autoencoder encodes.
     """
 
     segments: tuple[Segment, ...]
@@ -130,10 +131,9 @@ class _Row:
 
     def _add_picture(self, picture: Picture, label: int | None, shown: bool) -> None:
         owner = self.owner
-        image = Image.fromarray(picture.pixels)
-        canvas = _resized(image, owner.canvas)
+        canvas = _resized(picture.pixels, owner.canvas)
         stride, patch = owner.canvas.stride, owner.vision.stride
-        grid = (canvas.height // stride, canvas.width // stride)
+        grid = (canvas.shape[1] // stride, canvas.shape[2] // stride)
         blank = torch.zeros(1, owner.channels).expand(grid[0] * grid[1], -1)
         if picture.loss:
             time = training_times(torch.randn((), generator=self.draw), owner.time_shift)
@@ -147,10 +147,11 @@ class _Row:
         if shown and self.drops_vit:
             self.gap += 1
         elif shown:
-            pixels = to_tensor(_resized(canvas, owner.vision))
-            seen = (pixels.shape[1] // patch, pixels.shape[2] // patch)
-            self._add(Segment(Kind.VIT, patchify(pixels, patch), grid=seen, end_label=label))
-        self.canvases.append(to_tensor(canvas))
+            view = _resized(canvas.permute(1, 2, 0).numpy(), owner.vision)
+            seen = (view.shape[1] // patch, view.shape[2] // patch)
+            patches = normalised(patchify(view, patch))
+            self._add(Segment(Kind.VIT, patches, grid=seen, end_label=label))
+        self.canvases.append(canvas)
 
     def _add(self, segment: Segment, canvas: int | None = None) -> None:
         self.segments.append(replace(segment, gap=self.gap))
@@ -172,10 +173,18 @@ def _chance(probability: float, draw: torch.Generator) -> bool:
     return bool(torch.rand((), generator=draw) < probability)
 
 
-def _resized(image: Image.Image, limits: ImageLimits) -> Image.Image:
-    """The image within limits, as the generator shows it to the model."""
-    size = limits.fit(*image.size)
-    return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
+def normalised(levels: Tensor) -> Tensor:
+    """Bytes to float32 in [-1, 1], as ``sequence.to_tensor`` does."""
+    return levels.float().div_(127.5).sub_(1)
+
+
+def _resized(pixels: Pixels, limits: ImageLimits) -> Tensor:
+    """A picture (height, width, 3) within limits, as the generator shows it: bytes (3, height, width)."""
+    height, width = pixels.shape[:2]
+    size = limits.fit(width, height)
+    if size != (width, height):
+        pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+    return torch.from_numpy(np.require(pixels, requirements="W")).permute(2, 0, 1)
 
 
 def _with_latents(segment: Segment, latents: Tensor) -> Segment:

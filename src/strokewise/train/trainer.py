@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -61,6 +62,8 @@ class Trainer:
         self.checkpoints = Checkpoints(folder, config.running.keep, self.world)
         self.step = self.saved = 0
         self.loader = self._resume()
+        self.done = self.loader.done
+        self._ahead: _Load | None = None
 
     # --- the run -----------------------------------------------------------------------------------------
 
@@ -98,12 +101,14 @@ class Trainer:
         """
         # Nothing below draws from the global generator; should a module ever do, it resumes as well.
         torch.manual_seed(derive_seed(self.config.seed, 4, self.step, self.world.rank))
-        packs = [self._packed(pack) for pack in self.loader.step()]
-        work = self._total(sum((w for _, w in packs), Work()))
+        load, self._ahead = self._ahead or self._load(), None
+        work = self._total(load.work)
         shares = []
-        for i, (packed, _) in enumerate(packs):
-            sync_gradients(self.losses, last=i == len(packs) - 1)
+        for i, packed in enumerate(load.packs):
+            sync_gradients(self.losses, last=i == len(load.packs) - 1)
             shares.append(self._backward(packed, work))
+        if self.step + 1 < self.config.steps:
+            self._ahead = self._load()  # while the device is still at work
         text, velocity = self.world.total(torch.stack(shares).sum(0).tolist())
         gradient = self._clip()
         loss = self.config.text_weight * text + velocity
@@ -119,7 +124,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.averages.update(self.step)
-        self.step += 1
+        self.step, self.done = self.step + 1, load.done
         return StepReport(
             self.step,
             loss,
@@ -128,13 +133,13 @@ class Trainer:
             gradient,
             rate,
             work,
-            self.loader.skipped,
+            load.skipped,
         )
 
     def save(self) -> Path:
         """Write a checkpoint of the present state."""
         facts = {
-            "done": self.world.gather(self.loader.done),
+            "done": self.world.gather(self.done),
             "config": self.config.to_dict(),
         }
         path = self.checkpoints.save(self.step, self._tensors(), facts)
@@ -170,6 +175,12 @@ class Trainer:
             monitor.rest()
 
     # --- parts of a step ---------------------------------------------------------------------------------
+
+    def _load(self) -> "_Load":
+        """The packs of a step on the device."""
+        packs = [self._packed(pack) for pack in self.loader.step()]
+        work = sum((work for _, work in packs), Work())
+        return _Load([packed for packed, _ in packs], work, self.loader.done, self.loader.skipped)
 
     def _packed(self, samples: list[Prepared]) -> tuple[Packed, Work]:
         """A pack on the device, its latents encoded."""
@@ -239,6 +250,16 @@ class Trainer:
         mixture, preparer = self.inputs.mixture, self.inputs.preparer
         tokens, workers = config.pack_tokens, config.running.workers
         return Loader(mixture, preparer, tokens, lanes, config.packs_per_step, workers, done)
+
+
+@dataclass(frozen=True)
+class _Load:
+    """What a step works on, and where the data stands after it."""
+
+    packs: list[Packed]
+    work: Work
+    done: list[int]
+    skipped: int
 
 
 class _Flag:
