@@ -201,17 +201,25 @@ def from_parts(parts: Sequence[Part]) -> Trajectory:
         ProtocolError: if texts and images do not take turns, or a text is no message.
     """
     rest = list(parts)
-    source = rest.pop(0) if rest and isinstance(rest[0], Image.Image) else None
-    if not rest or not isinstance(rest[0], str):
+    source, prompt = _image(rest), rest.pop(0) if rest else None
+    if not isinstance(prompt, str):
         raise ProtocolError("a sequence begins with a prompt, or an image and a prompt")
-    prompt, steps = rest.pop(0), []
+    steps: list[Step] = []
     while rest:
         text = rest.pop(0)
         if not isinstance(text, str):
             raise ProtocolError(f"step {len(steps)}: two images follow each other")
-        image = rest.pop(0) if rest and isinstance(rest[0], Image.Image) else None
+        image = _image(rest)
         if image is None and rest:
             raise ProtocolError(f"step {len(steps)}: two texts follow each other")
         steps.append(Step(Message.parse(text), image))
-    assert isinstance(prompt, str)
     return Trajectory(prompt, tuple(steps), source)
+
+
+def _image(rest: list[Part]) -> Image.Image | None:
+    """The next part, taken off, if it is an image."""
+    first = rest[0] if rest else None
+    if not isinstance(first, Image.Image):
+        return None
+    del rest[0]
+    return first

@@ -43,7 +43,7 @@ def build(
             raise ConfigError(f"--{name.replace('_', '-')} is {share}; a share lies in 0..1")
         if not hasattr(recipe.mix, name):
             raise ConfigError(f"--{name.replace('_', '-')} does not apply to the {subset} subset")
-        recipe = replace(recipe, mix=replace(recipe.mix, **{name: share}))  # type: ignore[type-var, arg-type]
+        recipe = replace(recipe, mix=replace(recipe.mix, **{name: share}))  # type: ignore[type-var]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
         task = bar.add_task(f"building {subset}", total=n)

@@ -32,7 +32,7 @@ class MultiTurnMix:
     """
 
     scenes: SceneMix = field(default_factory=SceneMix)
-    edit_share: float = 0.6
+    edit_share: float = 0.5
 
 
 def multi_turn(rng: random.Random, mix: MultiTurnMix, painter: Painter) -> Record:
