@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from strokewise.data.commands import data_app
 from strokewise.errors import ConfigError, StrokewiseError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(data_app, name="data")
 
 
 @app.callback()

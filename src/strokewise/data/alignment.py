@@ -1,0 +1,236 @@
+"""The alignment subset: does each sketch show its plan?
+
+Three sources: faults put into rendered sketches, a model's own bad sketches, and GenRef's pairs of good and
+bad images. Positives carry the explanation that nothing is wrong, negatives the analysis of the error, a
+correction and the corrected canvas.
+"""
+
+import io
+import random
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from strokewise.data.conflict import EXCERPT
+from strokewise.data.multi_turn import strokes
+from strokewise.data.oracle import judge_plan
+from strokewise.data.painters import Painter
+from strokewise.data.records import Record
+from strokewise.data.sampled import SampledPlan
+from strokewise.data.scenes import (
+    SceneMix,
+    moved,
+    sample_scene,
+    unused_class,
+    with_more,
+    with_object,
+    without,
+)
+from strokewise.data.telling import Canvas, inspect, tell, truth_of, verdict_of
+from strokewise.errors import RecordError, SceneError
+from strokewise.scene_graph import MAX_COUNT, SceneGraph, SceneObject
+from strokewise.trajectory import Message, Step, Trajectory, Verdict
+from strokewise.world.language import describe, mend, write_correction, write_inspection, write_prompt
+from strokewise.world.layout import Scene, place_in
+from strokewise.world.vocabulary import COLORS
+
+GENREF_FILES = ("good_image.jpg", "bad_image.jpg", "reflection.txt", "prompt.txt", "subset.txt")
+AGREES = "the sketch shows the plan."
+
+
+@dataclass(frozen=True)
+class AlignmentMix:
+    """How records are sampled; the paper has 5,000 positives and 10,000 negatives."""
+
+    scenes: SceneMix = field(default_factory=SceneMix)
+    right_share: float = 1 / 3
+
+
+def alignment(rng: random.Random, mix: AlignmentMix, painter: Painter) -> Record:
+    """One record of a rendered sketch."""
+    while True:
+        scene = sample_scene(rng, mix.scenes)
+        canvases = strokes(scene, rng)
+        at = rng.randrange(len(canvases))
+        if rng.random() < mix.right_share:
+            return _positive(scene.graph, canvases, at, painter, rng)
+        spoilt = _spoil(canvases[at], rng)
+        if spoilt is not None:
+            return _negative(scene.graph, canvases, at, *spoilt, painter, rng)
+
+
+def _positive(
+    prompt: SceneGraph, canvases: list[Canvas], at: int, painter: Painter, rng: random.Random
+) -> Record:
+    kept = canvases[: at + 2]
+    steps, done = tell(prompt, kept, painter, rng), at == len(canvases) - 1
+    trajectory = Trajectory(
+        write_prompt(prompt, rng), tuple(steps if done else steps[:-1]), stop="end" if done else EXCERPT
+    )
+    return Record("alignment", "positive", trajectory, truth=truth_of(prompt, [c.shown for c in kept]))
+
+
+def _negative(
+    prompt: SceneGraph,
+    canvases: list[Canvas],
+    at: int,
+    fault: str,
+    shown: Scene,
+    painter: Painter,
+    rng: random.Random,
+) -> Record:
+    """The steps up to a faulty sketch, then its inspection, correction and the corrected canvas."""
+    right = canvases[at]
+    wrong = replace(right, shown=shown)
+    steps = tell(prompt, [*canvases[:at], wrong], painter, rng)[:-1]
+    found = inspect(prompt, wrong)
+    refine = write_correction(mend(describe(right.plan), describe(shown)), rng)
+    message = Message(write_inspection(found, rng), refine)
+    canvas = painter.paint(steps[-1].image, refine, steps[-1].message.des or "", right.shown, 0)
+    steps.append(Step(message, canvas, verdict_of(found)))
+    scenes = [*(c.shown for c in canvases[:at]), shown, right.shown]
+    trajectory = Trajectory(write_prompt(prompt, rng), tuple(steps), stop=EXCERPT)
+    return Record("alignment", "negative", trajectory, fault, truth_of(prompt, scenes))
+
+
+# --- faults of sketches -------------------------------------------------------------------------------------
+
+
+def _spoil(canvas: Canvas, rng: random.Random) -> tuple[str, Scene] | None:
+    """A faulty scene in the place of the planned one, and the name of its fault; None if none is possible."""
+    obj = rng.choice(canvas.plan.graph.objects)
+    for name, change in rng.sample(sorted(SPOILS.items()), len(SPOILS)):
+        try:
+            scene = change(canvas.plan, obj, rng)
+        except SceneError:
+            continue
+        if scene is not None:
+            return name, scene
+    return None
+
+
+def _color(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+    if obj.color is None:
+        return None
+    return with_object(scene, replace(obj, color=rng.choice([c for c in COLORS if c != obj.color])))
+
+
+def _class(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+    return with_object(scene, replace(obj, name=unused_class(scene.graph, rng)))
+
+
+def _more(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+    return with_more(scene, replace(obj, count=obj.count + 1), rng) if obj.count < MAX_COUNT else None
+
+
+def _fewer(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+    return with_object(scene, replace(obj, count=obj.count - 1)) if obj.count > 1 else None
+
+
+def _missing(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+    return without(scene, obj.id)
+
+
+def _extra(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+    return with_more(scene, SceneObject("extra", unused_class(scene.graph, rng)), rng)
+
+
+def _place(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+    return moved(scene, obj.id, rng)
+
+
+SPOILS: dict[str, Callable[[Scene, SceneObject, random.Random], Scene | None]] = {
+    "wrong color": _color,
+    "wrong class": _class,
+    "too many": _more,
+    "too few": _fewer,
+    "missing": _missing,
+    "extra": _extra,
+    "wrong place": _place,
+}
+
+
+# --- a model's own sketches ------------------------------------------------------------------------------
+
+
+def judge_sketches(plans: Iterator[SampledPlan], painter: Painter, rng: random.Random) -> Iterator[Record]:
+    """Records of a model's own sketches, where all of the canvas was recognised."""
+    for plan in plans:
+        faults = plan.sketch_faults
+        if faults is None or plan.seen is None:
+            continue
+        found = replace(judge_plan(plan.prompt, plan.described), sketch=faults)
+        if found.plan:
+            continue  # a wrong plan is the business of the other subset
+        truth: dict[str, object] = {"prompt": plan.prompt.to_json()}
+        inspection = write_inspection(found, rng)
+        if not faults:
+            following = plan.following
+            message = replace(following.message, inspect=inspection) if following else Message(inspection)
+            last = Step(message, following.image if following else None, verdict_of(found))
+            stop = EXCERPT if following else "end"
+            yield Record(
+                "alignment", "positive", Trajectory(plan.text, (*plan.steps, last), stop=stop), "", truth
+            )
+            continue
+        try:
+            regions = {o.id: plan.described.regions_of(o.id) for o in plan.described.graph.objects}
+            target = place_in(plan.described.graph, regions)
+            refine = write_correction(mend(plan.described, plan.seen), rng)
+        except SceneError:
+            continue  # a plan that no layout obeys has no corrected canvas
+        canvas = painter.paint(plan.steps[-1].image, refine, plan.steps[-1].message.des or "", target, 0)
+        last = Step(Message(inspection, refine), canvas, verdict_of(found))
+        trajectory = Trajectory(plan.text, (*plan.steps, last), stop=EXCERPT)
+        yield Record("alignment", "negative", trajectory, faults[0].kind, truth)
+
+
+# --- GenRef ------------------------------------------------------------------------------------------
+
+
+def read_genref(path: Path) -> Iterator[Record]:
+    """Records of one of GenRef's tar shards: for each key a bad image with its reflection, and a good one.
+
+    Raises:
+        RecordError: if the shard is damaged, or an example lacks a file.
+    """
+    found: dict[str, dict[str, bytes]] = {}
+    try:
+        with tarfile.open(path) as shard:
+            for member in shard:
+                key, _, name = Path(member.name).name.partition(".")
+                stream = shard.extractfile(member) if member.isfile() else None
+                if stream is None or name not in GENREF_FILES:
+                    continue
+                files = found.setdefault(key, {})
+                files[name] = stream.read()
+                if len(files) == len(GENREF_FILES):
+                    yield from _genref_records(found.pop(key), f"{path}: {key}")
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise RecordError(f"{path} is not a readable tar shard: {error}") from error
+    for key, files in found.items():
+        lacks = ", ".join(sorted(set(GENREF_FILES) - set(files)))
+        raise RecordError(f"{path}: {key} lacks {lacks}")
+
+
+def _genref_records(files: dict[str, bytes], where: str) -> Iterator[Record]:
+    prompt, reflection, subset = (
+        files[f"{name}.txt"].decode("utf-8", "replace").strip() for name in ("prompt", "reflection", "subset")
+    )
+    good, bad = (_jpeg(files[f"{name}_image.jpg"], f"{where}.{name}_image.jpg") for name in ("good", "bad"))
+    plan = Message(ins=prompt, des=prompt)
+    corrected = Step(Message(reflection, reflection), good, Verdict(None, False))
+    negative = Trajectory(prompt, (Step(plan, bad), corrected), stop=EXCERPT)
+    yield Record("alignment", "negative", negative, subset)
+    agrees = Step(Message(AGREES), None, Verdict(None, True))
+    yield Record("alignment", "positive", Trajectory(prompt, (Step(plan, good), agrees)))
+
+
+def _jpeg(data: bytes, where: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]).convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        raise RecordError(f"{where} is not a readable image: {error}") from error

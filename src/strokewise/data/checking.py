@@ -1,0 +1,140 @@
+"""Checking a data set: every claim of every record against the truth of the sprite world.
+
+Reads the texts back with the language's parsers, renders the stored scenes again and compares pixels, and
+asks the oracle anew; so a record whose text, picture or verdict was changed is found. Records without truth
+(a model's own, or others' data) are only validated.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from strokewise.data.oracle import judge_plan, judge_sketch, prompt_fulfilled
+from strokewise.data.records import Record
+from strokewise.data.scenes import scene_from_json
+from strokewise.data.telling import verdict_of
+from strokewise.errors import LanguageError, ProtocolError, SceneError
+from strokewise.scene_graph import SceneGraph
+from strokewise.trajectory import Message, Step, from_parts, to_parts
+from strokewise.world.language import (
+    Description,
+    Inspection,
+    apply_stroke,
+    compare,
+    describe,
+    parse_correction,
+    parse_description,
+    parse_inspection,
+    parse_instruction,
+    parse_prompt,
+)
+from strokewise.world.layout import Scene
+from strokewise.world.recognise import recognise
+from strokewise.world.render import render_array
+from strokewise.world.vocabulary import DEFAULT_BACKGROUND
+
+
+def faults_of(record: Record, look: bool = False) -> Iterator[str]:
+    """What is wrong with a record, in words; nothing if it is sound.
+
+    Args:
+        record: the record.
+        look: also have the pictures recognised, which is slow and not exact.
+    """
+    try:
+        record.trajectory.check_protocol()
+        again = from_parts(to_parts(record.trajectory))
+        if [s.message for s in again.steps] != [s.message for s in record.trajectory.steps]:
+            yield "the texts do not come back from the token grammar"
+    except ProtocolError as error:
+        yield str(error)
+        return
+    if "scenes" not in record.truth:
+        return
+    try:
+        prompt = SceneGraph.from_json(record.truth["prompt"])
+        scenes = [scene_from_json(value) for value in record.truth["scenes"]]
+        yield from _check(record, prompt, scenes, look)
+    except (SceneError, LanguageError) as error:
+        yield f"{type(error).__name__}: {error}"
+
+
+def _check(record: Record, prompt: SceneGraph, scenes: Sequence[Scene], look: bool) -> Iterator[str]:
+    trajectory = record.trajectory
+    if not parse_prompt(trajectory.prompt).isomorphic(prompt):
+        yield f"the prompt {trajectory.prompt!r} does not say what was asked for"
+    if len(scenes) != len(trajectory.images):
+        yield f"{len(trajectory.images)} pictures but the truth of {len(scenes)}"
+        return
+    for i, (image, scene) in enumerate(zip(trajectory.images, scenes, strict=True)):
+        if not np.array_equal(np.asarray(image), render_array(scene, image.width)):
+            yield f"picture {i} does not show its scene"
+        if look and (seen := _looked(scene, image)):
+            yield f"picture {i} is recognised otherwise: {seen}"
+    yield from _check_steps(trajectory.steps, prompt, scenes)
+    if trajectory.stop == "end" and not prompt_fulfilled(prompt, scenes[-1]):
+        yield "the last picture does not fulfil the prompt"
+
+
+def _looked(scene: Scene, image: object) -> str:
+    """How the recogniser differs from the truth; places and natural colors it may leave open."""
+    found = recognise(image)  # type: ignore[arg-type]
+    wanted = describe(scene)
+    seen = describe(found.scene) if found.instances else Description(SceneGraph(), ())
+    return "; ".join(f.message for f in compare(wanted, seen).faults)
+
+
+def _check_steps(steps: Sequence[Step], prompt: SceneGraph, scenes: Sequence[Scene]) -> Iterator[str]:
+    """Plans, inspections and corrections of all steps."""
+    empty = Description(SceneGraph((), (), scenes[0].graph.background or DEFAULT_BACKGROUND), ())
+    plan, seen, earlier = empty, empty, empty
+    for i, step in enumerate(steps):
+        message = step.message
+        if i > 0:
+            found = parse_inspection(message.inspect)
+            yield from (f"step {i}: {fault}" for fault in _check_inspection(found, prompt, plan, seen))
+            if step.verdict != verdict_of(found):
+                yield f"step {i}: the verdict is not what the inspection says"
+            if (message.refine is None) != found.accepted:
+                yield f"step {i}: a correction stands if and only if a fault was found"
+        if message.des is not None:
+            plan = parse_description(message.des)
+        # A revised plan is for the canvas before the one it revises.
+        start = seen if message.refine is None else earlier
+        yield from (f"step {i}: {fault}" for fault in _check_plan(message, start, seen, plan))
+        if step.image is not None:
+            earlier, seen = start, describe(scenes[i])
+
+
+def _check_inspection(
+    found: Inspection, prompt: SceneGraph, plan: Description, seen: Description
+) -> Iterator[str]:
+    right = replace(judge_plan(prompt, plan), sketch=judge_sketch(plan, seen))
+    if found.plan is not None:
+        if set(found.plan) != set(right.plan or ()):
+            yield f"the inspection says {found.plan} of the plan, but it is {right.plan}"
+        if sorted(map(str, found.pending)) != sorted(map(str, right.pending)):
+            yield f"the inspection says {found.pending} is still to come, but it is {right.pending}"
+    if found.sketch is not None and set(found.sketch) != set(right.sketch or ()):
+        yield f"the inspection says {found.sketch} of the sketch, but it is {right.sketch}"
+
+
+def _check_plan(message: Message, start: Description, seen: Description, plan: Description) -> Iterator[str]:
+    """The stroke leads to the described scene, the correction from what is seen to it."""
+    if message.refine is not None:
+        corrected = seen
+        for stroke in parse_correction(message.refine):
+            corrected = apply_stroke(stroke, corrected)
+        if _differ(plan, corrected):
+            yield f"the correction {message.refine!r} does not mend the canvas"
+    if message.ins is not None:
+        after = apply_stroke(parse_instruction(message.ins), start)
+        if _differ(plan, after):
+            yield f"the stroke {message.ins!r} does not lead to {message.des!r}"
+
+
+def _differ(one: Description, other: Description) -> bool:
+    """Whether either scene lacks something of the other."""
+    plain = [replace(d, graph=replace(d.graph, relations=())) for d in (one, other)]
+    return bool(compare(plain[0], plain[1])) or bool(compare(plain[1], plain[0]))

@@ -1,0 +1,163 @@
+"""The conflict subset: is each intermediate plan consistent with the whole prompt?
+
+Two sources: faults put into plans from the scene graph (the symbolic variant the paper compares with), and
+plans a model has sampled itself, judged by the oracle. Right plans are kept with what is still to come, wrong
+ones with an analysis, a correction, a revised plan and its canvas.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from strokewise.data.multi_turn import adding, strokes
+from strokewise.data.oracle import judge_plan
+from strokewise.data.painters import Painter
+from strokewise.data.records import Record
+from strokewise.data.sampled import SampledPlan
+from strokewise.data.scenes import (
+    SceneMix,
+    reversed_relation,
+    sample_scene,
+    unused_class,
+    with_more,
+    with_object,
+)
+from strokewise.data.telling import Canvas, inspect, plan_message, tell, truth_of, verdict_of
+from strokewise.errors import SceneError
+from strokewise.scene_graph import MAX_COUNT, SceneGraph, SceneObject
+from strokewise.trajectory import Message, Step, Trajectory
+from strokewise.world.language import describe, mend, write_correction, write_inspection, write_prompt
+from strokewise.world.layout import Scene
+from strokewise.world.vocabulary import COLORS
+
+RELATION_FIRST = 0.6
+EXCERPT = "excerpt"  # stop reason of a record that leaves out what came after
+
+
+@dataclass(frozen=True)
+class ConflictMix:
+    """How records are sampled; the paper has 6,905 right and 8,296 wrong ones."""
+
+    scenes: SceneMix = field(default_factory=SceneMix)
+    right_share: float = 6905 / 15201
+
+
+def conflict(rng: random.Random, mix: ConflictMix, painter: Painter) -> Record:
+    """One symbolic record."""
+    while True:
+        scene = sample_scene(rng, mix.scenes)
+        canvases = strokes(scene, rng)
+        at = rng.randrange(len(canvases))
+        if rng.random() < mix.right_share:
+            return right_plan(scene.graph, canvases, at, painter, rng)
+        broken = _break(scene.graph, canvases[at], rng)
+        if broken is not None:
+            return wrong_plan(scene.graph, canvases, at, *broken, painter, rng)
+
+
+def right_plan(
+    prompt: SceneGraph, canvases: list[Canvas], at: int, painter: Painter, rng: random.Random
+) -> Record:
+    """The steps up to a right plan, its inspection, and the next step if there is one."""
+    kept = canvases[: at + 2]
+    steps, done = tell(prompt, kept, painter, rng), len(kept) == len(canvases) and at == len(canvases) - 1
+    trajectory = Trajectory(
+        write_prompt(prompt, rng), tuple(steps if done else steps[:-1]), stop="end" if done else EXCERPT
+    )
+    return Record("conflict", "right", trajectory, truth=truth_of(prompt, [c.shown for c in kept]))
+
+
+def wrong_plan(
+    prompt: SceneGraph,
+    canvases: list[Canvas],
+    at: int,
+    fault: str,
+    wrong: Canvas,
+    painter: Painter,
+    rng: random.Random,
+) -> Record:
+    """The steps up to a wrong plan, then its inspection, correction, revised plan and canvas."""
+    right = canvases[at]
+    steps = tell(prompt, [*canvases[:at], wrong], painter, rng)[:-1]
+    found = inspect(prompt, wrong)
+    message = plan_message(right, rng, found, mend(describe(right.plan), describe(wrong.shown)))
+    canvas = painter.paint(steps[-1].image, message.refine or "", message.des or "", right.shown, 0)
+    steps.append(Step(message, canvas, verdict_of(found)))
+    scenes = [*(c.shown for c in canvases[:at]), wrong.shown, right.shown]
+    trajectory = Trajectory(write_prompt(prompt, rng), tuple(steps), stop=EXCERPT)
+    return Record("conflict", "wrong", trajectory, fault, truth_of(prompt, scenes))
+
+
+# --- faults of plans --------------------------------------------------------------------------------------
+
+
+def _break(prompt: SceneGraph, canvas: Canvas, rng: random.Random) -> tuple[str, Canvas] | None:
+    """A wrong plan in the place of a right one, and the name of its fault; None if none is possible here."""
+    obj = next(o for o in canvas.plan.graph.objects if o.thing == canvas.stroke.thing)
+    names = rng.sample(sorted(BREAKS), len(BREAKS))
+    if rng.random() < RELATION_FIRST:  # few scenes have a relation to break; it must not be the rarest fault
+        names.insert(0, "wrong relation")
+    for name in names:
+        try:
+            scene = BREAKS[name](prompt, canvas.plan, obj, rng)
+        except SceneError:
+            continue
+        if scene is not None:
+            kept = tuple(r for r in scene.graph.relations if r.subject != obj.id)
+            scene = replace(scene, graph=replace(scene.graph, relations=kept))
+            return name, Canvas(adding(scene, obj.id), scene, scene)
+    return None
+
+
+def _color(prompt: SceneGraph, scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+    if obj.color is None:
+        return None
+    return with_object(scene, replace(obj, color=rng.choice([c for c in COLORS if c != obj.color])))
+
+
+def _count(prompt: SceneGraph, scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+    return with_more(scene, replace(obj, count=obj.count + 1), rng) if obj.count < MAX_COUNT else None
+
+
+def _class(prompt: SceneGraph, scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+    return with_object(scene, replace(obj, name=unused_class(prompt, rng)))
+
+
+def _relation(prompt: SceneGraph, scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+    stated = [r for r in scene.graph.relations if r.subject == obj.id]
+    return reversed_relation(scene, rng.choice(stated), rng) if stated else None
+
+
+BREAKS: dict[str, Callable[[SceneGraph, Scene, SceneObject, random.Random], Scene | None]] = {
+    "wrong color": _color,
+    "wrong count": _count,
+    "wrong class": _class,
+    "wrong relation": _relation,
+}
+
+
+# --- plans a model has sampled -----------------------------------------------------------------------------
+
+
+def judge_sampled(plans: Iterator[SampledPlan], painter: Painter, rng: random.Random) -> Iterator[Record]:
+    """Records of a model's own plans: the steps up to each, and the right inspection of it."""
+    for plan in plans:
+        found = replace(judge_plan(plan.prompt, plan.described), sketch=plan.sketch_faults)
+        inspection, steps = write_inspection(found, rng), plan.steps
+        truth: dict[str, object] = {"prompt": plan.prompt.to_json()}
+        if not found.plan:
+            following = plan.following
+            message = replace(following.message, inspect=inspection) if following else Message(inspection)
+            last = Step(message, following.image if following else None, verdict_of(found))
+            trajectory = Trajectory(plan.text, (*steps, last), stop=EXCERPT if following else "end")
+            yield Record("conflict", "right", trajectory, truth=truth)
+            continue
+        right = plan.mended(rng)
+        if right is None:
+            continue  # no layout mends it; another sample will do
+        revised = describe(right.plan)
+        message = plan_message(right, rng, found)
+        message = replace(message, refine=write_correction(mend(revised, plan.described), rng))
+        canvas = painter.paint(steps[-1].image, message.refine or "", message.des or "", right.plan, 0)
+        trajectory = Trajectory(plan.text, (*steps, Step(message, canvas, verdict_of(found))), stop=EXCERPT)
+        yield Record("conflict", "wrong", trajectory, found.plan[0].kind, truth)

@@ -1,0 +1,93 @@
+"""Painters: who draws the canvas after a step. The sprite renderer is exact; an image editor is a model.
+
+Knows how to get a picture from an instruction or a scene; which instruction comes next is settled elsewhere.
+"""
+
+from typing import Any, Protocol
+
+from PIL import Image
+
+from strokewise.errors import ConfigError
+from strokewise.world.layout import Scene
+from strokewise.world.render import render
+
+
+class Painter(Protocol):
+    """Draws the canvas after a step."""
+
+    def paint(
+        self, canvas: Image.Image | None, instruction: str, description: str, scene: Scene | None, seed: int
+    ) -> Image.Image:
+        """The next canvas.
+
+        Args:
+            canvas: the one before; None for the first.
+            instruction: the stroke in words.
+            description: the scene as it should then be.
+            scene: the same exactly, where it is known.
+            seed: of whatever is random.
+        """
+
+
+class SpritePainter:
+    """Renders the exact scene."""
+
+    def __init__(self, size: int = 128) -> None:
+        """Paint canvases of ``size`` pixels a side."""
+        self.size = size
+
+    def paint(
+        self, canvas: Image.Image | None, instruction: str, description: str, scene: Scene | None, seed: int
+    ) -> Image.Image:
+        """The scene, rendered; the words are not needed."""
+        assert scene is not None, "the sprite painter draws known scenes"
+        return render(scene, self.size)
+
+
+class KontextPainter:
+    """FLUX.1-Kontext through diffusers: the first canvas from its description, later ones by editing."""
+
+    def __init__(self, pipeline: Any, size: int = 1024, num_steps: int = 28, guidance: float = 2.5) -> None:
+        """Use a loaded ``FluxKontextPipeline``."""
+        self.pipeline = pipeline
+        self.size, self.num_steps, self.guidance = size, num_steps, guidance
+
+    @classmethod
+    def load(
+        cls, model: str = "black-forest-labs/FLUX.1-Kontext-dev", device: str = "cuda"
+    ) -> "KontextPainter":
+        """Load the released weights in bfloat16.
+
+        Raises:
+            ConfigError: if diffusers is not installed or the weights cannot be had.
+        """
+        try:
+            import torch
+            from diffusers import FluxKontextPipeline
+        except ImportError as error:
+            raise ConfigError("this painter needs diffusers: pip install 'strokewise[data]'") from error
+        try:
+            pipeline = FluxKontextPipeline.from_pretrained(model, torch_dtype=torch.bfloat16).to(device)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ConfigError(
+                f"{model} cannot be loaded on {device}: {error}; accept its licence on the hub and log in,"
+                " or give the path of a downloaded folder"
+            ) from error
+        return cls(pipeline)
+
+    def paint(
+        self, canvas: Image.Image | None, instruction: str, description: str, scene: Scene | None, seed: int
+    ) -> Image.Image:
+        """Edit the canvas by the instruction, or paint the description from nothing."""
+        import torch
+
+        result = self.pipeline(
+            image=canvas,
+            prompt=description if canvas is None else instruction,
+            height=self.size,
+            width=self.size,
+            num_inference_steps=self.num_steps,
+            guidance_scale=self.guidance,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        return result.images[0]

@@ -1,0 +1,179 @@
+"""Scenes for the training data: sampled at random, and changed one thing at a time.
+
+Knows graphs and placements. What is said of a scene, and which change is a fault, is settled elsewhere.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from strokewise.errors import SceneError
+from strokewise.scene_graph import INVERSE, RELATIONS, Relation, SceneGraph, SceneObject
+from strokewise.world import atlas
+from strokewise.world.layout import MAX_INSTANCES, Box, Placement, Scene, place, region_of
+from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, DEFAULT_BACKGROUND
+
+TRIES = 50
+
+
+@dataclass(frozen=True)
+class SceneMix:
+    """How scenes are sampled.
+
+    Attributes:
+        objects: weight of 1, 2, … objects.
+        counts: weight of 1, 2, … instances of an object.
+        color_share: share of objects with a color.
+        relation_share: share of further objects that are related to an earlier one.
+        background_share: share of scenes with a stated background.
+    """
+
+    objects: tuple[float, ...] = (0.18, 0.19, 0.22, 0.23, 0.18)
+    counts: tuple[float, ...] = (0.78, 0.12, 0.06, 0.04)
+    color_share: float = 0.6
+    relation_share: float = 0.55
+    background_share: float = 0.5
+
+
+def sample_scene(rng: random.Random, mix: SceneMix) -> Scene:
+    """A random graph with a layout."""
+    for _ in range(TRIES):
+        graph = sample_graph(rng, mix)
+        try:
+            return place(graph, rng.randrange(2**31))
+        except SceneError:
+            continue  # relations that the grid cannot satisfy together; they are rare
+    raise AssertionError("no layout was found for any sampled scene")
+
+
+def sample_graph(rng: random.Random, mix: SceneMix) -> SceneGraph:
+    """A random graph: classes without repetition, so that every object can be told by its class."""
+    number = rng.choices(range(1, len(mix.objects) + 1), mix.objects)[0]
+    room = MAX_INSTANCES - number
+    objects: list[SceneObject] = []
+    for i, name in enumerate(rng.sample(CLASSES, number)):
+        count = min(rng.choices(range(1, len(mix.counts) + 1), mix.counts)[0], 1 + room)
+        room -= count - 1
+        color = rng.choice(COLORS) if rng.random() < mix.color_share else None
+        objects.append(SceneObject(f"o{i}", name, color, count))
+    relations = tuple(
+        Relation(objects[i].id, rng.choice(RELATIONS), objects[rng.randrange(i)].id)
+        for i in range(1, number)
+        if rng.random() < mix.relation_share
+    )
+    background = rng.choice(BACKGROUNDS) if rng.random() < mix.background_share else None
+    return SceneGraph(tuple(objects), relations, background)
+
+
+# --- changes ------------------------------------------------------------------------------------------------
+
+
+def with_object(scene: Scene, obj: SceneObject) -> Scene:
+    """The scene with an object (same id) looking otherwise, or with fewer instances; places are kept.
+
+    Relations are dropped with the object's class, since they were stated for what it was.
+    """
+    old = scene.graph[obj.id]
+    objects = tuple(obj if o.id == obj.id else o for o in scene.graph.objects)
+    placements = [
+        replace(p, box=fitted(p.box, obj.name)) if p.object_id == obj.id and obj.name != old.name else p
+        for p in scene.placements
+        if p.object_id != obj.id or p.index < obj.count
+    ]
+    return Scene(replace(scene.graph, objects=objects), tuple(placements), scene.seed)
+
+
+def without(scene: Scene, object_id: str) -> Scene:
+    """The scene without an object."""
+    return scene.subset(scene.graph.subgraph(o.id for o in scene.graph.objects if o.id != object_id))
+
+
+def with_more(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene:
+    """The scene with a new object, or more instances of one (same id), in free places.
+
+    Raises:
+        SceneError: if there is no room.
+    """
+    known = any(o.id == obj.id for o in scene.graph.objects)
+    objects = tuple(obj if o.id == obj.id else o for o in scene.graph.objects) + (() if known else (obj,))
+    graph = replace(scene.graph, objects=objects)
+    return place(graph, rng.randrange(2**31), scene.placements)
+
+
+def moved(scene: Scene, object_id: str, rng: random.Random) -> Scene:
+    """The scene with an object in other regions, its relations forgotten.
+
+    Raises:
+        SceneError: if there is no room.
+    """
+    relations = tuple(r for r in scene.graph.relations if object_id not in (r.subject, r.target))
+    graph = replace(scene.graph, relations=relations)
+    fixed = [p for p in scene.placements if p.object_id != object_id]
+    old = {p.region for p in scene.placements if p.object_id == object_id}
+    for _ in range(TRIES):
+        found = place(graph, rng.randrange(2**31), fixed)
+        if not old & {p.region for p in found.placements if p.object_id == object_id}:
+            return found
+    raise SceneError("no other place is free")
+
+
+def reversed_relation(scene: Scene, relation: Relation, rng: random.Random) -> Scene:
+    """The scene with the subject of a relation on the other side of its target.
+
+    Raises:
+        SceneError: if the layout allows no such place.
+    """
+    others = tuple(r for r in scene.graph.relations if relation.subject not in (r.subject, r.target))
+    turned = Relation(relation.subject, INVERSE[relation.kind], relation.target)
+    graph = replace(scene.graph, relations=(*others, turned))
+    fixed = [p for p in scene.placements if p.object_id != relation.subject]
+    return place(graph, rng.randrange(2**31), fixed)
+
+
+def fitted(box: Box, name: str) -> Box:
+    """The largest box of a class's aspect inside a box, about the same center, on whole steps of 1/128."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    aspect = atlas.sprite(name).aspect
+    size = (min(width, height * aspect), min(height, width / aspect))
+    edges = []
+    for low, high, length in ((box[0], box[2], size[0]), (box[1], box[3], size[1])):
+        steps = max(1, round(length * 128))
+        start = round(((low + high) / 2) * 128 - steps / 2)
+        edges.append((start / 128, (start + steps) / 128))
+    (left, right), (top, bottom) = edges
+    return left, top, right, bottom
+
+
+def unused_class(graph: SceneGraph, rng: random.Random) -> str:
+    """A class that a graph does not have."""
+    shown = {o.name for o in graph.objects}
+    return rng.choice([name for name in CLASSES if name not in shown])
+
+
+# --- as JSON --------------------------------------------------------------------------------
+
+
+def scene_to_json(scene: Scene) -> dict[str, object]:
+    """Plain values."""
+    placements = [[p.object_id, p.index, list(p.box)] for p in scene.placements]
+    return {"graph": scene.graph.to_json(), "placements": placements, "seed": scene.seed}
+
+
+def scene_from_json(value: dict[str, object]) -> Scene:
+    """The inverse of :func:`scene_to_json`.
+
+    Raises:
+        SceneError: if it is not a scene.
+    """
+    try:
+        graph = SceneGraph.from_json(value["graph"])
+        rows: Sequence[tuple[str, int, Box]] = value["placements"]  # type: ignore[assignment]
+        placements = tuple(Placement(i, n, region_of(tuple(box)), tuple(box)) for i, n, box in rows)  # type: ignore[arg-type]
+        return Scene(graph, placements, int(value["seed"]))  # type: ignore[call-overload]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SceneError(f"not a scene: {error}") from error
+
+
+def empty_scene(scene: Scene) -> Scene:
+    """The canvas before anything is painted."""
+    return Scene(SceneGraph((), (), scene.graph.background or DEFAULT_BACKGROUND), (), scene.seed)

@@ -1,0 +1,87 @@
+"""From strokes and scenes to texts: what is said at each step of a trajectory of the sprite world.
+
+Knows the language and the oracle; which strokes are made, and why, is settled by the subsets.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from strokewise.data.oracle import judge_plan, judge_sketch
+from strokewise.data.painters import Painter
+from strokewise.data.scenes import scene_to_json
+from strokewise.scene_graph import SceneGraph
+from strokewise.trajectory import Message, Step, Verdict
+from strokewise.world.language import (
+    Inspection,
+    Stroke,
+    describe,
+    write_correction,
+    write_description,
+    write_inspection,
+    write_instruction,
+)
+from strokewise.world.layout import Scene
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A stroke, the scene it should lead to, and the one that is painted (another only in faulty sketches).
+
+    Attributes:
+        stroke: what is painted now.
+        plan: the scene as the plan describes it.
+        shown: the scene on the canvas.
+        judged: whether the plan can be judged: not while something stands in that will go again.
+    """
+
+    stroke: Stroke
+    plan: Scene
+    shown: Scene
+    judged: bool = True
+
+
+def inspect(prompt: SceneGraph, canvas: Canvas) -> Inspection:
+    """The right inspection of a canvas."""
+    plan = describe(canvas.plan)
+    faults = judge_sketch(plan, describe(canvas.shown))
+    if not canvas.judged:
+        return Inspection(None, faults)
+    return replace(judge_plan(prompt, plan), sketch=faults)
+
+
+def verdict_of(inspection: Inspection) -> Verdict:
+    """The inspection as two yes-or-no answers."""
+    plan, sketch = inspection.plan, inspection.sketch
+    return Verdict(None if plan is None else not plan, None if sketch is None else not sketch)
+
+
+def plan_message(
+    canvas: Canvas, rng: random.Random, inspection: Inspection | None = None, refine: Sequence[Stroke] = ()
+) -> Message:
+    """Inspection of the canvas before, perhaps a correction, and the plan of this one."""
+    return Message(
+        inspect=write_inspection(inspection, rng) if inspection else "",
+        refine=write_correction(refine, rng) if refine else None,
+        ins=write_instruction(canvas.stroke, rng),
+        des=write_description(describe(canvas.plan), rng),
+    )
+
+
+def tell(prompt: SceneGraph, canvases: Sequence[Canvas], painter: Painter, rng: random.Random) -> list[Step]:
+    """Steps of a faultless trajectory: plan, sketch, inspect in turn, and a last inspection."""
+    steps: list[Step] = []
+    image, found = None, None
+    for canvas in canvases:
+        message = plan_message(canvas, rng, found)
+        image = painter.paint(image, message.ins or "", message.des or "", canvas.shown, rng.randrange(2**31))
+        steps.append(Step(message, image, verdict_of(found) if found else None))
+        found = inspect(prompt, canvas)
+    assert found is not None, "a scene has at least one thing"
+    steps.append(Step(Message(write_inspection(found, rng)), None, verdict_of(found)))
+    return steps
+
+
+def truth_of(prompt: SceneGraph, scenes: Sequence[Scene]) -> dict[str, object]:
+    """What the pictures of a record show, in the order of its images, and what was asked for."""
+    return {"prompt": prompt.to_json(), "scenes": [scene_to_json(scene) for scene in scenes]}
