@@ -1,0 +1,68 @@
+"""Trajectories per second of the three subsets, from scene to parquet bytes, and where the time goes.
+
+python benchmarks/data.py [--n 1024] [--size 128] [--workers 2]
+"""
+
+import argparse
+import cProfile
+import pstats
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+import machine
+from strokewise.data.building import MAKERS, Recipe, build, build_shard, read
+from strokewise.data.report import Figures
+
+# The functions whose share of the time is told, by name.
+PARTS = {"rendering": "render_array", "PNG": "encode_png", "placing": "place", "describing": "describe"}
+
+
+def rate(recipe: Recipe, workers: int) -> tuple[float, Figures]:
+    """Records per second of a whole build, and the figures of what was built."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        build(recipe, Path(folder), workers)
+        seconds = time.perf_counter() - start
+        figures = Figures()
+        for _, record in read(Path(folder)):
+            figures.add(record)
+    return recipe.count / seconds, figures
+
+
+def shares(recipe: Recipe) -> dict[str, float]:
+    """Share of the time of one shard in some functions."""
+    profile = cProfile.Profile()
+    with tempfile.TemporaryDirectory() as folder:
+        profile.runcall(build_shard, recipe, 0, Path(folder))
+    stats = pstats.Stats(profile)
+    total = stats.total_tt  # type: ignore[attr-defined]
+    spent = {name: entry[3] for (_, _, name), entry in stats.stats.items()}  # type: ignore[attr-defined]
+    return {part: spent.get(name, 0.0) / total for part, name in PARTS.items()}
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--n", type=int, default=1024)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    console = Console(width=120)
+    console.print(machine.describe("cpu"))
+    console.print(f"{options.n} records, {options.size} px, {options.workers} workers")
+    table = Table("subset", "records/s", "images/s", "images a record", *PARTS)
+    for subset in MAKERS:
+        found, figures = rate(Recipe(subset, options.n, size=options.size), options.workers)
+        images = figures.images / figures.records
+        spent = shares(Recipe(subset, 256, size=options.size)).values()
+        row = [subset, f"{found:.0f}", f"{found * images:.0f}", f"{images:.2f}"]
+        table.add_row(*row, *(f"{share:.0%}" for share in spent))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
