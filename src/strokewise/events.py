@@ -116,14 +116,15 @@ def from_dict(value: object) -> Event:
     Raises:
         RecordError: if the type is unknown or an entry is missing, unknown or of another type.
     """
-    if not isinstance(value, dict) or value.get("type") not in KINDS:
+    kind = KINDS.get(str(value.get("type"))) if isinstance(value, dict) else None
+    if kind is None or not isinstance(value, dict):
         known = ", ".join(KINDS)
         raise RecordError(f"not an event: {str(value)[:80]!r}; its type must be one of {known}")
-    kind = KINDS[value["type"]]
     wanted = {f.name: f.type for f in fields(kind)}
     given = {key: entry for key, entry in value.items() if key != "type"}
     if set(given) != set(wanted):
-        raise RecordError(f"a {kind.type} event has the entries {', '.join(wanted)}, not {', '.join(given)}")
+        found = ", ".join(map(str, given))
+        raise RecordError(f"a {kind.type} event has the entries {', '.join(wanted)}, not {found}")
     return kind(**{key: _typed(kind.type, key, entry, wanted[key]) for key, entry in given.items()})
 
 
