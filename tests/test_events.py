@@ -96,7 +96,7 @@ def test_whole_seconds_are_numbers_too():
     ],
 )
 def test_unknown_types_are_refused(value):
-    with pytest.raises(RecordError, match="not an event.*text_started, text_delta"):
+    with pytest.raises(RecordError, match=r"not an event.*text_started, text_delta"):
         from_dict(value)
 
 

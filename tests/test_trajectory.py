@@ -1,4 +1,4 @@
-"""Messages read back as they were written; sequences and orders of stages are taken or refused, never guessed."""
+"""Messages read back as they were written; sequences and orders of stages are taken or refused."""
 
 import string
 from dataclasses import replace
@@ -73,8 +73,7 @@ class TestMessage:
     def test_parsing_is_total(self, text):
         try:
             message = Message.parse(text)
-        except ProtocolError as error:
-            assert "not a message" in str(error)
+        except ProtocolError:
             return
         assert Message.parse(message.text()) == message
         # Nothing was lost: what was read holds every letter of what was written.

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
@@ -38,18 +39,23 @@ def decode_png(data: bytes, name: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=["PNG"])
         image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise RecordError(f"{name} is not a readable PNG: {error}") from error
     return image
 
 
 def to_json(trajectory: Trajectory) -> dict[str, Any]:
-    """Everything but the pixels; images are numbered in the order of :func:`all_images`."""
+    """Everything but the pixels; images are numbered in the order of :func:`all_images`.
+
+    Raises:
+        RecordError: if there are more steps than are read.
+    """
+    _check_length(len(trajectory.steps), "this trajectory")
     numbers = iter(range(MAX_STEPS + 2))
     source = next(numbers) if trajectory.source is not None else None
     steps = []
     for step in trajectory.steps:
-        value = {key: part for key, part in vars(step.message).items() if part not in (None, "")}
+        value = {key: part for key, part in vars(step.message).items() if part != getattr(Message, key)}
         if step.image is not None:
             value["image"] = next(numbers)
         if step.verdict is not None:
@@ -82,17 +88,16 @@ def from_json(value: object, images: Sequence[Image.Image], where: str) -> Traje
     if data.get("format") != FORMAT:
         raise RecordError(f"{where}: format {data.get('format')!r}; this version reads {FORMAT}")
     steps = _typed(data, "steps", list, where)
-    if len(steps) > MAX_STEPS:
-        raise RecordError(f"{where}: {len(steps)} steps; at most {MAX_STEPS} are allowed")
+    _check_length(len(steps), where)
 
     def image(number: object, at: str) -> Image.Image | None:
         if number is None:
             return None
-        if not isinstance(number, int) or not 0 <= number < len(images):
+        if type(number) is not int or not 0 <= number < len(images):
             raise RecordError(f"{at}: there is no image {number!r}, only {len(images)} images")
         return images[number]
 
-    seed = _typed(data, "seed", (int, type(None)), where)
+    seed = _typed(data, "seed", (int, NoneType), where)
     found = [_step(step, f"{where}, step {i}", image) for i, step in enumerate(steps)]
     return Trajectory(
         _typed(data, "prompt", str, where),
@@ -111,12 +116,17 @@ def _step(value: object, where: str, image: Callable[[object, str], Image.Image 
     verdict = data.get("verdict")
     if verdict is not None:
         judged = _mapping(verdict, f"{where}, verdict", {"plan", "sketch"})
-        both = {key: _typed(judged, key, (bool, type(None)), where) for key in ("plan", "sketch")}
+        both = {key: _typed(judged, key, (bool, NoneType), where) for key in ("plan", "sketch")}
         verdict = Verdict(**both)
     seed, seconds = data.get("seed"), data.get("seconds")
-    if not isinstance(seed, int | None) or not isinstance(seconds, int | float | None):
+    if type(seed) not in (int, NoneType) or type(seconds) not in (int, float, NoneType):
         raise RecordError(f"{where}: seed and seconds are numbers")
     return Step(message, image(data.get("image"), where), verdict, seed, seconds)
+
+
+def _check_length(steps: int, where: str) -> None:
+    if steps > MAX_STEPS:
+        raise RecordError(f"{where}: {steps} steps; at most {MAX_STEPS} are allowed")
 
 
 def _mapping(value: object, where: str, known: set[str]) -> dict[str, Any]:
@@ -128,7 +138,8 @@ def _mapping(value: object, where: str, known: set[str]) -> dict[str, Any]:
 
 
 def _typed(data: dict[str, Any], key: str, kind: Any, where: str) -> Any:
-    if key not in data or not isinstance(data[key], kind):
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if key not in data or type(data[key]) not in kinds:  # a bool is no number here
         raise RecordError(f"{where}: {key!r} is missing or of another type ({data.get(key)!r})")
     return data[key]
 
@@ -172,7 +183,7 @@ def load(folder: Path) -> Trajectory:
     path = folder / FILE
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path} cannot be read: {error}") from error
     names = value.pop("images", None) if isinstance(value, dict) else None
     if not isinstance(names, list):
@@ -183,7 +194,7 @@ def load(folder: Path) -> Trajectory:
             raise RecordError(f"{path}: image name {name!r} leads out of the folder")
         try:
             data = (folder / name).read_bytes()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise RecordError(f"{folder / name} cannot be read: {error}") from error
         images.append(decode_png(data, str(folder / name)))
     return from_json(value, images, str(path))
@@ -207,8 +218,8 @@ def from_row(row: dict[str, Any], where: str) -> Trajectory:
     """
     try:
         value = json.loads(row["trajectory"])
-        data = list(row["images"])
-    except (KeyError, TypeError, ValueError) as error:
+        data = [bytes(memoryview(png)) for png in row["images"]]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise RecordError(f"{where}: not a row of trajectories: {error}") from error
-    images = [decode_png(bytes(png), f"{where}, image {i}") for i, png in enumerate(data)]
+    images = [decode_png(png, f"{where}, image {i}") for i, png in enumerate(data)]
     return from_json(value, images, where)
