@@ -8,9 +8,11 @@ import typer
 
 from strokewise.data.commands import data_app
 from strokewise.errors import ConfigError, StrokewiseError
+from strokewise.evals.commands import eval_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(data_app, name="data")
+app.add_typer(eval_app, name="eval")
 
 
 @app.callback()

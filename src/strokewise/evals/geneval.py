@@ -1,0 +1,196 @@
+"""GenEval's scoring rules: whether the things detected in a picture are what a prompt asked for.
+
+The rules are those of GenEval (Ghosh et al. 2023, arXiv 2310.11513, section 3) as its released scorer applies
+them (github.com/djghosh13/geneval, `evaluation/evaluate_images.py`); where paper and scorer differ, the
+scorer is followed. This file knows detections as values. It refuses to know who detected them (`detectors`),
+where the picture lies (`folders`), and how verdicts become a score (`summary`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from strokewise.errors import RecordError
+from strokewise.scene_graph import RELATIONS
+from strokewise.world.vocabulary import COLORS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Box = tuple[float, float, float, float]
+
+# The scorer's defaults, all of them strict bounds.
+SCORE = 0.3
+COUNTING_SCORE = 0.9  # a higher one where things are counted, since every false detection is fatal there
+MOST = 16  # of a class, the surest ones
+SHRINK = 0.1  # of the sizes of both boxes, by which the distance of their centers is shortened
+SHARE = 0.5  # of the whole distance, that the shortened one must have along an axis
+_NOTHING = 1e-3  # pixels: a shortened distance below this is no relation at all
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One thing as a detector tells it.
+
+    name: its class, in GenEval's spelling.
+    score: the detector's confidence, 0..1.
+    box: (x0, y0, x1, y1) in pixels, y downward.
+    color: one of the ten colors, None when it is none of them or was not looked at.
+    mask: [height, width] bool over the whole picture, None when the detector has none.
+    """
+
+    name: str
+    score: float
+    box: Box
+    color: str | None = None
+    mask: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+
+class Verdict(NamedTuple):
+    """Whether a picture is what was asked for; if not, why, a line for each fault in the scorer's words."""
+
+    correct: bool
+    reason: str
+
+
+def keep(tag: str, detections: Iterable[Detection]) -> dict[str, list[Detection]]:
+    """The detections that the rules look at, by class, the surest first.
+
+    Those above SCORE (COUNTING_SCORE for the tag "counting"), at most MOST of a class. Boxes that overlap are
+    all kept, as the scorer does by default.
+    """
+    least = COUNTING_SCORE if tag == "counting" else SCORE
+    groups: dict[str, list[Detection]] = {}
+    for detection in sorted(detections, key=lambda one: -one.score):
+        if detection.score > least:
+            groups.setdefault(detection.name, []).append(detection)
+    return {name: group[:MOST] for name, group in groups.items()}
+
+
+def needing_color(metadata: Mapping[str, Any], detections: Iterable[Detection]) -> list[Detection]:
+    """The detections whose color decides the verdict: what a detector that names colors at a cost must name.
+
+    Args:
+        metadata: as for `evaluate`.
+        detections: all that were detected.
+
+    Raises:
+        RecordError: if the metadata are not GenEval's.
+    """
+    check_metadata(metadata)
+    kept = keep(metadata["tag"], detections)
+    wanted = []
+    for clause in metadata["include"]:
+        group = kept.get(clause["class"], [])
+        if "color" in clause and len(group) >= clause["count"]:
+            wanted += group[: clause["count"]]
+    return wanted
+
+
+def evaluate(metadata: Mapping[str, Any], detections: Iterable[Detection]) -> Verdict:
+    """Whether the detections are what the metadata ask for.
+
+    Every clause of `include` must be met by the `count` surest detections of its class: they must be there,
+    be of its color, and each stand as told to each thing of the clause it points at, which must itself be
+    met. Of a class in `exclude` there must be fewer than its count; together they ask for exact numbers.
+
+    Args:
+        metadata: a line of GenEval's prompt file: tag, include, and exclude where there is one.
+        detections: all that were detected, in any order; with colors where `needing_color` names them.
+
+    Raises:
+        RecordError: if the metadata are not GenEval's.
+    """
+    check_metadata(metadata)
+    kept = keep(metadata["tag"], detections)
+    reasons: list[str] = []
+    met: list[list[Detection] | None] = []
+    for clause in metadata["include"]:
+        chosen = kept.get(clause["class"], [])[: clause["count"]]
+        fault = _fault(clause, chosen, met)
+        met.append(None if fault else chosen)
+        reasons += [fault] if fault else []
+    for clause in metadata.get("exclude", ()):
+        name, count = clause["class"], len(kept.get(clause["class"], []))
+        if count >= clause["count"]:
+            reasons.append(f"expected {name}<{clause['count']}, found {count}")
+    return Verdict(not reasons, "\n".join(reasons))
+
+
+def relations(first: Box, second: Box) -> list[str]:
+    """How the first box stands to the second: none, one, or a horizontal and a vertical relation.
+
+    The offset of the centers is shortened on each axis by SHRINK of both boxes' sizes and divided by its
+    unshortened length; a relation holds beyond SHARE. Computed apart from the layout of the sprite world, in
+    the scorer's order of operations: what places the things must not be what judges their places.
+    """
+    offsets = [(first[i] + first[i + 2]) / 2 - (second[i] + second[i + 2]) / 2 for i in (0, 1)]
+    shortened = []
+    for axis, offset in enumerate(offsets):
+        sizes = abs(first[axis + 2] - first[axis]) + abs(second[axis + 2] - second[axis])
+        shortened.append(math.copysign(max(abs(offset) - SHRINK * sizes, 0.0), offset))
+    if all(abs(part) < _NOTHING for part in shortened):
+        return []
+    length = math.sqrt(sum(offset * offset for offset in offsets))
+    x, y = (part / length for part in shortened)
+    holding = {"left of": x < -SHARE, "right of": x > SHARE, "above": y < -SHARE, "below": y > SHARE}
+    return [name for name in RELATIONS if holding[name]]
+
+
+def check_metadata(metadata: Mapping[str, Any]) -> None:
+    """RecordError unless the metadata have the form of GenEval's prompt file; words are not looked up."""
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("tag"), str):
+        raise RecordError("GenEval metadata are an object with a text 'tag'")
+    if not isinstance(metadata.get("include"), list) or not isinstance(metadata.get("exclude", []), list):
+        raise RecordError("GenEval metadata have a list 'include' and may have a list 'exclude'")
+    for clause in [*metadata["include"], *metadata.get("exclude", [])]:
+        if not (isinstance(clause, Mapping) and isinstance(clause.get("class"), str) and _is_count(clause)):
+            raise RecordError(f"a clause of GenEval metadata has a 'class' and a 'count', not {clause!r}")
+    for index, clause in enumerate(metadata["include"]):
+        if "position" in clause and not _points_back(clause["position"], index):
+            raise RecordError(f"'position' is a relation and the index of an earlier clause, not {clause!r}")
+
+
+def _is_count(clause: Mapping[str, Any]) -> bool:
+    count = clause.get("count")
+    return isinstance(count, int) and not isinstance(count, bool) and count >= 0
+
+
+def _points_back(position: Any, index: int) -> bool:
+    if not isinstance(position, list | tuple) or len(position) != 2:
+        return False
+    relation, target = position
+    return isinstance(relation, str) and isinstance(target, int) and 0 <= target < index
+
+
+def _fault(
+    clause: Mapping[str, Any], chosen: Sequence[Detection], met: Sequence[Sequence[Detection] | None]
+) -> str:
+    """The first thing that is wrong with the detections chosen for a clause, "" if nothing is."""
+    name, count = clause["class"], clause["count"]
+    if len(chosen) < count:
+        return f"expected {name}>={count}, found {len(chosen)}"
+    colors = [one.color for one in chosen]
+    if "color" in clause and (fitting := colors.count(clause["color"])) < count:
+        seen = ", ".join(f"{colors.count(color)} {color}" for color in COLORS if color in colors)
+        return f"expected {clause['color']} {name}>={count}, found {fitting} {clause['color']}; and {seen}"
+    if "position" in clause:
+        relation, target = clause["position"]
+        return _position_fault(name, relation, chosen, met[target])
+    return ""
+
+
+def _position_fault(
+    name: str, wanted: str, chosen: Sequence[Detection], target: Sequence[Detection] | None
+) -> str:
+    if target is None:
+        return f"no target for {name} to be {wanted}"
+    for one in chosen:
+        for other in target:
+            seen = relations(one.box, other.box)
+            if wanted not in seen:
+                return f"expected {name} {wanted} target, found {' and '.join(seen)} target"
+    return ""

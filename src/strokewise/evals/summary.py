@@ -1,0 +1,131 @@
+"""From verdicts to GenEval's score, with how sure it is.
+
+GenEval's score is the plain mean of its six tasks' shares of right pictures (the official
+`summary_scores.py`), whatever the number of their prompts. This file knows verdicts. It refuses to know
+pictures and rules.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from strokewise.errors import InputError
+from strokewise.world.language.geneval import TAGS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_LEVEL = 0.95
+
+
+class Judged(NamedTuple):
+    """The verdict on one picture; the same metadata are the same prompt."""
+
+    metadata: Mapping[str, Any]
+    correct: bool
+
+
+class Interval(NamedTuple):
+    """A share of right pictures, and the interval that holds it in 95 % of the bootstrap's resamples."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TagScore:
+    """The score of one task: its pictures, how many of them are right, its prompts."""
+
+    pictures: int
+    right: int
+    prompts: int
+    score: Interval
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The score of a benchmark run.
+
+    tags: the tasks that have pictures, in GenEval's order.
+    overall: the plain mean of their scores; GenEval's own score if all six are there.
+    solved: the share of prompts of which at least one picture is right.
+    """
+
+    tags: dict[str, TagScore]
+    overall: Interval
+    solved: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether all six tasks have pictures."""
+        return set(self.tags) == set(TAGS)
+
+
+def summarise(judged: Iterable[Judged], seed: int = 0, resamples: int = 10_000) -> Summary:
+    """The scores with percentile intervals from resampling the prompts of each task.
+
+    Prompts are drawn, not pictures: the pictures of a prompt succeed and fail together, and intervals that
+    take them for independent are too narrow. A task of which all pictures are right (or wrong) has no width.
+
+    Args:
+        judged: the verdicts, in any order.
+        seed: of the resampling; the same verdicts and seed give the same intervals.
+        resamples: how often to draw.
+
+    Raises:
+        InputError: if there are no verdicts, or a tag is not GenEval's.
+    """
+    counts: dict[str, dict[str, list[int]]] = {}
+    for metadata, correct in judged:
+        prompts = counts.setdefault(metadata["tag"], {})
+        prompts.setdefault(json.dumps(metadata, sort_keys=True), []).append(int(correct))
+    if not counts or not counts.keys() <= set(TAGS):
+        raise InputError(f"cannot sum up the tags {sorted(counts)}; GenEval's are {', '.join(TAGS)}")
+    rng = np.random.default_rng(seed)
+    scores, draws, solved = {}, [], []
+    for tag in (tag for tag in TAGS if tag in counts):
+        # Sorted, so that the intervals do not depend on the order in which pictures were scored.
+        verdicts = [verdicts for _, verdicts in sorted(counts[tag].items())]
+        right = np.array([sum(prompt) for prompt in verdicts])
+        pictures = np.array([len(prompt) for prompt in verdicts])
+        drawn = rng.integers(len(verdicts), size=(resamples, len(verdicts)))
+        draws.append(right[drawn].sum(1) / pictures[drawn].sum(1))
+        total, share = int(pictures.sum()), float(right.sum() / pictures.sum())
+        scores[tag] = TagScore(total, int(right.sum()), len(verdicts), _interval(share, draws[-1]))
+        solved += [bool(count) for count in right]
+    mean = float(np.mean([score.score.value for score in scores.values()]))
+    return Summary(scores, _interval(mean, np.mean(draws, axis=0)), float(np.mean(solved)))
+
+
+def table(summary: Summary, title: str = "GenEval") -> Table:
+    """The summary as a table for the terminal."""
+    from rich.table import Table
+
+    found = Table("task", "prompts", "pictures", "right", "score", "95 % interval", title=title)
+    for column in found.columns[1:]:
+        column.justify = "right"
+    for tag, one in summary.tags.items():
+        found.add_row(tag, str(one.prompts), str(one.pictures), str(one.right), *_cells(one.score))
+    found.add_section()
+    name = "overall" if summary.complete else f"mean of {len(summary.tags)} of {len(TAGS)} tasks"
+    sums = [
+        sum(getattr(one, key) for one in summary.tags.values()) for key in ("prompts", "pictures", "right")
+    ]
+    found.add_row(name, *map(str, sums), *_cells(summary.overall))
+    found.caption = f"prompts with a right picture: {summary.solved:.1%}"
+    return found
+
+
+def _interval(value: float, draws: np.ndarray) -> Interval:
+    low, high = np.quantile(draws, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def _cells(score: Interval) -> tuple[str, str]:
+    return f"{score.value:.4f}", f"{score.low:.3f} to {score.high:.3f}"
