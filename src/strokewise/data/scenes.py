@@ -69,10 +69,7 @@ def sample_graph(rng: random.Random, mix: SceneMix) -> SceneGraph:
 
 
 def with_object(scene: Scene, obj: SceneObject) -> Scene:
-    """The scene with an object (same id) looking otherwise, or with fewer instances; places are kept.
-
-    Relations are dropped with the object's class, since they were stated for what it was.
-    """
+    """The scene with an object (same id) looking otherwise, or with fewer instances; places are kept."""
     old = scene.graph[obj.id]
     objects = tuple(obj if o.id == obj.id else o for o in scene.graph.objects)
     placements = [
@@ -169,9 +166,23 @@ def scene_from_json(value: dict[str, object]) -> Scene:
         graph = SceneGraph.from_json(value["graph"])
         rows: Sequence[tuple[str, int, Box]] = value["placements"]  # type: ignore[assignment]
         placements = tuple(Placement(i, n, region_of(tuple(box)), tuple(box)) for i, n, box in rows)  # type: ignore[arg-type]
-        return Scene(graph, placements, int(value["seed"]))  # type: ignore[call-overload]
-    except (KeyError, TypeError, ValueError) as error:
+        scene = Scene(graph, placements, int(value["seed"]))  # type: ignore[call-overload]
+        _check_placements(scene)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise SceneError(f"not a scene: {error}") from error
+    return scene
+
+
+def _check_placements(scene: Scene) -> None:
+    """Every instance is of the world's vocabulary and stands once, in a box on the canvas."""
+    scene.graph.check_vocabulary(CLASSES, COLORS, BACKGROUNDS)
+    wanted = [(obj.id, i) for obj in scene.graph.objects for i in range(obj.count)]
+    if sorted((p.object_id, p.index) for p in scene.placements) != sorted(wanted):
+        raise SceneError("the placements are not those of the graph's objects")
+    for placement in scene.placements:
+        left, top, right, bottom = placement.box
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise SceneError(f"the box {placement.box} of {placement.object_id!r} is not on the canvas")
 
 
 def empty_scene(scene: Scene) -> Scene:
