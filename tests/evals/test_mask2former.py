@@ -1,5 +1,6 @@
 """The detector for real pictures at a tiny size with random weights: its processing is what is tested."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -179,6 +180,27 @@ def test_weights_that_are_not_there_are_a_users_error(tmp_path):
     for load in (Mask2FormerDetector.load, ClipColors.load):
         with pytest.raises((CheckpointError, ConfigError), match="cannot be loaded"):
             load(str(tmp_path))
+
+
+def test_saved_weights_are_loaded(segmenter, colors, picture, tmp_path):
+    segmenter.save_pretrained(tmp_path / "segmenter")
+    colors.clip.save_pretrained(tmp_path / "clip")
+    letters = "abcdefghijklmnopqrstuvwxyz-"
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: number for number, word in enumerate(words)} | {"<|endoftext|>": Words.END}
+    (tmp_path / "clip" / "vocab.json").write_text(json.dumps(vocabulary))
+    (tmp_path / "clip" / "merges.txt").write_text("#version: 0.2\n")
+    detector = Mask2FormerDetector.load(str(tmp_path / "segmenter"), str(tmp_path / "clip"))
+    box = Detection("dog", 1.0, (10.0, 10.0, 40.0, 40.0))
+    assert set(detector.name_colors(picture, [box])) <= set(COLORS)
+    pixels = torch.zeros(1, 3, 64, 64)
+    with torch.inference_mode():
+        theirs, ours = segmenter(pixels), detector.segmenter(pixels)
+    torch.testing.assert_close(ours.masks_queries_logits, theirs.masks_queries_logits)
+    weights = tmp_path / "clip" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="cannot be loaded"):
+        ClipColors.load(str(tmp_path / "clip"))
 
 
 def test_a_thing_is_cut_out_on_grey(picture):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 
@@ -61,7 +62,7 @@ class ClipColors:
             clip = CLIPModel.from_pretrained(model).float()
             tokenizer = CLIPTokenizer.from_pretrained(model)
             return cls(clip.eval().to(device), tokenizer)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"{model} cannot be loaded on {device}: {error}") from error
 
     def name(self, image: Image.Image, detections: Sequence[Detection]) -> list[str]:

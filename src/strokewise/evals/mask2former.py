@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 
@@ -74,7 +75,7 @@ class Mask2FormerDetector:
         try:
             model = Mask2FormerForUniversalSegmentation.from_pretrained(segmenter)
             model = model.float().eval().to(device)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"{segmenter} cannot be loaded on {device}: {error}") from error
         return cls(model, ClipColors.load(clip, device))
 

@@ -1,0 +1,63 @@
+"""One picture scored: which colors are asked for, and what is kept."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from strokewise.errors import InputError
+from strokewise.evals.geneval import Detection
+from strokewise.evals.scoring import score_picture, write_results
+
+PICTURE = Image.new("RGB", (64, 64))
+METADATA = {
+    "tag": "colors",
+    "include": [{"class": "car", "count": 1, "color": "red"}],
+    "prompt": "a photo of a red car",
+}
+
+
+class Asked:
+    """A detector that finds two cars and a dog, and names all colors red."""
+
+    def __init__(self):
+        self.asked = []
+
+    def detect(self, image):
+        mask = np.ones((64, 64), bool)
+        box = (0.0, 0.0, 64.0, 64.0)
+        return [
+            Detection(name, score, box, mask=mask)
+            for name, score in (("car", 0.5), ("car", 0.9), ("dog", 0.99), ("car", 0.1))
+        ]
+
+    def name_colors(self, image, detections):
+        self.asked += [(one.name, one.score, one.mask is not None) for one in detections]
+        return ["red" for _ in detections]
+
+
+def test_only_the_colors_that_decide_are_asked_for():
+    detector = Asked()
+    result = score_picture("a.png", PICTURE, METADATA, detector)
+    assert result.correct
+    assert detector.asked == [("car", 0.9, True)]
+    assert [one.color for one in result.found["car"]] == ["red", None]
+    assert {name: len(found) for name, found in result.found.items()} == {"car": 2, "dog": 1}
+    assert all(one.mask is None for found in result.found.values() for one in found)
+
+
+def test_results_are_written_whole_or_not_at_all(tmp_path):
+    result = score_picture("a.png", PICTURE, METADATA, Asked())
+
+    def broken():
+        yield result
+        raise InputError("no picture")
+
+    with pytest.raises(InputError):
+        write_results(broken(), tmp_path / "results.jsonl")
+    assert not (tmp_path / "results.jsonl").exists()
+    write_results([result, result], tmp_path / "results.jsonl")
+    lines = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+    assert json.loads(json.loads(lines[0])["details"])["dog"] == [[0, 0, 64, 64, 0.99]]
