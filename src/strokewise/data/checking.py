@@ -7,6 +7,7 @@ asks the oracle anew; so a record whose text, picture or verdict was changed is 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +15,13 @@ from strokewise.data.oracle import judge_plan, judge_sketch, prompt_fulfilled
 from strokewise.data.records import Record
 from strokewise.data.scenes import scene_from_json
 from strokewise.data.telling import verdict_of
-from strokewise.errors import LanguageError, ProtocolError, SceneError
-from strokewise.scene_graph import SceneGraph
+from strokewise.errors import ConfigError, LanguageError, ProtocolError, SceneError
+from strokewise.scene_graph import Relation, SceneGraph, SceneObject
 from strokewise.trajectory import Message, Step, from_parts, to_parts
 from strokewise.world.language import (
     Description,
     Inspection,
+    Stroke,
     apply_stroke,
     compare,
     describe,
@@ -53,11 +55,18 @@ def faults_of(record: Record, look: bool = False) -> Iterator[str]:
     if "scenes" not in record.truth:
         return
     try:
-        prompt = SceneGraph.from_json(record.truth["prompt"])
-        scenes = [scene_from_json(value) for value in record.truth["scenes"]]
+        prompt, scenes = _truth(record.truth)
         yield from _check(record, prompt, scenes, look)
-    except (SceneError, LanguageError) as error:
+    except (SceneError, LanguageError, ConfigError) as error:
         yield f"{type(error).__name__}: {error}"
+
+
+def _truth(truth: dict[str, Any]) -> tuple[SceneGraph, list[Scene]]:
+    """What was asked for, and the scene of every picture."""
+    scenes = truth["scenes"]
+    if not isinstance(scenes, list):
+        raise SceneError(f"the scenes of the truth are no list: {scenes!r}")
+    return SceneGraph.from_json(truth.get("prompt")), [scene_from_json(value) for value in scenes]
 
 
 def _check(record: Record, prompt: SceneGraph, scenes: Sequence[Scene], look: bool) -> Iterator[str]:
@@ -116,6 +125,9 @@ def _check_inspection(
             yield f"the inspection says {found.plan} of the plan, but it is {right.plan}"
         if sorted(map(str, found.pending)) != sorted(map(str, right.pending)):
             yield f"the inspection says {found.pending} is still to come, but it is {right.pending}"
+        if found.pending_background != right.pending_background:
+            coming = f"{found.pending_background} is still to come, but it is {right.pending_background}"
+            yield f"the inspection says the background {coming}"
     if found.sketch is not None and set(found.sketch) != set(right.sketch or ()):
         yield f"the inspection says {found.sketch} of the sketch, but it is {right.sketch}"
 
@@ -126,12 +138,27 @@ def _check_plan(message: Message, start: Description, seen: Description, plan: D
         corrected = seen
         for stroke in parse_correction(message.refine):
             corrected = apply_stroke(stroke, corrected)
+            yield from _check_relation(stroke, plan)
         if _differ(plan, corrected):
             yield f"the correction {message.refine!r} does not mend the canvas"
     if message.ins is not None:
-        after = apply_stroke(parse_instruction(message.ins), start)
+        stroke = parse_instruction(message.ins)
+        after = apply_stroke(stroke, start)
+        yield from _check_relation(stroke, plan)
         if _differ(plan, after):
             yield f"the stroke {message.ins!r} does not lead to {message.des!r}"
+
+
+def _check_relation(stroke: Stroke, plan: Description) -> Iterator[str]:
+    """What a stroke stands beside is there, on the side that is told."""
+    if stroke.relation is None or stroke.thing is None:
+        return
+    beside, target = stroke.relation, stroke.relation.target
+    ends = tuple(SceneObject(i, t.name, t.color, t.count) for i, t in (("0", stroke.thing), ("1", target)))
+    asked = SceneGraph(ends, (Relation("0", beside.kind, "1"),))
+    there = any(obj.thing == target for obj in plan.graph.objects)
+    if not there or any(fault.kind == "wrong relation" for fault in judge_plan(asked, plan).plan or ()):
+        yield f"{stroke.thing} is not {beside.kind} {target}"
 
 
 def _differ(one: Description, other: Description) -> bool:

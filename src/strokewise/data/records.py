@@ -57,6 +57,8 @@ def from_table_row(row: dict[str, Any], where: str) -> Record:
         raise RecordError(f"{where}: no subset {subset!r} with label {label!r} and fault {fault!r}")
     try:
         truth = json.loads(row["truth"]) if row.get("truth") else {}
-    except (TypeError, ValueError) as error:
-        raise RecordError(f"{where}: the truth is not JSON: {error}") from error
+        if not isinstance(truth, dict):
+            raise ValueError(f"an object is expected, not {row['truth'][:40]!r}")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RecordError(f"{where}: the truth is not a JSON object: {error}") from error
     return Record(subset, label, from_row(row, where), fault, truth)
