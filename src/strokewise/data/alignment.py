@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from strokewise.data.conflict import EXCERPT
+from strokewise.data.conflict import EXCERPT, accepted
 from strokewise.data.multi_turn import strokes
 from strokewise.data.oracle import judge_plan
 from strokewise.data.painters import Painter
@@ -166,16 +166,10 @@ def judge_sketches(plans: Iterator[SampledPlan], painter: Painter, rng: random.R
         if found.plan:
             continue  # a wrong plan is the business of the other subset
         truth: dict[str, object] = {"prompt": plan.prompt.to_json()}
-        inspection = write_inspection(found, rng)
         if not faults:
-            following = plan.following
-            message = replace(following.message, inspect=inspection) if following else Message(inspection)
-            last = Step(message, following.image if following else None, verdict_of(found))
-            stop = EXCERPT if following else "end"
-            yield Record(
-                "alignment", "positive", Trajectory(plan.text, (*plan.steps, last), stop=stop), "", truth
-            )
+            yield Record("alignment", "positive", accepted(plan, found, rng), "", truth)
             continue
+        inspection = write_inspection(found, rng)
         try:
             regions = {o.id: plan.described.regions_of(o.id) for o in plan.described.graph.objects}
             target = place_in(plan.described.graph, regions)

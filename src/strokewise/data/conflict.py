@@ -26,7 +26,14 @@ from strokewise.data.telling import Canvas, inspect, plan_message, tell, truth_o
 from strokewise.errors import SceneError
 from strokewise.scene_graph import MAX_COUNT, SceneGraph, SceneObject
 from strokewise.trajectory import Message, Step, Trajectory
-from strokewise.world.language import describe, mend, write_correction, write_inspection, write_prompt
+from strokewise.world.language import (
+    Inspection,
+    describe,
+    mend,
+    write_correction,
+    write_inspection,
+    write_prompt,
+)
 from strokewise.world.layout import Scene
 from strokewise.world.vocabulary import COLORS
 
@@ -139,25 +146,31 @@ BREAKS: dict[str, Callable[[SceneGraph, Scene, SceneObject, random.Random], Scen
 # --- plans a model has sampled -----------------------------------------------------------------------------
 
 
+def accepted(plan: SampledPlan, found: Inspection, rng: random.Random) -> Trajectory:
+    """The steps up to a plan without faults, its inspection, and the next step if that is right."""
+    inspection, following = write_inspection(found, rng), plan.following
+    message = replace(following.message, inspect=inspection) if following else Message(inspection)
+    last = Step(message, following.image if following else None, verdict_of(found))
+    done = not (following or found.pending or found.pending_background)
+    return Trajectory(plan.text, (*plan.steps, last), stop="end" if done else EXCERPT)
+
+
 def judge_sampled(plans: Iterator[SampledPlan], painter: Painter, rng: random.Random) -> Iterator[Record]:
     """Records of a model's own plans: the steps up to each, and the right inspection of it."""
     for plan in plans:
         found = replace(judge_plan(plan.prompt, plan.described), sketch=plan.sketch_faults)
-        inspection, steps = write_inspection(found, rng), plan.steps
+        steps = plan.steps
         truth: dict[str, object] = {"prompt": plan.prompt.to_json()}
         if not found.plan:
-            following = plan.following
-            message = replace(following.message, inspect=inspection) if following else Message(inspection)
-            last = Step(message, following.image if following else None, verdict_of(found))
-            trajectory = Trajectory(plan.text, (*steps, last), stop=EXCERPT if following else "end")
-            yield Record("conflict", "right", trajectory, truth=truth)
+            if not found.sketch:  # a faulty sketch is the business of the other subset
+                yield Record("conflict", "right", accepted(plan, found, rng), truth=truth)
             continue
         right = plan.mended(rng)
         if right is None:
             continue  # no layout mends it; another sample will do
         revised = describe(right.plan)
         message = plan_message(right, rng, found)
-        message = replace(message, refine=write_correction(mend(revised, plan.described), rng))
+        message = replace(message, refine=write_correction(mend(revised, plan.seen or plan.described), rng))
         canvas = painter.paint(steps[-1].image, message.refine or "", message.des or "", right.plan, 0)
         trajectory = Trajectory(plan.text, (*steps, Step(message, canvas, verdict_of(found))), stop=EXCERPT)
         yield Record("conflict", "wrong", trajectory, found.plan[0].kind, truth)

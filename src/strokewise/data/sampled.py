@@ -6,6 +6,7 @@ Anything that satisfies :class:`Sampler` will do. Knows texts and recognised can
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Protocol
 
 from strokewise.data.multi_turn import adding
@@ -15,8 +16,9 @@ from strokewise.errors import LanguageError, SceneError
 from strokewise.scene_graph import Fault, SceneGraph
 from strokewise.trajectory import Step, Trajectory
 from strokewise.world.language import Description, describe, parse_description, parse_prompt
-from strokewise.world.layout import place
+from strokewise.world.layout import place, place_in
 from strokewise.world.recognise import recognise
+from strokewise.world.vocabulary import DEFAULT_BACKGROUND
 
 
 class Sampler(Protocol):
@@ -34,7 +36,8 @@ class SampledPlan:
         text: the prompt in words.
         prompt: the prompt's graph.
         steps: the steps up to and with this plan's canvas.
-        following: the step after it, if it paints.
+        following: the step after it, if that paints a right plan rightly.
+        before: the scene this plan adds to, as its own plan describes it.
         described: the scene the plan describes.
         seen: the scene the canvas shows, as far as it was recognised; None if parts are unknown.
     """
@@ -43,6 +46,7 @@ class SampledPlan:
     prompt: SceneGraph
     steps: tuple[Step, ...]
     following: Step | None
+    before: Description
     described: Description
     seen: Description | None
 
@@ -51,37 +55,67 @@ class SampledPlan:
         """How the canvas differs from the plan; None where it cannot be told."""
         return None if self.seen is None else judge_sketch(self.described, self.seen)
 
+    @property
+    def right(self) -> bool:
+        """Whether it goes on as asked, corrects nothing, and its canvas shows it."""
+        fits = not judge_plan(self.prompt, self.described).plan and self.sketch_faults == ()
+        return fits and self.steps[-1].message.refine is None
+
     def mended(self, rng: random.Random) -> Canvas | None:
-        """A right plan near this one: what is asked for of what it names, the rest left out."""
+        """A right plan in its place: one thing more that is asked for, if it can be one that it names.
+
+        None if what stands there already is not as asked, nothing is to come, or no layout is found.
+        """
         named = {obj.name for obj in self.described.graph.objects}
-        wanted = [obj.id for obj in self.prompt.objects if obj.name in named] or [self.prompt.objects[0].id]
-        graph = replace(self.prompt.subgraph(wanted), background=self.prompt.background)
+        shown = {obj.name for obj in self.before.graph.objects}
+        coming = [obj for obj in self.prompt.objects if obj.name not in shown]
+        if not coming or judge_plan(self.prompt, self.before).plan:
+            return None
+        added = next((obj for obj in coming if obj.name in named), coming[0])
+        ids = {obj.name: obj.id for obj in self.prompt.objects}
+        kept = tuple(replace(obj, id=ids[obj.name]) for obj in self.before.graph.objects)
+        regions = {obj.id: places for obj, places in zip(kept, self.before.regions, strict=True)}
+        told = {obj.id for obj in (*kept, added)}
+        relations = tuple(r for r in self.prompt.relations if {r.subject, r.target} <= told)
+        graph = SceneGraph((*kept, added), relations, self.before.graph.background)
         try:
-            scene = place(graph, rng.randrange(2**31))
+            stands = place_in(replace(graph, objects=kept, relations=()), regions)
+            scene = place(graph, rng.randrange(2**31), stands.placements)
         except SceneError:
             return None
-        return Canvas(adding(scene, wanted[-1]), scene, scene)
+        return Canvas(adding(scene, added.id), scene, scene)
 
 
 def plans_of(trajectories: Iterable[Trajectory]) -> Iterator[SampledPlan]:
-    """The plans of trajectories; texts outside the world's language are left out."""
+    """The plans of trajectories, each up to the first text outside the world's language."""
     for trajectory in trajectories:
         try:
             prompt = parse_prompt(trajectory.prompt)
         except LanguageError:
             continue
-        steps = trajectory.steps
-        for i, step in enumerate(steps):
-            if step.message.des is None or step.image is None:
-                continue
-            try:
-                described = parse_description(step.message.des)
-                described.validate()
-                judge_plan(prompt, described)
-            except (LanguageError, SceneError):
-                continue
-            after = steps[i + 1] if i + 1 < len(steps) and steps[i + 1].image is not None else None
-            yield SampledPlan(trajectory.prompt, prompt, steps[: i + 1], after, described, _seen(step))
+        plans = list(_plans(trajectory, prompt))
+        for plan, later in zip_longest(plans, plans[1:]):
+            at = len(plan.steps)
+            follows = later is not None and len(later.steps) == at + 1 and later.right
+            yield replace(plan, following=trajectory.steps[at] if follows else None)
+
+
+def _plans(trajectory: Trajectory, prompt: SceneGraph) -> Iterator[SampledPlan]:
+    empty = Description(SceneGraph((), (), prompt.background or DEFAULT_BACKGROUND), ())
+    before, described = empty, empty
+    for i, step in enumerate(trajectory.steps):
+        if step.message.des is None or step.image is None:
+            continue
+        try:
+            told = parse_description(step.message.des)
+            told.validate()
+            judge_plan(prompt, told)
+        except (LanguageError, SceneError):
+            return
+        # A revised plan is for the canvas before the one it revises.
+        before, described = (described if step.message.refine is None else before), told
+        steps = trajectory.steps[: i + 1]
+        yield SampledPlan(trajectory.prompt, prompt, steps, None, before, described, _seen(step))
 
 
 def _seen(step: Step) -> Description | None:

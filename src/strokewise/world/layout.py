@@ -278,7 +278,7 @@ def _fill(
 
 def _common_side(cells: Sequence[int], rng: random.Random) -> float:
     """About how large the scene's sprites are: larger where no two stand in neighboring cells."""
-    if len(cells) == 1:
+    if len(cells) <= 1:
         return rng.uniform(SPARSE, ALONE)
     spots = [divmod(cell, GRID) for cell in cells]
     nearest = min(max(abs(a[0] - b[0]), abs(a[1] - b[1])) for a, b in combinations(spots, 2))
