@@ -6,8 +6,10 @@ correction and the corrected canvas.
 """
 
 import io
+import lzma
 import random
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -203,7 +205,7 @@ def read_genref(path: Path) -> Iterator[Record]:
                 files[name] = stream.read()
                 if len(files) == len(GENREF_FILES):
                     yield from _genref_records(found.pop(key), f"{path}: {key}")
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise RecordError(f"{path} is not a readable tar shard: {error}") from error
     for key, files in found.items():
         lacks = ", ".join(sorted(set(GENREF_FILES) - set(files)))
@@ -226,5 +228,5 @@ def _genref_records(files: dict[str, bytes], where: str) -> Iterator[Record]:
 def _jpeg(data: bytes, where: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]).convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise RecordError(f"{where} is not a readable image: {error}") from error
