@@ -149,9 +149,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise RecordError(f"{folder} is no data set: it has no {MANIFEST}{hint}")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT or not all(isinstance(s, str) for s in manifest["shards"]):
+        kinds = {"format": int, "subset": str, "count": int, "shards": list}
+        known = all(isinstance(manifest[key], kind) for key, kind in kinds.items())
+        if (
+            not known
+            or manifest["format"] != FORMAT
+            or not all(isinstance(s, str) for s in manifest["shards"])
+        ):
             raise ValueError("another format")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordError(f"{path} cannot be read: {error}") from error
     return manifest
 
@@ -187,15 +193,25 @@ def table_bytes(rows: list[dict[str, Any]]) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write under a temporary name, then rename."""
+    """Write under a temporary name, then rename.
+
+    Raises:
+        ConfigError: if it cannot be written there.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error}") from error
 
 
 def _claim(recipe: Recipe, folder: Path) -> None:
     """Make the folder this recipe's, or see that it is already."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be a folder: {error}") from error
     path = folder / RECIPE
     if path.exists():
         if path.read_text(encoding="utf-8") != recipe.text():

@@ -78,6 +78,9 @@ def show(
     """Write a self-contained page of a data set's first records."""
     from strokewise.data import building, report
 
+    if n < 1:
+        raise ConfigError(f"--n is {n}; show at least one record")
+    folder = folder.resolve()
     page = out or folder.with_name(folder.name + ".html")
     records = (record for _, record in islice(building.read(folder), n))
     report.write_page(records, page, f"{folder.name}: first {n} records")
