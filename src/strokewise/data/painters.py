@@ -86,6 +86,8 @@ class KontextPainter:
             prompt=description if canvas is None else instruction,
             height=self.size,
             width=self.size,
+            max_area=self.size**2,  # otherwise every size becomes about a megapixel
+            _auto_resize=False,  # the canvas is conditioned on at its own size, which is the output's
             num_inference_steps=self.num_steps,
             guidance_scale=self.guidance,
             generator=torch.Generator().manual_seed(seed),
