@@ -1,8 +1,8 @@
 """Time the engine: text, images and three-image trajectories, beside a naive engine in the same run.
 
-    python benchmarks/engine.py [--size small|nano|7b] [--dtype float32|bfloat16] [--rows 1 4 16] [--repeat 3]
+    python benchmarks/engine.py [--size tiny|small|nano|7b] [--dtype float32|bfloat16] [--rows 1 4 16]
 
-Weights are random. ``small`` (default) and ``nano`` run anywhere; ``7b`` needs a CUDA device. A trajectory is
+Weights are random. ``7b`` needs a CUDA device, the others run anywhere. A trajectory is
 a prompt of 40 tokens and three rounds of: write 40 tokens, paint an image, read it back. Bounds come from the
 counts of ``strokewise info`` and from the matrix-product and copy rates measured on the spot.
 """
@@ -62,7 +62,21 @@ def small() -> ModelConfig:
     )
 
 
+def tiny() -> ModelConfig:
+    """A model so small that what is timed is the engine, not the arithmetic."""
+    return ModelConfig(
+        language=LanguageConfig(256, 64, 192, num_layers=3, num_heads=4, num_kv_heads=2),
+        vision=VisionConfig(48, 96, num_layers=2, num_heads=3, patch_size=8, image_size=64, side=8),
+        autoencoder=AutoencoderConfig(32, (1, 1, 2), 1, 4),
+        latent_side=8,
+        canvas_min=32,
+        vision_min=32,
+        vision_max=64,
+    )
+
+
 CASES: dict[str, Callable[[], Case]] = {
+    "tiny": lambda: Case(tiny(), 32, 24),
     "small": lambda: Case(small(), 128, 24),
     "nano": lambda: Case(nano(), 128, 24),
     "7b": lambda: Case(bagel_7b(), 1024, 49),

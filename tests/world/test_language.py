@@ -10,12 +10,12 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, REGIONS
 
 from strokewise.errors import LanguageError, SceneError
 from strokewise.scene_graph import INVERSE, RELATIONS, Fault, Relation, SceneGraph, SceneObject, Thing
 from strokewise.world import language as lang
 from strokewise.world.language import english, fault_phrases
+from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, REGIONS
 
 # Every prompt's metadata, in GenEval's own bytes (evaluation_metadata.jsonl at commit af4902f).
 OFFICIAL_METADATA = "5c48e0813e812e3c373fa5c8ed07a8f0a483be30272b4427b0559c8048e67c13"

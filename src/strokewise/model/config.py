@@ -63,7 +63,12 @@ class VisionConfig:
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """The FLUX autoencoder between pixels and latents."""
+    """The FLUX autoencoder between pixels and latents.
+
+    Attributes:
+        groups: of channels that are normalised together. With one channel a group the brightness of a flat
+            picture would be lost, so narrow autoencoders need fewer.
+    """
 
     channels: int = 128
     multipliers: tuple[int, ...] = (1, 2, 4, 4)
@@ -71,6 +76,7 @@ class AutoencoderConfig:
     latent_channels: int = 16
     scale: float = 0.3611
     shift: float = 0.1159
+    groups: int = 32
 
     @property
     def downsample(self) -> int:
@@ -147,8 +153,8 @@ def nano() -> ModelConfig:
             hidden_size=256,
             intermediate_size=704,
             num_layers=6,
-            num_heads=8,
-            num_kv_heads=4,
+            num_heads=4,
+            num_kv_heads=2,
             rope_theta=1e4,
             max_positions=4096,
         ),
@@ -156,13 +162,19 @@ def nano() -> ModelConfig:
             hidden_size=192,
             intermediate_size=512,
             num_layers=3,
-            num_heads=6,
+            num_heads=3,
             patch_size=16,
             image_size=256,
             side=16,
         ),
         autoencoder=AutoencoderConfig(
-            channels=32, multipliers=(1, 2, 2, 4), num_res_blocks=1, scale=1.0, shift=0.0
+            channels=16,
+            multipliers=(1, 2, 4, 8),
+            num_res_blocks=1,
+            latent_channels=8,
+            scale=1.0,
+            shift=0.0,
+            groups=4,
         ),
         latent_side=16,
         canvas_min=64,

@@ -6,21 +6,19 @@ from torch import Tensor, nn
 
 from strokewise.model.config import AutoencoderConfig
 
-GROUPS = 32
 
-
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(GROUPS, channels, eps=1e-6)
+def _norm(channels: int, groups: int) -> nn.GroupNorm:
+    return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
 class ResidualBlock(nn.Module):
     """Two normalised convolutions and a shortcut."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, groups: int) -> None:
         super().__init__()
-        self.norm1 = _norm(channels_in)
+        self.norm1 = _norm(channels_in, groups)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.norm2 = _norm(channels_out)
+        self.norm2 = _norm(channels_out, groups)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
         same = channels_in == channels_out
         self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1)
@@ -34,9 +32,9 @@ class ResidualBlock(nn.Module):
 class SpatialAttention(nn.Module):
     """Single-head attention over all places of a feature map."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
-        self.norm = _norm(channels)
+        self.norm = _norm(channels, groups)
         self.q = nn.Conv2d(channels, channels, 1)
         self.k = nn.Conv2d(channels, channels, 1)
         self.v = nn.Conv2d(channels, channels, 1)
@@ -53,9 +51,11 @@ class SpatialAttention(nn.Module):
 class Middle(nn.Sequential):
     """Residual block, attention, residual block at the lowest resolution."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, groups: int) -> None:
         super().__init__(
-            ResidualBlock(channels, channels), SpatialAttention(channels), ResidualBlock(channels, channels)
+            ResidualBlock(channels, channels, groups),
+            SpatialAttention(channels, groups),
+            ResidualBlock(channels, channels, groups),
         )
 
 
@@ -95,13 +95,13 @@ class Encoder(nn.Module):
         for i, wide in enumerate(widths):
             blocks: list[nn.Module] = []
             for _ in range(config.num_res_blocks):
-                blocks.append(ResidualBlock(width, wide))
+                blocks.append(ResidualBlock(width, wide, config.groups))
                 width = wide
             if i < len(widths) - 1:
                 blocks.append(Downsample(width))
             self.levels.append(nn.Sequential(*blocks))
-        self.middle = Middle(width)
-        self.norm_out = _norm(width)
+        self.middle = Middle(width, config.groups)
+        self.norm_out = _norm(width, config.groups)
         self.conv_out = nn.Conv2d(width, 2 * config.latent_channels, 3, padding=1)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -120,17 +120,17 @@ class Decoder(nn.Module):
         widths = [config.channels * m for m in reversed(config.multipliers)]
         width = widths[0]
         self.conv_in = nn.Conv2d(config.latent_channels, width, 3, padding=1)
-        self.middle = Middle(width)
+        self.middle = Middle(width, config.groups)
         self.levels = nn.ModuleList()
         for i, wide in enumerate(widths):
             blocks: list[nn.Module] = []
             for _ in range(config.num_res_blocks + 1):
-                blocks.append(ResidualBlock(width, wide))
+                blocks.append(ResidualBlock(width, wide, config.groups))
                 width = wide
             if i < len(widths) - 1:
                 blocks.append(Upsample(width))
             self.levels.append(nn.Sequential(*blocks))
-        self.norm_out = _norm(width)
+        self.norm_out = _norm(width, config.groups)
         self.conv_out = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, latents: Tensor) -> Tensor:

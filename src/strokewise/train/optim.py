@@ -3,14 +3,32 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from strokewise.train.config import TrainConfig
+
+class Schedule(Protocol):
+    """What the optimizer needs to know of a run; see ``TrainConfig``."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def warmup_steps(self) -> int: ...
+    @property
+    def final_lr(self) -> float: ...
+    @property
+    def betas(self) -> tuple[float, float]: ...
+    @property
+    def eps(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
 
 
-def learning_rate(config: TrainConfig, step: int) -> float:
+def learning_rate(config: Schedule, step: int) -> float:
     """The rate of optimizer step ``step`` (from 0): linear warm-up, then a cosine to ``final_lr`` · peak."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
@@ -24,7 +42,7 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def adamw(parameters: dict[str, nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
+def adamw(parameters: dict[str, nn.Parameter], config: Schedule) -> torch.optim.AdamW:
     """AdamW with its state in place; matrices decay, norms and biases do not."""
     groups = [
         {"params": [p for p in parameters.values() if p.dim() > 1], "weight_decay": config.weight_decay},

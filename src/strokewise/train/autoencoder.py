@@ -1,0 +1,218 @@
+"""Training of the small autoencoder between pixels and latents, on rendered scenes.
+
+The first half of nano's start; afterwards the autoencoder is frozen. It learns to give back pixels and edges,
+and to keep its latents near a unit normal, with room for the errors of a painter: what is decoded in training
+are samples of the posterior. Most steps see crops around things, the last ones whole canvases, because the
+normalisation and the attention in the middle look at all places at once.
+"""
+
+import math
+import random
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from strokewise.data.scenes import SceneMix, sample_scene
+from strokewise.errors import StrokewiseError
+from strokewise.model import AutoencoderConfig
+from strokewise.model.vae import Autoencoder
+from strokewise.train.mixture import derive_seed
+from strokewise.train.optim import AveragedWeights, adamw, learning_rate
+from strokewise.train.parallel import World
+from strokewise.train.prepare import normalised
+from strokewise.train.state import Checkpoints, read_facts, read_tensors
+from strokewise.world.layout import Box
+from strokewise.world.render import render_array
+
+CROWDED = SceneMix(objects=(0.1, 0.15, 0.25, 0.25, 0.25))
+ALONE = World(0, 1, torch.device("cpu"))
+MEASURED = 256
+FIRST_LOG_VARIANCE = -6.0
+BRANCHES, BRANCH_ENDS = (".conv1", ".conv2", ".q", ".k", ".v", ".out"), (".conv2", ".out")
+
+
+@dataclass(frozen=True)
+class AutoencoderRun:
+    """A training run of an autoencoder.
+
+    Attributes:
+        steps: optimizer steps in all.
+        crops: share of the steps, the first ones, that see crops instead of whole canvases.
+        side, crop: of canvases and crops, in pixels.
+        batch, crop_batch: pictures in a step.
+        edges: weight of the error of neighbouring pixels' differences against that of pixels.
+        prior: weight of the divergence from a unit normal, per latent number.
+        exact: share of the steps, the first ones, without noise and prior; as many go on with ever more of
+            both. (From the start they would win over a decoder that cannot read latents yet.)
+        seed: of scenes, crops and noise.
+        compile: compile encoder and decoder: a minute or two for each of both sizes, then twice as fast.
+    """
+
+    steps: int = 8_000
+    crops: float = 0.6
+    side: int = 128
+    crop: int = 64
+    batch: int = 6
+    crop_batch: int = 16
+    edges: float = 1.0
+    prior: float = 1e-3
+    exact: float = 0.1
+    learning_rate: float = 5e-4
+    warmup_steps: int = 200
+    final_lr: float = 0.02
+    betas: tuple[float, float] = (0.9, 0.99)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    ema_decay: float = 0.998
+    seed: int = 0
+    compile: bool = True
+    save_every: int = 500
+    log_every: int = 50
+
+    def variation(self, step: int) -> float:
+        """Share of noise and prior in step ``step``: none at first, then more and more, up to all."""
+        return min(1.0, max(0.0, (step / self.steps - self.exact) / self.exact))
+
+    def pictures(self, step: int) -> Tensor:
+        """What step ``step`` sees: pixels (batch, 3, side, side) in [-1, 1], a function of seed and step."""
+        draw = random.Random(f"autoencoder/{self.seed}/{step}")
+        whole = step >= self.crops * self.steps
+        found: list[np.ndarray] = []
+        while len(found) < (self.batch if whole else self.crop_batch):
+            scene = sample_scene(draw, CROWDED)
+            pixels = render_array(scene, self.side)
+            found += [pixels] if whole else [self._cropped(pixels, p.box, draw) for p in scene.placements]
+        kept = np.stack(found[: self.batch if whole else self.crop_batch])
+        return normalised(torch.from_numpy(kept).permute(0, 3, 1, 2).contiguous())
+
+    def _cropped(self, pixels: np.ndarray, box: Box, draw: random.Random) -> np.ndarray:
+        """A crop around a thing, which need not be in its middle."""
+        x0, y0, x1, y1 = box
+        left, top = (
+            round(min(max(0.0, (low + high) / 2 * self.side - self.crop / 2 + draw.uniform(-12, 12)), room))
+            for low, high, room in ((x0, x1, self.side - self.crop), (y0, y1, self.side - self.crop))
+        )
+        return pixels[top : top + self.crop, left : left + self.crop]
+
+
+def train_autoencoder(run: AutoencoderRun, folder: Path, config: AutoencoderConfig) -> Autoencoder:
+    """Train, or go on from the folder's last checkpoint; the averaged weights with measured scale and shift.
+
+    Raises:
+        StrokewiseError: if the loss is not finite, or a checkpoint does not fit or cannot be written.
+    """
+    model = fresh_autoencoder(config, run.seed)
+    parameters = dict(model.named_parameters())
+    optimizer, averages = adamw(parameters, run), AveragedWeights(parameters, run.ema_decay)
+    checkpoints = Checkpoints(folder, 2, ALONE)
+    tensors = {f"weight/{name}": p.detach() for name, p in parameters.items()}
+    tensors |= {f"average/{name}": value for name, value in averages.averages.items()}
+    for name, parameter in parameters.items():
+        tensors |= {f"{key}/{name}": value for key, value in optimizer.state[parameter].items()}
+    first, latest = 0, checkpoints.latest()
+    if latest is not None:
+        first = read_facts(latest)["step"]
+        read_tensors(latest, tensors, ALONE)
+    if run.compile:
+        # In place, so that names of weights stay as they are.
+        model.encoder.compile(dynamic=False)
+        model.decoder.compile(dynamic=False)
+    console, since = Console(stderr=True), time.monotonic()
+    for step in range(first, run.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(run, step)
+        losses = _step(model, optimizer, run, step)
+        averages.update(step)
+        if (step + 1) % run.log_every == 0:
+            now = time.monotonic()
+            told = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            rate, since = run.log_every / (now - since), now
+            left = (run.steps - step - 1) / rate / 60
+            line = f"step {step + 1} of {run.steps}: {told}; {rate:.1f} steps/s, {left:.0f} min left"
+            console.print(line, soft_wrap=True, highlight=False)
+        if (step + 1) % run.save_every == 0 or step + 1 == run.steps:
+            checkpoints.save(step + 1, tensors, {"config": asdict(run)})
+            since = time.monotonic()
+    averages._swap()
+    return _scaled(model.eval(), run)
+
+
+def fresh_autoencoder(config: AutoencoderConfig, seed: int) -> Autoencoder:
+    """Random weights that begin as a thumbnail: colours pass straight through, residual branches are small.
+
+    With PyTorch's own initialisation every convolution outside the residual branches takes two thirds of the
+    variance away, the encoder gets next to no gradient and the latents collapse. The posterior starts narrow
+    for the same reason: in unit noise the decoder would see nothing, and learn to look away.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    model = Autoencoder(config)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            std = module.weight[0].numel() ** -0.5
+            inner = name.endswith(BRANCHES)
+            std *= (0.1 if name.endswith(BRANCH_ENDS) else 1.0) if inner else 0.3
+            nn.init.normal_(module.weight, std=std, generator=draw)
+            nn.init.zeros_(_bias(module))
+            if not inner:
+                with torch.no_grad():
+                    module.weight += nn.init.dirac_(torch.empty_like(module.weight))
+    for part in (model.encoder, model.decoder):
+        # Constant channels beside the colours, or group normalisation would take brightness away.
+        nn.init.uniform_(_bias(part.conv_in)[3:], -1, 1, generator=draw)
+    with torch.no_grad():
+        model.encoder.conv_out.weight[config.latent_channels :] *= 0.1
+    nn.init.constant_(_bias(model.encoder.conv_out)[config.latent_channels :], FIRST_LOG_VARIANCE)
+    return model
+
+
+def _bias(module: nn.Conv2d) -> Tensor:
+    assert module.bias is not None
+    return module.bias
+
+
+def _step(
+    model: Autoencoder, optimizer: torch.optim.Optimizer, run: AutoencoderRun, step: int
+) -> dict[str, float]:
+    """One update; what each part of the loss was."""
+    pixels = run.pictures(step)
+    draw = torch.Generator().manual_seed(derive_seed(run.seed, 7, step))
+    with torch.autocast("cpu", torch.bfloat16):
+        mean, log_variance = (part.float() for part in model.moments(pixels))
+        log_variance = log_variance.clamp(-12, 4)
+        noise = run.variation(step) * torch.randn(mean.shape, generator=draw)
+        decoded = model.decoder(mean + torch.exp(0.5 * log_variance) * noise).float()
+    error = decoded - pixels
+    losses = {
+        "pixels": error.abs().mean(),
+        "edges": error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean(),
+        "prior": 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(),
+    }
+    prior = run.variation(step) * run.prior
+    loss = losses["pixels"] + run.edges * losses["edges"] + prior * losses["prior"]
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    if not math.isfinite(float(loss.detach() + norm)):
+        raise StrokewiseError(
+            f"step {step + 1} of the autoencoder gave no finite loss: training has diverged"
+        )
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return {name: float(value.detach()) for name, value in losses.items()}
+
+
+@torch.no_grad()
+def _scaled(model: Autoencoder, run: AutoencoderRun) -> Autoencoder:
+    """The same autoencoder, its latents brought to mean 0 and deviation 1 over canvases."""
+    pixels = torch.cat([run.pictures(run.steps + i) for i in range(-(-MEASURED // run.batch))])
+    means = torch.cat([model.moments(part)[0] for part in pixels.split(16)])
+    config = AutoencoderConfig(
+        **{**asdict(model.config), "scale": 1 / float(means.std()), "shift": float(means.mean())}
+    )
+    scaled = Autoencoder(config).eval()
+    scaled.load_state_dict(model.state_dict())
+    return scaled
