@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,11 +56,21 @@ def recipe():
     return Recipe(*RECIPE_ARGS)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A build that nothing happened to: do not change it."""
+    folder = tmp_path_factory.mktemp("finished") / "built"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "SHARD", SMALL_SHARD)
+        build(Recipe(*RECIPE_ARGS), folder)
+    return folder
+
+
 @pytest.fixture
-def unbroken(small_shards, recipe, tmp_path):
-    """The files of a build that nothing happened to."""
-    build(recipe, tmp_path / "unbroken")
-    return contents(tmp_path / "unbroken")
+def unbroken(small_shards, finished, tmp_path):
+    """The files of a build that nothing happened to, a copy of which stands in the temporary folder."""
+    shutil.copytree(finished, tmp_path / "unbroken")
+    return contents(finished)
 
 
 @pytest.fixture(scope="module")
