@@ -268,8 +268,11 @@ def build_context(generator: Generator, recorded: Recorded, report: Report) -> C
 def compare_contexts(generator: Generator, context: Context, recorded: Recorded, report: Report) -> None:
     """Lengths, positions and cached keys and values of the full and the two guidance contexts."""
     generator.read_texts_alone([context])
-    alone = [entry.alone for entry in context.entries if entry.is_text]
     prefix = context.without_text()
+    # Without images the texts alone are the context itself, and the generator computes nothing anew.
+    alone = (
+        [entry.alone for entry in context.entries if entry.is_text] if context.has_image else context.blocks
+    )
     texts = [block for block in alone if block is not None]
     found = {
         "full": (context.blocks, context.position),
