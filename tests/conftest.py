@@ -120,3 +120,35 @@ def random_image():
         return Image.fromarray(draw.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer():
+    """A tokenizer of the tiny models: a token a character, and one for each tag."""
+    from tokenizers import AddedToken, decoders, models
+    from tokenizers import Tokenizer as RawTokenizer
+
+    from strokewise.sequence import Tokenizer
+    from strokewise.sequence.tokenizer import IMAGE_END, IMAGE_START, SEQUENCE_END, TEXT_END, TEXT_START
+    from strokewise.trajectory import TAGS
+
+    special = [SEQUENCE_END, TEXT_START, TEXT_END, IMAGE_START, IMAGE_END]
+    characters = "abcdefghijklmnopqrstuvwxyz .,:;<>/0123456789_"
+    vocabulary = {token: i for i, token in enumerate([*special, *characters])}
+    raw = RawTokenizer(models.BPE(vocabulary, []))
+    raw.decoder = decoders.Fuse()
+    raw.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    raw.add_tokens([AddedToken(f"<{slash}{tag}>", normalized=False) for tag in TAGS for slash in ("", "/")])
+    assert raw.get_vocab_size() <= 64
+    return Tokenizer(raw)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny_model, tiny_tokenizer, tmp_path_factory):
+    """The tiny model as a checkpoint folder: do not change it."""
+    from strokewise.model import save_model
+
+    folder = tmp_path_factory.mktemp("tiny")
+    save_model(tiny_model, folder)
+    tiny_tokenizer.raw.save(str(folder / "tokenizer.json"))
+    return folder

@@ -1,5 +1,19 @@
 """Strokewise: process-driven image generation, in rounds of plan, sketch, inspect and refine."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from strokewise.painter import Painter, PaintingOptions
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = ["Painter", "PaintingOptions", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the painter when it is first asked for: it needs torch, which importing the package must not."""
+    if name in ("Painter", "PaintingOptions"):
+        from strokewise import painter
+
+        return getattr(painter, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
