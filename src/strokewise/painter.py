@@ -75,18 +75,21 @@ class Painter:
 
         Raises:
             CheckpointError: if there is no such model, or its files are damaged or do not fit each other.
+            ConfigError: if there is no such device.
         """
+        place = _device(device)
         folder = find_checkpoint(model)
         tokenizer = Tokenizer.load(folder)
         try:
             defaults = PaintingOptions().changed(_options(read_object(folder / DEFAULTS) or {}))
         except ConfigError as error:
             raise CheckpointError(f"{folder / DEFAULTS}: {error}") from error
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         precision = dtype or (torch.bfloat16 if place.type == "cuda" else torch.float32)
         vocabulary = Vocabulary.read(folder)
         loaded = load_model(folder, place, precision, quantize)
-        return cls(loaded, tokenizer, str(model), dialect, vocabulary, defaults)
+        # Where a folder lies says nothing about the model, and is nobody's business.
+        name = Path(model).resolve().name if Path(model).is_dir() else str(model)
+        return cls(loaded, tokenizer, name, dialect, vocabulary, defaults)
 
     def start(self, requests: Sequence[Request], *, check: bool = True, **options: Any) -> Process:
         """Prepare some paintings that will advance together; ``run()`` of the result paints them.
@@ -190,6 +193,17 @@ class Painter:
                 pass
             painted += process.trajectories()
         return painted
+
+
+def _device(name: str | torch.device | None) -> torch.device:
+    """A device that is there."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise ConfigError(f"device {str(name)!r} cannot be used: {reason}; cpu can") from error
+    return device
 
 
 def _options(values: dict[str, Any]) -> dict[str, Any]:

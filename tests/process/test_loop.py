@@ -513,3 +513,29 @@ def test_half_a_character_waits_for_its_other_half():
     assert told == ["a", "", "é", "", "", "日", "!"]
     assert draft.keep("aé") == ""
     assert draft.text == "aé"
+
+
+def test_an_instructed_message_reads_as_if_it_had_been_written_at_once(
+    generator, tiny_tokenizer, random_image, close
+):
+    first = Step(Message(ins="add a cup", des="a cup"), random_image(16, 16))
+    requests = [
+        Request("a cup", seed, before=(first,), instruct=("add a dog left of it",)) for seed in range(3)
+    ]
+    options = PaintingOptions(max_tokens=20, temperature=2.0)
+    process = Process(generator, tiny_tokenizer, requests, options)
+    contexts = [course.context for course in process.courses]
+    texts = {i: event.text for i, event in process.run() if event.type == "text_finished" and event.step == 1}
+    assert len(texts) == 3
+    for i, context in enumerate(contexts):
+        assert "<ins>add a dog left of it</ins> <des>" in texts[i]
+        entry = context.entries[4]
+        assert tiny_tokenizer.decode(list(entry.ids)) == texts[i]
+        fresh = generator.context()
+        generator.read([fresh], [tiny_tokenizer.encode("a cup")])
+        generator.read([fresh], [tiny_tokenizer.encode(first.message.text())])
+        generator.see([fresh], [first.image])
+        generator.read([fresh], [list(entry.ids[1:-1])])
+        assert context.entries[4].ids == fresh.entries[4].ids
+        close(context.entries[4].last, fresh.entries[4].last)
+        assert context.entries[4].closed
