@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from strokewise.arguments import parse_dtype, parse_size
 from strokewise.data.commands import data_app
-from strokewise.errors import ConfigError, StrokewiseError
+from strokewise.errors import StrokewiseError
 from strokewise.evals.commands import eval_app
+from strokewise.paint_command import paint
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command()(paint)
 app.add_typer(data_app, name="data")
 app.add_typer(eval_app, name="eval")
 
@@ -46,24 +49,6 @@ def info(
         print(json.dumps(values, indent=2))
     else:
         Console().print(describe.tables(model, values, precision))
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """``WIDTHxHEIGHT`` to (height, width)."""
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise ConfigError(f"size {text!r} is not of the form WIDTHxHEIGHT, such as 1024x768")
-    return int(height), int(width)
-
-
-def parse_dtype(text: str):  # type: ignore[no-untyped-def]  # torch is imported only here
-    """A precision by name."""
-    import torch
-
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if text not in known:
-        raise ConfigError(f"unknown dtype {text!r}; known are {', '.join(known)}")
-    return known[text]
 
 
 def main() -> None:

@@ -1,0 +1,217 @@
+"""``strokewise paint``: the folder it writes, what it prints, and its refusals."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from strokewise import cli, gallery
+from strokewise.events import from_dict
+from strokewise.trajectory import Message, Step, Trajectory
+from strokewise.trajectory_files import load
+
+FAST = ("--steps", "2", "--device", "cpu")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the command line in this process and an empty folder: exit status, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["strokewise", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        told = capsys.readouterr()
+        return caught.value.code or 0, told.out, told.err
+
+    return call
+
+
+@pytest.fixture
+def paint(run, tiny_folder):
+    """Paint with the tiny model."""
+    return lambda *arguments: run("paint", "--model", tiny_folder, *FAST, *arguments)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_painting_is_a_folder(paint, tmp_path):
+    status, out, err = paint("a cup", "--single-pass", "--seed", "5", "--out", tmp_path / "mine")
+    assert (status, err) == (0, "")
+    assert names(tmp_path) == ["mine"]
+    assert names(tmp_path / "mine") == ["canvas-1.png", "final.png", "trajectory.json"]
+    trajectory = load(tmp_path / "mine")
+    assert (trajectory.prompt, trajectory.seed, trajectory.stop) == ("a cup", 5, "single-pass")
+    assert Image.open(tmp_path / "mine" / "final.png").tobytes() == trajectory.images[-1].tobytes()
+    assert out.splitlines()[-1] == str(tmp_path / "mine")
+    assert "ended: single-pass" in out
+    assert "\x1b" not in out
+
+
+def test_rounds_hold_every_canvas(paint, tmp_path, random_image):
+    random_image(32, 16).save(tmp_path / "source.png")
+    told = ("--instruct", "a line", "--instruct", "a dot", "--dialect", "thinkmorph", "--max-tokens", "4")
+    status, out, _ = paint("a cup", "--image", "source.png", *told, "--out", "mine")
+    assert status == 0
+    pictures = ["canvas-1.png", "canvas-2.png", "final.png", "source.png"]
+    assert names(tmp_path / "mine") == [*pictures, "trajectory.json"]
+    assert out.splitlines()[0] == "a line"
+    assert load(tmp_path / "mine").images[1].size == (16, 8)
+
+
+def test_without_out_the_folder_is_named_after_the_prompt(paint, tmp_path):
+    for name in ("a-cup-3", "a-cup-3-2"):
+        _, out, _ = paint("A cup!", "--single-pass", "--seed", "3")
+        assert out.splitlines()[-1] == f"paintings/{name}"
+        assert (tmp_path / "paintings" / name / "final.png").exists()
+
+
+def test_several_paintings_have_an_index(paint, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a cup\n\n  a <bus>  \n", encoding="utf-8")
+    status, out, _ = paint("--prompts", "prompts.txt", "--n", "2", "--single-pass", "--out", "all")
+    assert status == 0
+    folders = ["0-a-cup-0", "1-a-cup-1", "2-a-bus-0", "3-a-bus-1"]
+    assert names(tmp_path / "all") == [*folders, "index.html", "index.json"]
+    for folder in folders:
+        assert (tmp_path / "all" / folder / "final.png").exists()
+        assert load(tmp_path / "all" / folder).stop == "single-pass"
+    rows = json.loads((tmp_path / "all" / "index.json").read_text())
+    assert [(row["folder"], row["prompt"], row["seed"]) for row in rows][2] == ("2-a-bus-0", "a <bus>", 0)
+    page = (tmp_path / "all" / "index.html").read_text()
+    assert "a &lt;bus&gt;" in page
+    assert "0-a-cup-0/" in page
+    assert "[3] ended: single-pass" in out
+
+
+def test_json_lines_are_events(paint, tmp_path):
+    status, out, err = paint("a cup", "--single-pass", "--previews", "1", "--json")
+    assert (status, err) == (0, "")
+    events = [from_dict(json.loads(line)) for line in out.splitlines()]
+    assert [event.type for event in events] == [
+        "image_started",
+        "image_preview",
+        "image_finished",
+        "finished",
+    ]
+    assert events[2].png.startswith(b"\x89PNG")
+    assert names(tmp_path) == []
+
+
+def test_json_lines_of_several_say_whose_they_are(paint, tmp_path):
+    _, out, _ = paint("a cup", "--single-pass", "--n", "3", "--batch", "2", "--json", "--out", "all")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert {line["painting"] for line in lines} == {0, 1, 2}
+    finished = [line["painting"] for line in lines if from_dict(line["event"]).type == "finished"]
+    assert finished == [0, 1, 2]
+    assert (tmp_path / "all" / "index.html").exists()
+
+
+def test_an_empty_folder_is_used_and_a_full_one_refused(paint, tmp_path):
+    (tmp_path / "mine").mkdir()
+    assert paint("a cup", "--single-pass", "--out", "mine")[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
+    status, out, err = paint("a cup", "--single-pass", "--out", "mine")
+    assert (status, out) == (2, "")
+    assert err == "strokewise: mine is there already and not an empty folder; give another --out\n"
+    assert before == {path: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give either a prompt or --prompts FILE"),
+        (("a cup", "--prompts", "x.txt"), "give either a prompt or --prompts FILE"),
+        (("--prompts", "x.txt"), "x.txt cannot be read as a text"),
+        (("--prompts", "empty.txt"), "empty.txt holds no prompts"),
+        (("a cup", "--image", "empty.txt"), "empty.txt cannot be read as a picture"),
+        (("a cup", "--out", "empty.txt"), "empty.txt is there already"),
+        (("a cup", "--out", "empty.txt/mine"), "empty.txt/mine cannot be made"),
+        (("",), "the prompt is empty"),
+        (("a cup", "--size", "16"), "size '16' is not of the form"),
+        (("a cup", "--size", "18x16"), "image width 18 is not a multiple of 4"),
+        (("a cup", "--max-rounds", "0"), "max_rounds is 0"),
+        (("a cup", "--previews", "-1"), "previews is -1"),
+        (("a cup", "--text-guidance", "nan"), "text guidance scale is nan"),
+        (("a cup", "--instruct", "<ins>"), "an instruction is plain words"),
+        (("a cup", "--instruct", "x", "--single-pass"), "a single pass follows no instructions"),
+        (("a cup", "--dialect", "latin"), "unknown dialect 'latin'; known are strokewise"),
+        (("a cup", "--dtype", "fp8"), "unknown dtype 'fp8'"),
+        (("a cup", "--device", "abacus"), "device 'abacus' cannot be used"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(paint, tmp_path, arguments, message):
+    (tmp_path / "empty.txt").write_text("\n")
+    status, out, err = paint(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"strokewise: {message}")
+    assert err.count("\n") == 1
+    assert names(tmp_path) == ["empty.txt"]
+
+
+def test_a_model_that_is_not_there(run, tmp_path):
+    status, out, err = run("paint", "a cup", "--model", "micro")
+    assert (status, out) == (2, "")
+    assert "no model 'micro'" in err
+    assert names(tmp_path) == []
+
+
+def test_prompts_beyond_the_models_words(run, tiny_folder, tmp_path):
+    shutil.copytree(tiny_folder, tmp_path / "model")
+    (tmp_path / "model" / "vocabulary.json").write_text('{"classes": ["cup"], "colors": ["red"]}')
+    status, _, err = run("paint", "a bus", "--model", "model", "--single-pass", *FAST)
+    assert status == 2
+    assert "not learnt: bus. This model knows: cup; in the colors red" in err
+    status, _, _ = run("paint", "a bus", "--model", "model", "--single-pass", "--any-prompt", *FAST)
+    assert status == 0
+
+
+def test_a_model_that_paints_nothing_is_told(paint, tmp_path):
+    status, _, err = paint("a cup", "--max-tokens", "1", "--out", "mine")
+    assert status == 2
+    assert err.startswith("strokewise: the model painted nothing (it ended with: ")
+    assert "trajectory.json" in names(tmp_path / "mine")
+
+
+def test_an_interrupted_painting_keeps_what_was_made(paint, tmp_path, monkeypatch):
+    from strokewise.process import Process
+
+    def run(self):
+        self.courses[0].painted(Image.new("RGB", (16, 16)), 1, 0.5)
+        yield from ()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Process, "run", run)
+    status, _, _ = paint("a cup", "--out", "mine")
+    assert status == 130
+    assert load(tmp_path / "mine").stop == "interrupted"
+    assert (tmp_path / "mine" / "final.png").exists()
+
+
+def test_a_folder_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch):
+    trajectory = Trajectory("a cup", (Step(Message(), Image.new("RGB", (8, 8))),))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(gallery, "encode_png", full)
+    with pytest.raises(gallery.InputError, match="No space left"):
+        gallery.write_one(trajectory, tmp_path / "mine")
+    assert names(tmp_path) == []
+
+
+def test_help_and_a_process_of_its_own(tiny_folder, tmp_path):
+    script = Path(sys.executable).with_name("strokewise")
+    told = subprocess.run([script, "paint", "--help"], capture_output=True, text=True, timeout=60)
+    assert told.returncode == 0
+    assert "--single-pass" in told.stdout
+    arguments = ["paint", "a cup", "--single-pass", "--model", tiny_folder, "--json", *FAST]
+    told = subprocess.run([script, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=100)
+    assert told.returncode == 0, told.stderr
+    assert all(from_dict(json.loads(line)) for line in told.stdout.splitlines())
