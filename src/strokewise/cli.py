@@ -11,11 +11,13 @@ from strokewise.data.commands import data_app
 from strokewise.errors import StrokewiseError
 from strokewise.evals.commands import eval_app
 from strokewise.paint_command import paint
+from strokewise.train.commands import app as train_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(paint)
 app.add_typer(data_app, name="data")
 app.add_typer(eval_app, name="eval")
+app.add_typer(train_app, name="train")
 
 
 @app.callback()

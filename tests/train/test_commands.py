@@ -3,20 +3,16 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from strokewise.errors import ConfigError
-from strokewise.sequence import Tokenizer
 from strokewise.train import recipes
 from strokewise.train.commands import app
 from strokewise.train.mixture import block_counts
-from strokewise.train.samples import Picture, Text
-from strokewise.train.trajectories import Step, caption_sample, reading_sample, trajectory_sample
-
-PIXELS = np.zeros((16, 16, 3), np.uint8)
+from strokewise.train.records import Rendered
 
 
 @pytest.fixture
@@ -51,7 +47,7 @@ def test_run_resume_export(recipe, tmp_path):
 @pytest.mark.parametrize("name", ["nowhere:tiny", "mine:nothing", "mine", "mine:other"])
 def test_recipes_that_are_not(recipe, name):
     with pytest.raises(ConfigError, match=r"no recipe|not a TrainConfig"):
-        recipes.find_recipe(name)
+        recipes.own(name)
 
 
 def test_naming_the_options_needs_no_torch():
@@ -78,13 +74,49 @@ def test_the_papers_run(toy):
     assert counts == [463, 220, 217, 100]
 
 
-def test_trajectories_as_samples(start):
-    tokenizer = Tokenizer.load(start)
-    steps = [Step("w7"), Step(PIXELS, learnt=False), Step("w8"), Step(PIXELS)]
-    sample = trajectory_sample("w9", steps, tokenizer, system="w10")
-    assert sample.parts[:3] == (Text((10,), guided=False), Text((9,)), Text((7,), loss=True))
-    assert [part.loss for part in sample.parts if isinstance(part, Picture)] == [False, True]
-    assert sample.ends
-    assert not caption_sample("w9", PIXELS, tokenizer).learns_text
-    reading = reading_sample(PIXELS, "w7", "w8", tokenizer)
-    assert [part.loss for part in reading.parts] == [False, False, True]
+@pytest.mark.parametrize("name", ["nano-base", "nano-process", "bagel-7b-process", "bagel-7b-lora"])
+def test_named_recipes_render_the_sprite_world_or_read_data_sets(name):
+    rendered, built = recipes.named(name, "start", None), recipes.named(name, "start", Path("sets"))
+    assert {type(entry.source) for entry in rendered.sources} == {Rendered}
+    assert {Path(entry.source.folder).parent for entry in built.sources} == {Path("sets")}
+
+
+def test_unknown_recipes_are_named():
+    with pytest.raises(ConfigError, match="unknown recipe 'nano-bass'; known are nano-base"):
+        recipes.named("nano-bass", "start", None)
+
+
+def strokewise(*arguments, cwd):
+    """The real command in a real process."""
+    code = "from strokewise.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_the_cost_is_said_before_anything_is_done(start, tmp_path):
+    run = ["train", "run", "nano-base", "--model", str(start), "--out", "run", "--dry-run"]
+    small = ["--set", "pack_tokens=600", "--set", "row_tokens=300"]
+    done = strokewise(*run, *small, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "parameters" in done.stdout
+    assert "memory per device" in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nano-base"], "--model is missing"),
+        (["nano-base", "--model", "nowhere"], "nowhere"),
+        (["nano-base", "--model", "START", "--data", "nothing"], "nothing"),
+        (["nano-base", "--model", "START", "--set", "steps=many"], "steps"),
+        (["nano-base", "--model", "START", "--set", "stepz=1"], "stepz"),
+    ],
+)
+def test_bad_input_is_one_line(start, tmp_path, arguments, told):
+    arguments = [str(start) if value == "START" else value for value in arguments]
+    done = strokewise("train", "run", *arguments, "--out", "run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr

@@ -223,3 +223,11 @@ def test_a_handful_of_samples_is_learnt(trainer, toy):
 
     assert mean(last, "text") < mean(first, "text") / 20
     assert mean(last, "velocity") < mean(first, "velocity") / 3
+
+
+@pytest.mark.slow
+def test_compiled_layers_do_the_same(trainer):
+    plain, compiled = trainer("plain", steps=2), trainer("compiled", {"compile": True}, steps=2)
+    plain.fit(), compiled.fit()
+    for name, tensor in plain._tensors().items():
+        torch.testing.assert_close(compiled._tensors()[name], tensor, rtol=1e-3, atol=1e-4)

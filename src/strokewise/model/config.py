@@ -171,7 +171,6 @@ def nano() -> ModelConfig:
             channels=16,
             multipliers=(1, 2, 4, 8),
             num_res_blocks=1,
-            latent_channels=8,
             scale=1.0,
             shift=0.0,
             groups=4,

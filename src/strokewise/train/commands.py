@@ -14,9 +14,20 @@ app = typer.Typer(no_args_is_help=True, help="Fine-tune a model, or export what 
 @app.command()
 def run(
     recipe: Annotated[
-        str, typer.Argument(help="PACKAGE.MODULE:FUNCTION that returns a training configuration.")
+        str,
+        typer.Argument(
+            help="nano-base, nano-process, bagel-7b-process, bagel-7b-lora, or PACKAGE.MODULE:FUNCTION that"
+            " returns a training configuration of your own."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run; if it holds a checkpoint, the run goes on.")],
+    model: Annotated[
+        str | None, typer.Option(help="Checkpoint to start from: folder, built-in name or hub id.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the built subsets; without it the sprite world is rendered on the fly."),
+    ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="Such as steps=500 or running.workers=8; repeatable.")
     ] = None,
@@ -26,14 +37,20 @@ def run(
     """Train a recipe, or go on with it. Under torchrun all processes share the run."""
     from rich.console import Console
 
+    from strokewise.errors import ConfigError
     from strokewise.train.config import override
     from strokewise.train.estimate import estimate, table
     from strokewise.train.inputs import Inputs
     from strokewise.train.parallel import World
-    from strokewise.train.recipes import find_recipe
+    from strokewise.train.recipes import named, own
     from strokewise.train.trainer import Trainer
 
-    config = find_recipe(recipe)
+    if ":" in recipe:
+        config = own(recipe)
+    elif model is None:
+        raise ConfigError(f"--model is missing: the checkpoint that {recipe} starts from")
+    else:
+        config = named(recipe, model, data)
     for change in changes or []:
         config = override(config, change)
     world = World.join()

@@ -7,9 +7,11 @@ of ours, made for this project and stated in docs/training.md.
 import importlib
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from strokewise.errors import ConfigError
 from strokewise.train.config import Lora, Running, TrainConfig, WeightedSource
+from strokewise.train.records import Rendered, Shards
 from strokewise.train.samples import SourceConfig
 
 # Samples of the paper's three subsets; the mixture keeps their shares.
@@ -127,8 +129,41 @@ def process_mixture(
     return (*weighted, WeightedSource("text-to-image", ANCHORS, anchors))
 
 
-def find_recipe(name: str) -> TrainConfig:
-    """The configuration that ``package.module:function`` returns; modules here are found as well.
+PROCESS = {
+    "nano-process": nano_process,
+    "bagel-7b-process": bagel_7b_process,
+    "bagel-7b-lora": bagel_7b_lora,
+}
+
+
+def named(recipe: str, model: str, data: Path | None) -> TrainConfig:
+    """One of the recipes above by its name, in the sprite world or on built data sets.
+
+    Args:
+        recipe: such as ``nano-base``.
+        model: the checkpoint to start from.
+        data: folder of the built subsets, ``multi-turn``, ``conflict`` and ``alignment``; None: the sprite
+            world is rendered on the fly.
+
+    Raises:
+        ConfigError: if there is no such recipe.
+    """
+
+    def source(subset: str, view: str = "process") -> SourceConfig:
+        return Rendered(subset, view) if data is None else Shards(str(data / subset), view)
+
+    if recipe == "nano-base":
+        seen = {view: source("multi-turn", view) for view in ("caption", "stroke", "reading")}
+        return nano_base(model, seen["caption"], seen["stroke"], seen["reading"])
+    if recipe not in PROCESS:
+        raise ConfigError(f"unknown recipe {recipe!r}; known are nano-base, {', '.join(PROCESS)}")
+    multi_turn, conflict, alignment = (source(name) for name in ("multi-turn", "conflict", "alignment"))
+    anchors = source("multi-turn", "caption")
+    return PROCESS[recipe](model, multi_turn, conflict, alignment, anchors)
+
+
+def own(name: str) -> TrainConfig:
+    """The configuration that ``package.module:function`` returns; modules of the present folder are found.
 
     Raises:
         ConfigError: if there is no such function, or it returns something else.

@@ -1,65 +1,75 @@
-"""Trajectories, captions and readings as samples: which of their parts the model learns.
+"""Trajectories as samples: which of their texts and pictures the model learns.
 
-Knows texts and pictures and a tokenizer; where records lie and how they are stored is the business of
-``data``. Tags such as <ins> are part of the texts here.
+Four ways to look at one: the whole process, its prompt with the last canvas (plain text-to-image), one stroke
+(canvas, plan, next canvas), and the reading of a canvas. Knows trajectories and a tokenizer, no files.
+
+A step that the next one finds fault with is shown but not learnt: the text of a wrong plan, the picture of a
+sketch that does not show its plan. Otherwise the model would learn to make the faults it shall find.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from strokewise.sequence.tokenizer import Tokenizer
-from strokewise.train.samples import Part, Picture, Pixels, Sample, Text
+import numpy as np
+from PIL import Image
+
+from strokewise.sequence import Tokenizer, load_rgb
+from strokewise.train.samples import Part, Picture, Sample, Text
+from strokewise.trajectory import Message, Trajectory, Verdict
+
+FINE = Verdict()
 
 
-@dataclass(frozen=True)
-class Step:
-    """A text or a picture of a trajectory.
+def process(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
+    """Prompt, plan, sketch, inspection, refinement, …; nothing of the prompt is learnt (paper, Training).
 
-    Attributes:
-        content: a text, or pixels (height, width, 3).
-        learnt: False for what the model is shown and shall not do itself: a picture the user gave, a faulty
-            plan or sketch that the following texts correct.
+    The end of the sequence is learnt where the trajectory ended by itself.
     """
-
-    content: str | Pixels
-    learnt: bool = True
-
-
-def trajectory_sample(
-    prompt: str, steps: Iterable[Step], tokenizer: Tokenizer, system: str | None = None
-) -> Sample:
-    """A prompt and what follows it: plan, sketch, inspection, refinement, in the order of the sequence.
-
-    Nothing of the prompt is learnt (paper, Training); after the last step the end of the sequence is.
-    """
-    parts = (_part(step, tokenizer) for step in steps)
-    return Sample((*_opening(prompt, tokenizer, system), *parts))
+    parts: list[Part] = [] if trajectory.source is None else [_picture(trajectory.source, False)]
+    parts.append(_text(trajectory.prompt, tokenizer, False))
+    verdicts = [step.verdict or FINE for step in trajectory.steps[1:]] + [FINE]
+    for step, found in zip(trajectory.steps, verdicts, strict=True):
+        parts.append(_text(step.message.text(), tokenizer, found.plan is not False))
+        if step.image is not None:
+            parts.append(_picture(step.image, found.sketch is not False))
+    return Sample(tuple(parts), ends=trajectory.stop == "end")
 
 
-def caption_sample(prompt: str, pixels: Pixels, tokenizer: Tokenizer, system: str | None = None) -> Sample:
-    """Plain text-to-image: the picture is painted right after the prompt, nothing is written."""
-    return Sample((*_opening(prompt, tokenizer, system), Picture(pixels, loss=True)), ends=False)
+def caption(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
+    """Plain text-to-image: the last canvas right after the prompt."""
+    prompt = _text(trajectory.prompt, tokenizer, False)
+    return Sample((prompt, _picture(trajectory.images[-1], True)), ends=False)
 
 
-def reading_sample(pixels: Pixels, question: str, answer: str, tokenizer: Tokenizer) -> Sample:
-    """Understanding: a picture and a question are given, the answer is learnt."""
-    return Sample(
-        (
-            Picture(pixels),
-            Text(tuple(tokenizer.encode(question))),
-            Text(tuple(tokenizer.encode(answer)), loss=True),
-        )
-    )
+def stroke(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
+    """One stroke alone: the canvas before it, the plan, the canvas after it; ``turn`` says which."""
+    painted = [step for step in trajectory.steps if step.image is not None]
+    at = turn % len(painted)
+    before = painted[at - 1].image if at else trajectory.source
+    message, after = painted[at].message, painted[at].image
+    plan = Message(refine=message.refine, ins=message.ins, des=message.des)
+    parts: list[Part] = [] if before is None else [_picture(before, False)]
+    assert after is not None
+    return Sample((*parts, _text(plan.text(), tokenizer, False), _picture(after, True)), ends=False)
 
 
-def _opening(prompt: str, tokenizer: Tokenizer, system: str | None) -> list[Part]:
-    texts: list[Part] = [Text(tuple(tokenizer.encode(prompt)))]
-    if system is not None:
-        texts.insert(0, Text(tuple(tokenizer.encode(system)), guided=False))
-    return texts
+def reading(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
+    """A canvas, and what is to be seen on it, learnt; ``turn`` says which canvas."""
+    described = [step for step in trajectory.steps if step.image is not None and step.message.des is not None]
+    step = described[turn % len(described)]
+    assert step.image is not None
+    told = _text(Message(des=step.message.des).text(), tokenizer, True)
+    return Sample((_picture(step.image, False), told), ends=False)
 
 
-def _part(step: Step, tokenizer: Tokenizer) -> Part:
-    if isinstance(step.content, str):
-        return Text(tuple(tokenizer.encode(step.content)), loss=step.learnt)
-    return Picture(step.content, loss=step.learnt)
+View = Callable[[Trajectory, Tokenizer, int], Sample]
+VIEWS: dict[str, View] = {"process": process, "caption": caption, "stroke": stroke, "reading": reading}
+# How many turns a trajectory has, so that a finite set of them shows all of its strokes.
+TURNS = {"process": 1, "caption": 1, "stroke": 4, "reading": 4}
+
+
+def _text(text: str, tokenizer: Tokenizer, loss: bool) -> Text:
+    return Text(tuple(tokenizer.encode(text)), loss)
+
+
+def _picture(image: Image.Image, loss: bool) -> Picture:
+    return Picture(np.array(load_rgb(image)), loss)

@@ -1,0 +1,174 @@
+"""Built data sets and the rendered sprite world as sources of samples, in every view."""
+
+import random
+import shutil
+
+import numpy as np
+import pytest
+
+from strokewise.data.building import MAKERS, Recipe, build
+from strokewise.data.painters import SpritePainter
+from strokewise.errors import ConfigError, RecordError
+from strokewise.train.nano import nano_tokenizer
+from strokewise.train.records import Rendered, Shards
+from strokewise.train.samples import Picture, Text
+from strokewise.train.trajectories import TURNS, VIEWS
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return nano_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def records():
+    """Some records of every subset, by subset."""
+
+    def made(subset):
+        make, mix = MAKERS[subset]
+        return [make(random.Random(f"{subset}/3/{i}"), mix(), SpritePainter(SIDE)) for i in range(40)]
+
+    return {subset: made(subset) for subset in MAKERS}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A small data set of every subset."""
+    folder = tmp_path_factory.mktemp("sets")
+    for subset in MAKERS:
+        build(Recipe(subset, 30, seed=3, size=SIDE), folder / subset)
+    return folder
+
+
+def same(one, other):
+    """Whether two samples are equal, pixels included."""
+    pairs = list(zip(one.parts, other.parts, strict=True))
+    return one.ends == other.ends and all(
+        type(a) is type(b)
+        and a.loss == b.loss
+        and (a.ids == b.ids if isinstance(a, Text) else np.array_equal(a.pixels, b.pixels))
+        for a, b in pairs
+    )
+
+
+def texts(sample, tokenizer):
+    """(text, whether it is learnt) of a sample."""
+    return [(tokenizer.decode(list(p.ids)), p.loss) for p in sample.parts if isinstance(p, Text)]
+
+
+def test_prompts_are_never_learnt_and_everything_else_is_there(records, tokenizer):
+    for some in records.values():
+        for record in some:
+            trajectory = record.trajectory
+            sample = VIEWS["process"](trajectory, tokenizer, 0)
+            told = texts(sample, tokenizer)
+            assert told[0] == (trajectory.prompt, False)
+            assert [text for text, _ in told[1:]] == [s.message.text() for s in trajectory.steps]
+            assert sum(isinstance(p, Picture) for p in sample.parts) == len(trajectory.images)
+            assert sample.ends == (trajectory.stop == "end")
+
+
+def test_wrong_plans_are_shown_but_not_learnt(records, tokenizer):
+    wrong = [record for record in records["conflict"] if record.label == "wrong"]
+    assert wrong
+    for record in wrong:
+        steps = record.trajectory.steps
+        told = texts(VIEWS["process"](record.trajectory, tokenizer, 0), tokenizer)[1:]
+        blamed = {i - 1 for i, step in enumerate(steps) if step.verdict and step.verdict.plan is False}
+        assert blamed
+        assert [i for i, (_, learnt) in enumerate(told) if not learnt] == sorted(blamed)
+
+
+def test_wrong_sketches_are_shown_but_not_learnt(records, tokenizer):
+    negative = [record for record in records["alignment"] if record.label == "negative"]
+    assert negative
+    for record in negative:
+        steps = record.trajectory.steps
+        sample = VIEWS["process"](record.trajectory, tokenizer, 0)
+        pictures = [part for part in sample.parts if isinstance(part, Picture)]
+        blamed = {i - 1 for i, step in enumerate(steps) if step.verdict and step.verdict.sketch is False}
+        assert blamed
+        assert [i for i, picture in enumerate(pictures) if not picture.loss] == sorted(blamed)
+
+
+def test_captions_learn_the_last_canvas_only(records, tokenizer):
+    trajectory = records["multi-turn"][0].trajectory
+    sample = VIEWS["caption"](trajectory, tokenizer, 0)
+    text, picture = sample.parts
+    assert tokenizer.decode(list(text.ids)) == trajectory.prompt
+    assert (text.loss, picture.loss, sample.ends) == (False, True, False)
+    assert np.array_equal(picture.pixels, np.asarray(trajectory.images[-1]))
+
+
+def test_strokes_go_from_canvas_to_canvas(records, tokenizer):
+    trajectory = next(r.trajectory for r in records["multi-turn"] if len(r.trajectory.images) == 4)
+    first = VIEWS["stroke"](trajectory, tokenizer, 0)
+    assert [part.loss for part in first.parts] == [False, True]
+    for turn in range(1, 8):
+        before, plan, after = VIEWS["stroke"](trajectory, tokenizer, turn).parts if turn % 4 else (None,) * 3
+        if before is None:
+            continue
+        assert [before.loss, plan.loss, after.loss] == [False, False, True]
+        assert np.array_equal(before.pixels, np.asarray(trajectory.images[turn % 4 - 1]))
+        assert np.array_equal(after.pixels, np.asarray(trajectory.images[turn % 4]))
+        assert tokenizer.decode(list(plan.ids)).startswith("<ins>")
+
+
+def test_readings_learn_what_is_on_the_canvas(records, tokenizer):
+    trajectory = records["multi-turn"][0].trajectory
+    for turn in range(TURNS["reading"]):
+        picture, told = VIEWS["reading"](trajectory, tokenizer, turn).parts
+        assert (picture.loss, told.loss) == (False, True)
+        step = trajectory.steps[turn % len(trajectory.images)]
+        assert tokenizer.decode(list(told.ids)) == f"<des>{step.message.des}</des>"
+
+
+@pytest.mark.parametrize("subset", MAKERS)
+def test_shards_hold_what_is_rendered_on_the_fly(built, tokenizer, subset):
+    stored = Shards(str(built / subset)).open(tokenizer)
+    rendered = Rendered(subset, seed=3, side=SIDE).open(tokenizer)
+    assert stored.size == 30
+    assert rendered.size is None
+    for index in (0, 7, 29):
+        assert same(stored.sample(index), rendered.sample(index))
+
+
+def test_every_stroke_of_a_data_set_is_a_sample(built, tokenizer):
+    source = Shards(str(built / "multi-turn"), "stroke").open(tokenizer)
+    assert source.size == 30 * TURNS["stroke"]
+    number = next(
+        i for i in range(30) if sum(isinstance(p, Picture) for p in source.sample(i + 30).parts) > 1
+    )
+    first, second = source.sample(number), source.sample(number + 30)
+    assert [type(part) for part in first.parts] == [Text, Picture]
+    assert np.array_equal(second.parts[0].pixels, first.parts[-1].pixels)
+
+
+def test_damage_and_change_are_named(built, tokenizer, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(built / "multi-turn", folder)
+    shard = next(folder.glob("*.parquet"))
+    source = Shards(str(folder)).open(tokenizer)
+    other = next((built / "conflict").glob("*.parquet"))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RecordError, match=shard.name):
+        source.sample(0)
+    with pytest.raises(RecordError, match=shard.name):
+        Shards(str(folder)).open(tokenizer)
+    shard.unlink()
+    with pytest.raises(RecordError, match=shard.name):
+        source.sample(0)
+    shutil.copyfile(other, shard)
+    (folder / "manifest.json").unlink()
+    with pytest.raises(RecordError, match="manifest"):
+        Shards(str(folder)).open(tokenizer)
+
+
+def test_what_is_unknown_is_named(tokenizer):
+    with pytest.raises(ConfigError, match="unknown view 'processes'; known are process, caption"):
+        Rendered("multi-turn", "processes").open(tokenizer)
+    with pytest.raises(ConfigError, match="unknown subset 'multi'; known are multi-turn"):
+        Rendered("multi").open(tokenizer)
