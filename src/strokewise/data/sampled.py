@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Protocol
 
+from PIL import Image
+
 from strokewise.data.multi_turn import adding
 from strokewise.data.oracle import judge_plan, judge_sketch
 from strokewise.data.telling import Canvas
@@ -115,14 +117,14 @@ def _plans(trajectory: Trajectory, prompt: SceneGraph) -> Iterator[SampledPlan]:
         # A revised plan is for the canvas before the one it revises.
         before, described = (described if step.message.refine is None else before), told
         steps = trajectory.steps[: i + 1]
-        yield SampledPlan(trajectory.prompt, prompt, steps, None, before, described, _seen(step))
+        seen = read_canvas(step.image)
+        yield SampledPlan(trajectory.prompt, prompt, steps, None, before, described, seen)
 
 
-def _seen(step: Step) -> Description | None:
-    """What the canvas of a step shows; None if some of it is not recognised."""
-    assert step.image is not None
+def read_canvas(image: Image.Image) -> Description | None:
+    """What a canvas shows; None if some of it is not recognised."""
     try:
-        found = recognise(step.image)
+        found = recognise(image)
         return None if found.unknown else describe(found.scene)
     except SceneError:
         return None
