@@ -176,6 +176,43 @@ def test_a_late_listener_sees_what_is_left_at_any_width(width, first):
         assert all(len(line) <= width for line in console.export_text().splitlines())
 
 
+@pytest.mark.parametrize("width", [60, 120])
+@pytest.mark.parametrize("height", [20, 24, 50])
+@pytest.mark.parametrize("count", [1, 5, 30])
+def test_a_live_view_fits_the_lines_there_are(width, height, count):
+    story = Story("a cat and " * 8)
+    for number in range(count):
+        story.take(TextFinished(number, f"it is right. {PLAN}", 1.0))
+        story.take(ImageStarted(number, "sketch", 32, 32, 8))
+        story.take(ImagePreview(number, 4, 8, PNG))
+        console = consoles(width=width)
+        console.print(render(story, width, height))
+        assert len(console.export_text().splitlines()) <= height
+        story.take(ImageFinished(number, "sketch", PNG, 1.0))
+    assert f"step {count}: painting" in _shown(story, width, height, over=False)
+    story.take(Finished(count, "rounds"))
+    assert _shown(story, width, height, over=True).count("Add a cat.") == count
+
+
+def _shown(story, width, height, over):
+    assert story.over is over
+    if not over:
+        story.steps[max(story.steps)].painted = False
+    console = consoles(width=width)
+    console.print(render(story, width, height))
+    return console.export_text()
+
+
+def test_the_bar_has_a_line_of_its_own():
+    story = Story("a cat")
+    for event in EVENTS[:6]:
+        story.take(event)
+    console = consoles(width=60)
+    console.print(render(story, 60, 40, moving=False))
+    bar = next(line for line in console.export_text().splitlines() if "━" in line)
+    assert "▀" not in bar
+
+
 def test_pictures_fit_the_lines_there_are():
     assert fitting(Image.new("RGB", (64, 64)), 100, 10) == 20
     assert fitting(Image.new("RGB", (64, 64)), 12, 10) == 12

@@ -11,7 +11,7 @@ from PIL import Image
 
 from strokewise.errors import RecordError
 from strokewise.trajectory import Message, Step, Trajectory, Verdict
-from strokewise.trajectory_page import FADED, changes, marks, page, rounds, write_page
+from strokewise.trajectory_page import FADED, OUTLINE, changes, marks, page, rounds, write_page
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 RED, BLUE = Image.new("RGB", (16, 16), "red"), Image.new("RGB", (16, 16), "blue")
@@ -145,13 +145,15 @@ def test_only_what_changed_keeps_its_color():
     shown, share = changes(before, after)
     kept = np.zeros((48, 64), bool)
     kept[9:27, 19:37] = True  # one pixel of margin
+    around = np.zeros((48, 64), bool)
+    around[8:28, 18:38] = True
     found, rgb = np.asarray(shown), np.asarray(after)
     assert share == 16 * 16 / (64 * 48)
     assert (found[kept][:, 3] == 255).all()
     assert (found[kept][:, :3] == rgb[kept]).all()
-    assert (found[~kept][:, 3] == FADED).all()
-    assert (found[~kept][:, 0] == found[~kept][:, 1]).all()
-    assert (found[~kept][:, :3] == np.asarray(after.convert("L"))[~kept][:, None]).all()
+    assert (found[around & ~kept] == OUTLINE).all()
+    assert (found[~around][:, 3] == FADED).all()
+    assert (found[~around][:, :3] == np.asarray(after.convert("L"))[~around][:, None]).all()
 
 
 def test_no_change_and_another_size():

@@ -5,6 +5,7 @@ output is no terminal it writes plain lines without a single control code.
 """
 
 from dataclasses import dataclass, field
+from threading import Lock
 from types import TracebackType
 
 import numpy as np
@@ -37,6 +38,7 @@ from strokewise.trajectory_files import decode_png
 UPPER = "▀"
 SHADES = " .:-=+*#%@"  # from dark to light, for a console without colors
 THUMBNAIL, PICTURE = 14, 48  # columns
+LEAST_LINES = 12  # of a picture that is worth its room
 SIDE_BY_SIDE = 90  # columns of console from which texts stand beside the picture
 REFRESH = 8  # a second
 LABELS = {"": "inspection", "refine": "refinement", "ins": "plan", "des": "scene"}
@@ -74,7 +76,8 @@ class HalfBlocks:
 def resampled(image: Image.Image, columns: int) -> np.ndarray:
     """The pixels of a picture ``columns`` wide, as (height, width, 3); pixels are square, two to a cell."""
     height = max(1, round(image.height * columns / image.width))
-    smooth = image.convert("RGB").resize((columns, height), Image.Resampling.LANCZOS)
+    # Sharper than an average, and without the bright rims that Lanczos gives at so few pixels.
+    smooth = image.convert("RGB").resize((columns, height), Image.Resampling.HAMMING)
     return np.asarray(smooth)
 
 
@@ -215,14 +218,18 @@ def render(story: Story, width: int, height: int, moving: bool = True) -> Group:
     """The whole view for a console of a size; ``moving`` with a spinner while something is under way."""
     steps = [step for _, step in sorted(story.steps.items())]
     past, now = (steps, None) if story.over or not steps else (steps[:-1], steps[-1])
+    room = height - _lines(story.prompt, width) - 3
+    kept = past if story.over else past[-max(1, room // 4) :]  # what is over may scroll, a live view may not
     shown: list[RenderableType] = [Text(printable(story.prompt), "bold"), Text()]
-    shown += [_past_line(step, width) for step in past]
+    if len(kept) < len(past):
+        shown.append(Text(f"… {len(past) - len(kept)} before", "dim"))
+    shown += [_past_line(step, width) for step in kept]
+    room -= len(kept) + (len(kept) < len(past))
     small = [step for step in past if step.painted]
-    if small and (len(small) > 1 or not story.over):
+    if small and (len(small) > 1 if story.over else room >= 2 * LEAST_LINES):
         shown += [Text(), thumbnails(small, width)]
-    taken = len(past) + (THUMBNAIL // 2 + 2 if small else 0) + 6
-    shown.append(Text())
-    shown.append(_stage(story, now, width, max(6, height - taken), moving))
+        room -= THUMBNAIL // 2 + 2
+    shown += [Text(), _stage(story, now, width, max(LEAST_LINES if story.over else 3, room), moving)]
     if story.failure:
         shown.append(Text(f"✗ {printable(story.failure)}", "red"))
     elif story.reason:
@@ -257,7 +264,8 @@ def _stage(story: Story, now: StepView | None, width: int, height: int, moving: 
     if latest is None or now is None:
         return Group(picture, texts)
     if not beside:
-        return Group(texts, picture)
+        told = sum(_lines(f"{label}  {words}", width) + 1 for label, words in labelled(now.text)) + 2
+        return Group(texts, HalfBlocks(latest.image, fitting(latest.image, width, max(3, height - told))))
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_row(picture, texts)
     return table
@@ -272,7 +280,9 @@ def _texts(now: StepView | None, moving: bool) -> RenderableType:
     doing = _doing(now)
     shown.append(Spinner("dots", Text(doing, "dim"), style="dim") if moving else Text(doing, "dim"))
     if now.stage and not now.painted and now.num_steps:
-        shown.append(ProgressBar(now.num_steps, now.flow_step, width=30))
+        bar = Table.grid()  # a bar alone does not end its line
+        bar.add_row(ProgressBar(now.num_steps, now.flow_step, width=30))
+        shown.append(bar)
     return Group(*shown)
 
 
@@ -287,10 +297,17 @@ def _doing(now: StepView) -> str:
 
 def _past_line(step: StepView, width: int) -> Text:
     sign = "↻" if step.stage == "refine" else "●" if step.painted else "○"
+    seconds = f"  {step.seconds:.1f} s"
     line = Text.assemble((f"{sign} {step.number + 1}  ", STYLES["plan"]), step.line())
-    line.append(f"  {step.seconds:.1f} s", "dim")
-    line.truncate(width, overflow="ellipsis")
+    line.truncate(max(1, width - len(seconds)), overflow="ellipsis")
+    line.append(seconds, "dim")
+    line.truncate(width)
     return line
+
+
+def _lines(text: str, width: int) -> int:
+    """About how many lines a text takes."""
+    return -(-max(1, len(text)) // max(1, width))
 
 
 def plain_lines(story: Story, event: Event) -> list[str]:
@@ -314,6 +331,7 @@ class LiveView:
         self.story = Story(prompt)
         self.console = console or Console()
         self._live: Live | None = None
+        self._lock = Lock()  # rich draws in a thread of its own
 
     def __enter__(self) -> "LiveView":
         """Begin to show."""
@@ -337,13 +355,15 @@ class LiveView:
 
     def tell(self, event: Event) -> None:
         """Show what an event adds."""
-        self.story.take(event)
+        with self._lock:
+            self.story.take(event)
         if self._live is None:
             for line in plain_lines(self.story, event):
                 self._print(line)
 
     def _render(self) -> RenderableType:
-        return render(self.story, *self.console.size)
+        with self._lock:
+            return render(self.story, *self.console.size)
 
     def _print(self, line: str) -> None:
         """A line as it is: not wrapped, not colored."""

@@ -21,6 +21,7 @@ from strokewise.trajectory_files import encode_png
 HERO, CANVAS, SMALL = 1024, 640, 192  # pixels of the longer side a picture is stored with, at most
 LEAST_CHANGE = 24  # of 255 in any channel; below it two canvases differ only by the noise of their decoding
 FADED = 80  # opacity of what did not change: grey on either a light or a dark page
+OUTLINE = (226, 106, 44, 255)
 STOPS = {
     "end": "The model found the picture complete and ended.",
     "rounds": "The allowed number of rounds was reached.",
@@ -112,17 +113,20 @@ def rounds(trajectory: Trajectory) -> list[Round]:
 
 
 def changes(before: Image.Image, after: Image.Image) -> tuple[Image.Image, float]:
-    """What changed, in its color, with all else faded to grey; and the changed share of the picture.
+    """What changed, in its color and outlined, with all else faded to grey; and the changed share of it all.
 
-    A margin is kept around each change, a pixel for each 128 of the picture, so that small ones are seen.
+    A margin is kept around each change, a pixel for each 128 of the picture, so that small ones are seen. The
+    outline, as wide, shows where something was taken away.
     """
     new = after.convert("RGB")
     old = before.convert("RGB").resize(new.size, Image.Resampling.BICUBIC)
     apart = np.abs(np.asarray(new, np.int16) - np.asarray(old, np.int16)).max(axis=2) >= LEAST_CHANGE
     margin = 2 * -(-max(new.size) // 128) + 1
     kept = Image.fromarray(apart.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(margin))
+    around = kept.filter(ImageFilter.MaxFilter(margin))
     grey = new.convert("L").convert("RGBA")
     grey.putalpha(FADED)
+    grey.paste(OUTLINE, mask=around)
     return Image.composite(new.convert("RGBA"), grey, kept), float(apart.mean())
 
 
