@@ -1,6 +1,8 @@
 """``strokewise paint``: the folder it writes, what it prints, and its refusals."""
 
 import json
+import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -46,7 +48,7 @@ def test_a_painting_is_a_folder(paint, tmp_path):
     status, out, err = paint("a cup", "--single-pass", "--seed", "5", "--out", tmp_path / "mine")
     assert (status, err) == (0, "")
     assert names(tmp_path) == ["mine"]
-    assert names(tmp_path / "mine") == ["canvas-1.png", "final.png", "trajectory.json"]
+    assert names(tmp_path / "mine") == ["canvas-1.png", "final.png", "trajectory.html", "trajectory.json"]
     trajectory = load(tmp_path / "mine")
     assert (trajectory.prompt, trajectory.seed, trajectory.stop) == ("a cup", 5, "single-pass")
     assert Image.open(tmp_path / "mine" / "final.png").tobytes() == trajectory.images[-1].tobytes()
@@ -61,7 +63,7 @@ def test_rounds_hold_every_canvas(paint, tmp_path, random_image):
     status, out, _ = paint("a cup", "--image", "source.png", *told, "--out", "mine")
     assert status == 0
     pictures = ["canvas-1.png", "canvas-2.png", "final.png", "source.png"]
-    assert names(tmp_path / "mine") == [*pictures, "trajectory.json"]
+    assert names(tmp_path / "mine") == [*pictures, "trajectory.html", "trajectory.json"]
     assert out.splitlines()[0] == "a line"
     assert load(tmp_path / "mine").images[1].size == (16, 8)
 
@@ -86,7 +88,7 @@ def test_several_paintings_have_an_index(paint, tmp_path):
     assert [(row["folder"], row["prompt"], row["seed"]) for row in rows][2] == ("2-a-bus-0", "a <bus>", 0)
     page = (tmp_path / "all" / "index.html").read_text()
     assert "a &lt;bus&gt;" in page
-    assert "0-a-cup-0/" in page
+    assert "0-a-cup-0/trajectory.html" in page
     assert "[3] ended: single-pass" in out
 
 
@@ -215,3 +217,27 @@ def test_help_and_a_process_of_its_own(tiny_folder, tmp_path):
     told = subprocess.run([script, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=100)
     assert told.returncode == 0, told.stderr
     assert all(from_dict(json.loads(line)) for line in told.stdout.splitlines())
+
+
+def test_a_terminal_sees_the_canvas_grow(tiny_folder, tmp_path):
+    ours, theirs = pty.openpty()
+    code = "from strokewise.cli import main; main()"
+    command = [sys.executable, "-c", code, "paint", "a cup", "--model", str(tiny_folder), *FAST]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+    process = subprocess.Popen(
+        [*command, "--single-pass", "--out", "mine"],
+        cwd=tmp_path, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    told = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            told += chunk
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    assert process.wait(60) == 0
+    text = told.decode("utf-8", "replace")
+    assert "\x1b[" in text
+    assert "▀" in text
+    assert "a cup" in text
+    assert (tmp_path / "mine" / "trajectory.html").exists()

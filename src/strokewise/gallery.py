@@ -14,8 +14,9 @@ from pathlib import Path
 from strokewise.errors import InputError
 from strokewise.trajectory import Trajectory
 from strokewise.trajectory_files import encode_png, save
+from strokewise.trajectory_page import write_page
 
-FINAL = "final.png"
+FINAL, PAGE = "final.png", "trajectory.html"
 INDEX, TABLE = "index.html", "index.json"
 SLUG_LENGTH = 40
 
@@ -97,6 +98,7 @@ def _fill(trajectory: Trajectory, folder: Path) -> None:
     save(trajectory, folder)
     if trajectory.images:
         (folder / FINAL).write_bytes(encode_png(trajectory.images[-1]))
+    write_page(trajectory, folder / PAGE)
 
 
 def _names(trajectories: Sequence[Trajectory]) -> Iterator[str]:
@@ -124,7 +126,7 @@ def _index(names: Sequence[str], trajectories: Sequence[Trajectory]) -> str:
             f'<img src="{name}/{FINAL}" alt="{prompt}">' if trajectory.images else "<p>nothing painted</p>"
         )
         told = f"{prompt} <small>seed {trajectory.seed}, {html.escape(trajectory.stop)}</small>"
-        figures.append(f'<figure><a href="{name}/">{shown}<figcaption>{told}</figcaption></a></figure>')
+        figures.append(f'<figure><a href="{name}/{PAGE}">{shown}<figcaption>{told}</figcaption></a></figure>')
     return PAGE_OF_ALL.format(figures="\n".join(figures))
 
 

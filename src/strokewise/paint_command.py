@@ -1,10 +1,11 @@
 """``strokewise paint``: from a prompt on the command line to a folder of pictures. Parses, calls, tells.
 
-What happens is told as plain lines or as JSON. Knows options and
-events; painting is the painter's business, files are the gallery's.
+What happens is told in a live view, as plain lines or as JSON. Knows options and events; painting is the
+painter's business, files are the gallery's.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Tell = Callable[[int, Event], None]
 INTERRUPTED = 130
+PREVIEWS = 6
 
 
 def paint(
@@ -89,7 +91,7 @@ def paint(
         options["size"] = parse_size(size)
     painter = _load(model, device, dtype, quantize, dialect, system)
     several = len(requests) > 1
-    view, wanted = _view(as_json, several)
+    view, wanted = _view(as_json, several, requests[0].prompt)
     options.setdefault("previews", min(wanted, max(0, options.get("steps", painter.defaults.steps) - 1)))
     chunks = [requests[at : at + batch] for at in range(0, len(requests), batch)]
     processes = [painter.start(chunk, check=not any_prompt, **options) for chunk in chunks]
@@ -168,9 +170,20 @@ def _follow(processes: "Sequence[Process]", tell: Tell) -> bool:
     return True
 
 
-def _view(as_json: bool, several: bool) -> tuple[AbstractContextManager[Tell], int]:
+def _view(as_json: bool, several: bool, prompt: str) -> tuple[AbstractContextManager[Tell], int]:
     """How events are told, and how many previews that is good for."""
-    return _plain(_json_line(several) if as_json else _text_line(several)), 0
+    if as_json or several:
+        return _plain(_json_line(several) if as_json else _text_line), 0
+    return _live(prompt), PREVIEWS if sys.stdout.isatty() else 0
+
+
+@contextmanager
+def _live(prompt: str) -> Iterator[Tell]:
+    """One painting as it grows, or plain lines where the output is no terminal."""
+    from strokewise.terminal import LiveView
+
+    with LiveView(prompt) as view:
+        yield lambda _, event: view.tell(event)
 
 
 @contextmanager
@@ -192,16 +205,13 @@ def _json_line(several: bool) -> Callable[[int, Event], str]:
     return line
 
 
-def _text_line(several: bool) -> Callable[[int, Event], str | None]:
-    def line(number: int, event: Event) -> str | None:
-        label = f"[{number}] " if several else ""
-        if isinstance(event, TextFinished):
-            return f"{label}{event.text}"
-        if isinstance(event, ImageFinished):
-            return f"{label}({event.stage} of step {event.step}, {event.seconds:.1f} s)"
-        return f"{label}ended: {event.reason}" if isinstance(event, Finished) else None
-
-    return line
+def _text_line(number: int, event: Event) -> str | None:
+    """An event of one of several paintings as a line of text, if it is worth one."""
+    if isinstance(event, TextFinished):
+        return f"[{number}] {event.text}"
+    if isinstance(event, ImageFinished):
+        return f"[{number}] ({event.stage} of step {event.step}, {event.seconds:.1f} s)"
+    return f"[{number}] ended: {event.reason}" if isinstance(event, Finished) else None
 
 
 def _write(painted: "Sequence[Trajectory]", folder: Path | None, several: bool, as_json: bool) -> None:
