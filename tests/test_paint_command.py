@@ -64,7 +64,7 @@ def test_rounds_hold_every_canvas(paint, tmp_path, random_image):
     assert status == 0
     pictures = ["canvas-1.png", "canvas-2.png", "final.png", "source.png"]
     assert names(tmp_path / "mine") == [*pictures, "trajectory.html", "trajectory.json"]
-    assert out.splitlines()[0] == "a line"
+    assert "a line" in out
     assert load(tmp_path / "mine").images[1].size == (16, 8)
 
 
