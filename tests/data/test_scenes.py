@@ -268,3 +268,10 @@ class TestJson:
     def test_other_values_are_refused(self, value):
         with pytest.raises(SceneError, match="not a scene"):
             scenes.scene_from_json(value)
+
+
+def test_boxes_beyond_all_numbers_are_refused():
+    scene = scenes.scene_to_json(sample_scene(random.Random(1), SceneMix()))
+    scene["placements"][0][2][0] = 1.2e308
+    with pytest.raises(SceneError, match="not a scene"):
+        scenes.scene_from_json(scene)

@@ -168,7 +168,7 @@ def scene_from_json(value: dict[str, object]) -> Scene:
         placements = tuple(Placement(i, n, region_of(tuple(box)), tuple(box)) for i, n, box in rows)  # type: ignore[arg-type]
         scene = Scene(graph, placements, int(value["seed"]))  # type: ignore[call-overload]
         _check_placements(scene)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise SceneError(f"not a scene: {error}") from error
     return scene
 
