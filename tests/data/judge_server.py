@@ -119,7 +119,7 @@ def cut(handler, body):
 def serving():
     """A running server."""
     server = Server()
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True)
     thread.start()
     try:
         yield server

@@ -6,6 +6,10 @@ import io
 import os
 import subprocess
 import sys
+import time
+import traceback
+from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -152,6 +156,27 @@ def test_the_servers_pause_is_kept(server, asker):
     assert asked.pauses == [7, 60]
 
 
+def test_the_servers_pause_may_be_a_date(server, asker):
+    server.script = [
+        fake.status(429, Retry_After=formatdate(time.time() + 30, usegmt=True)),
+        fake.status(503, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"),
+    ]
+    server.always = {"word": "yes"}
+    asked = asker()
+    asked.ask("task", "text", Word)
+    later, gone = asked.pauses
+    assert 25 < later <= 30
+    assert gone == 0
+
+
+@pytest.mark.parametrize("odd", ["soon", "\u00b2", "-", "Wed, 99 Oct 2015 07:28:00 GMT", ""])
+def test_pauses_that_say_nothing(server, asker, odd):
+    server.script, server.always = [fake.status(429, Retry_After=odd)], {"word": "yes"}
+    asked = asker()
+    asked.ask("task", "text", Word)
+    assert 0.5 <= asked.pauses[0] <= 1
+
+
 def test_pauses_grow_up_to_a_limit(server, asker):
     server.always = fake.status(500)
     asked = asker(attempts=6, longest_wait=4)
@@ -173,6 +198,17 @@ def test_refusals_are_final(server, asker, code):
         asker().ask("task", "text", Word)
     assert len(server.requests) == 1
     assert "secret-key" not in str(caught.value)
+
+
+@pytest.mark.parametrize("code", [401, 500])
+def test_keys_that_the_server_quotes_are_not_told(server, asker, code):
+    def quote(handler, body):
+        handler.send(code, {"error": {"message": f"wrong key {handler.headers['Authorization']}"}})
+
+    server.always = quote
+    with pytest.raises(ServiceError, match=r"wrong key Bearer \[key\]") as caught:
+        asker(attempts=2).ask("task", "text", Word)
+    assert "secret-key" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_nobody_is_there():
@@ -205,6 +241,18 @@ def test_retries_count_as_requests(server, asker):
     with pytest.raises(ServiceError, match="limit of 3 requests is reached"):
         asker(requests=3).ask("task", "text", Word)
     assert len(server.requests) == 3
+
+
+def test_tokens_that_nobody_counts_cannot_be_limited(server, asker):
+    def uncounted(handler, body):
+        choice = {"index": 0, "message": {"role": "assistant", "content": '{"word": "yes"}'}}
+        handler.send(200, {"id": "1", "choices": [choice]})
+
+    server.always = uncounted
+    assert asker(requests=1).ask("task", "text", Word).word == "yes"
+    with pytest.raises(ServiceError, match="does not tell how many tokens"):
+        asker(tokens=1000).ask("task", "text", Word)
+    assert len(server.requests) == 2
 
 
 def test_limits_that_would_never_ask():
@@ -275,6 +323,13 @@ def test_many_at_once_but_not_more_than_allowed(server, asker):
     assert 1 < server.busiest <= 3
 
 
+def test_the_same_question_at_once_is_paid_for_once(server, asker, tmp_path):
+    server.always = fake.slow(0.1, {"word": "yes"})
+    asked = asker(tmp_path, concurrent=4)
+    assert list(asked.ahead(lambda _: asked.ask("task", "text", Word).word, range(8))) == ["yes"] * 8
+    assert len(server.requests) == 1
+
+
 def test_an_error_ends_the_others(server, asker):
     server.always = fake.status(401)
     asked = asker(concurrent=2)
@@ -303,6 +358,15 @@ def test_opinions_of_an_api(server, asker):
     assert len(second["messages"][1]["content"]) == 2
 
 
+@pytest.mark.parametrize("analysis", ["", "  ", "a <refine> too many", "</des>"])
+def test_analyses_that_no_message_can_hold_are_asked_for_again(server, asker, tmp_path, analysis):
+    server.script, server.always = [{**GOOD, "analysis": analysis}], {**GOOD, "refine": " "}
+    found = ApiJudge(asker(tmp_path)).plan("a bus", PLAN)
+    assert (found.analysis, found.refine) == ("it fits", None)
+    assert ApiJudge(asker(tmp_path)).plan("a bus", PLAN) == found
+    assert len(server.requests) == 2
+
+
 def test_prompts_of_any_world(server, asker):
     server.always = GRAPH
     judge = ApiJudge(asker())
@@ -323,6 +387,19 @@ def test_graphs_that_contradict_themselves(server, asker):
         parse_prompt_with(ApiJudge(asker()), "gnomes near a well")
 
 
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        {"relations": [{"subject": "a", "kind": "left of", "target": "c"}]},
+        {"objects": [{**entry, "id": "a"} for entry in GRAPH["objects"]]},
+    ],
+)
+def test_ids_that_are_mixed_up_are_asked_for_again(server, asker, mixed):
+    server.script, server.always = [{**GRAPH, **mixed}], GRAPH
+    assert parse_prompt_with(ApiJudge(asker()), "gnomes left of a well").to_json() == GRAPH
+    assert "an id of its own" in server.requests[1]["messages"][-1]["content"]
+
+
 def test_the_oracle_knows_its_world_only(records_of):
     with pytest.raises(LanguageError):
         parse_prompt_with(OracleJudge(), "gnomes near a well")
@@ -333,7 +410,7 @@ def test_the_oracle_knows_its_world_only(records_of):
 def test_the_oracle_sees_what_was_put_in(records_of):
     """The step before the last is the one that a record is about, its verdict is in the last."""
     judge = OracleJudge()
-    records = [*records_of("conflict", 40), *records_of("alignment", 40)]
+    records = [*records_of("conflict", 20), *records_of("alignment", 20)]
     assert {record.label for record in records} == {"right", "wrong", "positive", "negative"}
     for record in records:
         judged = {number: found for number, *found in opinions(judge, record.trajectory)}
@@ -348,6 +425,56 @@ def test_only_accepted_trajectories_stay(records_of):
     kept = list(filtered(OracleJudge(), [*faulty, *records]))
     assert kept
     assert all(record.subset == "multi-turn" for record in kept)
+
+
+def test_steps_that_stand_in_do_not_cost_a_record(records_of):
+    """What will be recolored or removed again does not fit the prompt, and need not."""
+    open_plans = [
+        record
+        for record in records_of("multi-turn", 60, size=128)
+        if any(step.verdict and step.verdict.plan is None for step in record.trajectory.steps)
+    ][:3]
+    assert open_plans
+    assert list(filtered(OracleJudge(), open_plans)) == open_plans
+    record = open_plans[0]
+    silent = tuple(replace(step, verdict=None) for step in record.trajectory.steps)
+    unsaid = replace(record, trajectory=replace(record.trajectory, steps=silent))
+    assert list(filtered(OracleJudge(), [unsaid])) == []
+
+
+def test_what_cannot_be_told_is_left_out(records_of):
+    good = next(iter(filtered(OracleJudge(), records_of("multi-turn", 12))))
+    odd = replace(good, trajectory=replace(good.trajectory, prompt="gnomes near a well"))
+    assert list(filtered(OracleJudge(), [odd, good])) == [good]
+    assert list(critiques(OracleJudge(), [odd.trajectory], None)) == []
+
+
+def test_services_that_fail_end_the_filter(server, asker, records_of):
+    server.always = fake.status(401)
+    with pytest.raises(ServiceError, match="refused"):
+        list(filtered(ApiJudge(asker()), records_of("multi-turn", 12)))
+
+
+def test_refined_canvases_are_held_against_their_plan(server, asker):
+    refined = Step(Message("too dark.", "lighten it"), Image.new("RGB", (8, 8), (0, 255, 0)))
+    steps = (Step(PLAN, red()), refined)
+    server.script = [GOOD, GOOD, WRONG]
+    found = list(opinions(ApiJudge(asker()), Trajectory("a bus", steps)))
+    assert [(number, plan.consistent, sketch.consistent) for number, plan, sketch in found] == [
+        (0, True, True),
+        (1, True, False),
+    ]
+    assert len(server.requests) == 3
+    assert PLAN.des in server.requests[2]["messages"][1]["content"][0]["text"]
+
+
+def test_corrections_of_what_was_right_are_not_learnt(server, asker):
+    refined = Step(Message("too dark.", "lighten it"), red())
+    server.always = GOOD
+    painted = Trajectory("a bus", (Step(PLAN, red()), refined))
+    for record in critiques(ApiJudge(asker()), [painted], None):
+        assert len(record.trajectory.steps) == 2
+        assert all(step.message.refine is None for step in record.trajectory.steps)
 
 
 def test_an_apis_critiques_become_records(server, asker):

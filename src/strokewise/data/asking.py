@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +33,7 @@ Answer = TypeVar("Answer", bound="BaseModel")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 BUSY = (408, 409, 429)
+SECRET = 8  # shorter keys are words for servers that need none
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,13 @@ class Limits:
     Attributes:
         requests: sent in all, retries included; None: any number.
         tokens: of questions and answers in all. No request is sent once they are spent, so the total can pass
-            them by what was under way.
+            them by what was under way. The server must tell what it used.
         concurrent: requests under way at once.
         attempts: times one request is sent while the server is busy, fails or cuts the connection.
         asks: times a question is asked until the answer is what was asked for.
-        timeout: seconds for one request.
-        wait, longest_wait: seconds before the second attempt, doubled for each further one, and at most.
+        timeout: seconds without a word from the server until a request counts as failed.
+        wait, longest_wait: seconds before the second attempt, doubled for each further one, and at most, also
+            where the server asks for more.
     """
 
     requests: int | None = None
@@ -99,11 +102,13 @@ class Asker:
             raise ConfigError("no key for the judge: set OPENAI_API_KEY (any text, if the server needs none)")
         self.model, self.cache, self.limits, self.sleep = model, cache, limits or Limits(), sleep
         self.requests = self.tokens = 0
+        self._key = key
         self._client = openai.OpenAI(
             api_key=key, base_url=base_url, timeout=self.limits.timeout, max_retries=0
         )
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(self.limits.concurrent)
+        self._doors: dict[Path, threading.Lock] = {}
 
     def ask(self, task: str, text: str, answer: type[Answer], images: Sequence[Image.Image] = ()) -> Answer:
         """One question.
@@ -122,13 +127,24 @@ class Asker:
             {"role": "user", "content": [{"type": "text", "text": text}, *map(_shown, images)]},
         ]
         place = self._place(messages, answer)
-        if (kept := _kept(place, answer)) is not None:
-            return kept
+        if place is None:
+            return self._answer(messages, answer)
+        with self._doors.setdefault(
+            place, threading.Lock()
+        ):  # the same question at once waits for its answer
+            found = _kept(place, answer)
+            if found is None:
+                found = self._answer(messages, answer)
+                _keep(place, found)
+            return found
+
+    def _answer(self, messages: list[dict[str, Any]], answer: type[Answer]) -> Answer:
+        """An answer that fits the schema; asked for again, with the fault named, while it does not."""
         problem = ""
         for _ in range(self.limits.asks):
             told = self._send(messages, answer)
             try:
-                found = answer.model_validate_json(told)
+                return answer.model_validate_json(told)
             except ValueError as error:
                 problem = str(error)
                 again = f"That is not an answer of the schema asked for: {problem[:500]}\nAnswer again."
@@ -137,9 +153,6 @@ class Asker:
                     {"role": "assistant", "content": told},
                     {"role": "user", "content": again},
                 ]
-                continue
-            _keep(place, found)
-            return found
         raise ServiceError(
             f"{self.model} gave {self.limits.asks} answers that are not what was asked for"
             f" ({' '.join(problem.split())[:200]}); take a model that can answer in a JSON schema"
@@ -175,14 +188,14 @@ class Asker:
                     response = create(model=self.model, messages=messages, response_format=_schema(answer))
                 return self._text(response)
             except openai.APIStatusError as error:
-                reason = f"status {error.status_code}: {' '.join(error.message.split())[:200]}"
+                reason = f"status {error.status_code}: {self._brief(error)}"
                 if error.status_code < 500 and error.status_code not in BUSY:
                     raise ServiceError(
                         f"the judge {self.model} refused ({reason}); check its name, the key and the address"
-                    ) from error
+                    ) from None  # some servers quote the key in what they say
                 after = error.response.headers.get("retry-after")
             except (openai.APIError, ValueError) as error:
-                reason, after = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", None
+                reason, after = f"{type(error).__name__}: {self._brief(error)}", None
         raise ServiceError(
             f"the judge {self.model} failed {self.limits.attempts} times, last with {reason}; answers so far"
             " are kept, so try again later"
@@ -193,14 +206,28 @@ class Asker:
 
         Raises:
             ValueError: if the server's response is not one of this API.
+            ServiceError: if tokens are limited and the server does not tell how many it used.
         """
         try:
             told, usage = response.choices[0].message.content, response.usage
         except (AttributeError, IndexError, TypeError) as error:
             raise ValueError("the server's response is not a chat completion") from error
-        with self._lock:
-            self.tokens += getattr(usage, "total_tokens", None) or 0
+        spent = getattr(usage, "total_tokens", None)
+        if isinstance(spent, int):
+            with self._lock:
+                self.tokens += spent
+        elif self.limits.tokens is not None:
+            raise ServiceError(
+                f"the server of {self.model} does not tell how many tokens it used, so their limit cannot be"
+                " kept; limit requests instead"
+            )
         return told or ""
+
+    def _brief(self, error: Exception) -> str:
+        """The beginning of what is wrong, without the key."""
+        told = " ".join(str(error).split())
+        secret = len(self._key) >= SECRET
+        return (told.replace(self._key, "[key]") if secret else told)[:200]
 
     def _spend(self) -> None:
         """Count a request that is about to be sent."""
@@ -217,8 +244,8 @@ class Asker:
 
     def _pause(self, attempt: int, after: str | None) -> float:
         """Seconds before the next attempt: what the server asks for, or ever more with some chance."""
-        if after is not None and after.replace(".", "", 1).isdigit():
-            return min(float(after), self.limits.longest_wait)
+        if (stated := _seconds(after)) is not None:
+            return min(stated, self.limits.longest_wait)
         longest = min(self.limits.wait * 2.0 ** (attempt - 1), self.limits.longest_wait)
         return longest * random.uniform(0.5, 1.0)
 
@@ -233,17 +260,27 @@ class Asker:
         return self.cache / digest[:2] / f"{digest}.json"
 
 
-def _kept(place: Path | None, answer: type[Answer]) -> Answer | None:
+def _seconds(after: str | None) -> float | None:
+    """What a Retry-After header says, as seconds or as a date; None if it says neither."""
+    try:
+        return max(0.0, float(after or ""))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(after or "").timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _kept(place: Path, answer: type[Answer]) -> Answer | None:
     """The answer that is stored; None if there is none, or the file is damaged."""
     try:
-        return None if place is None else answer.model_validate_json(place.read_bytes())
+        return answer.model_validate_json(place.read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def _keep(place: Path | None, found: "BaseModel") -> None:
-    if place is None:
-        return
+def _keep(place: Path, found: "BaseModel") -> None:
     partial = place.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -6,20 +6,22 @@ is asked is settled in ``asking``.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from PIL import Image
 
 from strokewise.data.asking import Asker
+from strokewise.data.conflict import EXCERPT
 from strokewise.data.oracle import judge_plan, judge_sketch
 from strokewise.data.painters import Painter
 from strokewise.data.records import Record
 from strokewise.data.sampled import read_canvas
-from strokewise.errors import LanguageError
+from strokewise.errors import InputError, LanguageError
 from strokewise.scene_graph import RELATIONS, SceneGraph
-from strokewise.trajectory import Message, Step, Trajectory, Verdict
+from strokewise.trajectory import TAG, Message, Step, Trajectory, Verdict
 from strokewise.world.language import parse_description, parse_prompt
 
 if TYPE_CHECKING:
@@ -40,7 +42,6 @@ PARSE_TASK = """\
 Write down what an image prompt asks for as a scene graph: objects, each with a short id, a class name in the
 singular, a color or null, and a count; relations between object ids; and a background or null. Add nothing
 that the prompt does not say."""
-EXCERPT = "excerpt"
 
 
 @dataclass(frozen=True)
@@ -146,20 +147,39 @@ def parse_prompt_with(judge: Judge, prompt: str) -> SceneGraph:
 
 
 def opinions(judge: Judge, trajectory: Trajectory) -> Iterator[tuple[int, Opinion, Opinion]]:
-    """For each step that plans and paints: its number, and what the judge says of plan and canvas."""
+    """For each canvas: the number of its step, and what the judge says of its plan and of it.
+
+    A canvas that was only refined is held against the plan it was refined for.
+    """
+    planned, plan = Message(), None
     for number, step in enumerate(trajectory.steps):
-        if step.image is not None and step.message.ins is not None:
-            plan = judge.plan(trajectory.prompt, step.message)
-            yield number, plan, judge.sketch(step.message, step.image)
+        if step.image is None:
+            continue
+        if step.message.ins is not None:
+            planned, plan = step.message, judge.plan(trajectory.prompt, step.message)
+        if plan is not None:
+            yield number, plan, judge.sketch(planned, step.image)
 
 
 def filtered(judge: Judge, records: Iterable[Record]) -> Iterator[Record]:
-    """The records whose every plan and canvas the judge accepts (how the paper filters multi-turn data)."""
+    """The records whose every plan and canvas the judge accepts (how the paper filters multi-turn data).
+
+    What the judge cannot tell is not accepted. A plan that the record itself leaves unjudged, because
+    something stands in that will go again, need not fit the prompt.
+
+    Raises:
+        ServiceError: if the judge is a service that fails or costs too much.
+    """
 
     def kept(record: Record) -> bool:
-        return all(
-            plan.consistent and sketch.consistent for _, plan, sketch in opinions(judge, record.trajectory)
-        )
+        trajectory = record.trajectory
+        try:
+            return all(
+                sketch.consistent and (plan.consistent or _left_open(trajectory, number))
+                for number, plan, sketch in opinions(judge, trajectory)
+            )
+        except InputError:
+            return False
 
     yield from (record for record, keep in _ahead(judge, records, kept) if keep)
 
@@ -169,21 +189,34 @@ def critiques(judge: Judge, trajectories: Iterable[Trajectory], painter: Painter
 
     Each goes up to the first step the judge finds fault with, or to its last. A wrong plan makes a conflict
     record, a wrong canvas an alignment record, each with analysis, correction and the canvas that ``painter``
-    makes of it; accepted ones make a right record of both subsets.
+    makes of it; accepted ones make a right record of both subsets. What comes after a correction of what was
+    accepted, or after a step the judge cannot tell, is left out.
+
+    Raises:
+        ServiceError: if the judge is a service that fails or costs too much.
     """
 
     def judged(trajectory: Trajectory) -> list[tuple[int, Opinion, Opinion]]:
         found: list[tuple[int, Opinion, Opinion]] = []
-        for entry in opinions(judge, trajectory):
-            found.append(entry)
-            if not (entry[1].consistent and entry[2].consistent):
-                break
+        with suppress(InputError):
+            for entry in opinions(judge, trajectory):
+                if found and trajectory.steps[entry[0]].message.refine is not None:
+                    break
+                found.append(entry)
+                if not (entry[1].consistent and entry[2].consistent):
+                    break
         return found
 
     for trajectory, found in _ahead(judge, trajectories, judged):
         if found:
             number, plan, sketch = found[-1]
             yield from _records(trajectory, number, plan, sketch, painter)
+
+
+def _left_open(trajectory: Trajectory, number: int) -> bool:
+    """Whether the next step judges the canvas of this one, but not its plan."""
+    verdicts = [step.verdict for step in trajectory.steps[number + 1 : number + 2]]
+    return any(verdict is not None and verdict.plan is None for verdict in verdicts)
 
 
 def _records(
@@ -204,8 +237,9 @@ def _records(
     message = Message(wrong.analysis, wrong.refine)
     if wrong is plan:
         message = replace(message, ins=wrong.instruction, des=wrong.description)
-    described = message.des or steps[-1].message.des or ""
-    canvas = painter.paint(steps[-1].image, wrong.refine, described, None, 0)
+    described = [*(step.message.des for step in steps), message.des]
+    wanted = next((text for text in reversed(described) if text), "")
+    canvas = painter.paint(steps[-1].image, wrong.refine, wanted, None, 0)
     mended = replace(trajectory, steps=(*steps, Step(message, canvas, verdict)), stop=EXCERPT)
     yield Record("conflict", "wrong", mended) if wrong is plan else Record("alignment", "negative", mended)
 
@@ -227,28 +261,53 @@ def _opinion_of(told: "BaseModel") -> Opinion:
     return Opinion(**told.model_dump())
 
 
+def _said(text: str) -> str:
+    """A text that can stand in a message; ValueError if it is empty or holds a tag."""
+    if not text.strip() or TAG.search(text):
+        raise ValueError("a text is expected, without the tags <refine>, <ins> and <des>")
+    return text.strip()
+
+
+def _perhaps(text: str | None) -> str | None:
+    return _said(text) if text and text.strip() else None
+
+
+def _check_ids(told: Any) -> Any:
+    """Refuse ids that the judge mixed up; any other contradiction may be the prompt's own."""
+    ids = [entry.id for entry in told.objects]
+    named = {name for relation in told.relations for name in (relation.subject, relation.target)}
+    if len(set(ids)) < len(ids) or not named <= set(ids):
+        raise ValueError("each object needs an id of its own, and relations name these ids")
+    return told
+
+
 @cache
 def _answers() -> Any:
     """The schemas of answers; made when they are first needed, because pydantic takes its time."""
-    from pydantic import BaseModel, ConfigDict, Field, create_model
+    from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
     class Strict(BaseModel):
         model_config = ConfigDict(extra="forbid")
 
-    texts: dict[str, Any] = dict.fromkeys(("refine", "instruction", "description"), (str | None, ...))
-    opinion = create_model("Opinion", __base__=Strict, consistent=(bool, ...), analysis=(str, ...), **texts)
+    # Checked here and not by the schema: strict services take few keywords for texts.
+    said: Any = (Annotated[str, AfterValidator(_said)], ...)
+    perhaps: Any = (Annotated[str | None, AfterValidator(_perhaps)], ...)
+    texts: dict[str, Any] = dict.fromkeys(("refine", "instruction", "description"), perhaps)
+    opinion = create_model("Opinion", __base__=Strict, consistent=(bool, ...), analysis=said, **texts)
     name = (str, Field(min_length=1))
     entry = create_model(
         "Object", __base__=Strict, id=name, name=name, color=(str | None, ...), count=(int, Field(ge=1))
     )
     kind: Any = (Literal[RELATIONS], ...)
     relation = create_model("Relation", __base__=Strict, subject=name, kind=kind, target=name)
+    checks: dict[str, Any] = {"ids": model_validator(mode="after")(_check_ids)}
     graph = create_model(
         "Graph",
         __base__=Strict,
         objects=(list[entry], Field(min_length=1)),  # type: ignore[valid-type]
         relations=(list[relation], ...),  # type: ignore[valid-type]
         background=(str | None, ...),
+        __validators__=checks,
     )
     return _Answers(opinion, graph)
 
