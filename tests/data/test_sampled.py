@@ -21,7 +21,7 @@ from strokewise.scene_graph import SceneObject
 from strokewise.trajectory import Message, Step, Trajectory
 from strokewise.world.language import parse_description, parse_prompt, write_prompt
 from strokewise.world.layout import place
-from strokewise.world.vocabulary import COLORS
+from strokewise.world.vocabulary import CLASSES, COLORS
 
 WAYS = ("right", "wrong plan", "wrong sketch", "both wrong", "noise", "nonsense", "ends early", "goes on")
 FEW = SceneMix(objects=(0, 0.4, 0.4, 0.2), counts=(0.8, 0.2), background_share=0.5)
@@ -82,7 +82,7 @@ def misplanned(canvas, rng):
     if rng.random() < 0.5 and obj.color is not None:
         wrong = replace(obj, color=rng.choice([c for c in COLORS if c != obj.color]))
     else:
-        wrong = replace(obj, name=unused_class(canvas.plan.graph, rng))
+        wrong = replace(obj, name=unused_class(canvas.plan.graph, CLASSES, rng))
     scene = with_object(canvas.plan, wrong)
     kept = tuple(r for r in scene.graph.relations if obj.id not in (r.subject, r.target))
     scene = replace(scene, graph=replace(scene.graph, relations=kept))
@@ -93,7 +93,7 @@ def with_extra(scene, rng):
     """The scene with a thing nobody asked for."""
     while True:
         try:
-            return with_more(scene, SceneObject("extra", unused_class(scene.graph, rng)), rng)
+            return with_more(scene, SceneObject("extra", unused_class(scene.graph, CLASSES, rng)), rng)
         except SceneError:
             scene = replace(scene, graph=replace(scene.graph, relations=()))
 

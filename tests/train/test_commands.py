@@ -58,7 +58,7 @@ def test_naming_the_options_needs_no_torch():
 
 @pytest.mark.parametrize("name", ["nano_base", "nano_process", "bagel_7b_process", "bagel_7b_lora"])
 def test_recipes_are_complete(toy, name):
-    sources = [toy.Captions()] * (3 if name == "nano_base" else 4)
+    sources = [toy.Captions()] * 4
     made = getattr(recipes, name)("start", *sources)
     assert made.name == name.replace("_", "-")
     assert sum(entry.weight for entry in made.sources) == pytest.approx(1)

@@ -10,7 +10,7 @@ import lzma
 import random
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def alignment(rng: random.Random, mix: AlignmentMix, painter: Painter) -> Record
         at = rng.randrange(len(canvases))
         if rng.random() < mix.right_share:
             return _positive(scene.graph, canvases, at, painter, rng)
-        spoilt = _spoil(canvases[at], rng)
+        spoilt = _spoil(canvases[at], mix.scenes.classes, rng)
         if spoilt is not None:
             return _negative(scene.graph, canvases, at, *spoilt, painter, rng)
 
@@ -101,12 +101,12 @@ def _negative(
 # --- faults of sketches -------------------------------------------------------------------------------------
 
 
-def _spoil(canvas: Canvas, rng: random.Random) -> tuple[str, Scene] | None:
+def _spoil(canvas: Canvas, classes: Sequence[str], rng: random.Random) -> tuple[str, Scene] | None:
     """A faulty scene in the place of the planned one, and the name of its fault; None if none is possible."""
     obj = rng.choice(canvas.plan.graph.objects)
     for name, change in rng.sample(sorted(SPOILS.items()), len(SPOILS)):
         try:
-            scene = change(canvas.plan, obj, rng)
+            scene = change(canvas.plan, obj, classes, rng)
         except SceneError:
             continue
         if scene is not None:
@@ -114,37 +114,37 @@ def _spoil(canvas: Canvas, rng: random.Random) -> tuple[str, Scene] | None:
     return None
 
 
-def _color(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+def _color(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
     if obj.color is None:
         return None
     return with_object(scene, replace(obj, color=rng.choice([c for c in COLORS if c != obj.color])))
 
 
-def _class(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
-    return with_object(scene, replace(obj, name=unused_class(scene.graph, rng)))
+def _class(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
+    return with_object(scene, replace(obj, name=unused_class(scene.graph, classes, rng)))
 
 
-def _more(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+def _more(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
     return with_more(scene, replace(obj, count=obj.count + 1), rng) if obj.count < MAX_COUNT else None
 
 
-def _fewer(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+def _fewer(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
     return with_object(scene, replace(obj, count=obj.count - 1)) if obj.count > 1 else None
 
 
-def _missing(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+def _missing(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
     return without(scene, obj.id)
 
 
-def _extra(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
-    return with_more(scene, SceneObject("extra", unused_class(scene.graph, rng)), rng)
+def _extra(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
+    return with_more(scene, SceneObject("extra", unused_class(scene.graph, classes, rng)), rng)
 
 
-def _place(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+def _place(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
     return moved(scene, obj.id, rng)
 
 
-SPOILS: dict[str, Callable[[Scene, SceneObject, random.Random], Scene | None]] = {
+SPOILS: dict[str, Callable[[Scene, SceneObject, Sequence[str], random.Random], Scene | None]] = {
     "wrong color": _color,
     "wrong class": _class,
     "too many": _more,

@@ -113,14 +113,14 @@ def build(
     """
     if workers < 1:
         raise ConfigError(f"workers is {workers}; it must be at least 1")
-    _claim(recipe, folder)
+    claim(folder, recipe.text())
     missing = [i for i in range(recipe.num_shards) if not (folder / shard_name(i)).exists()]
     done = recipe.count - sum(_shard_size(recipe, i) for i in missing)
     progress(done, recipe.count)
     for size in _run(recipe, missing, folder, workers):
         done += size
         progress(done, recipe.count)
-    return _write_manifest(recipe, folder)
+    return write_manifest(folder, recipe.subset, recipe.count)
 
 
 def read(folder: Path) -> Iterator[tuple[str, Record]]:
@@ -206,20 +206,24 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise ConfigError(f"{path} cannot be written: {error}") from error
 
 
-def _claim(recipe: Recipe, folder: Path) -> None:
-    """Make the folder this recipe's, or see that it is already."""
+def claim(folder: Path, recipe: str) -> None:
+    """Make a folder that of a recipe, or see that it is already.
+
+    Raises:
+        ConfigError: if it holds something else.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be a folder: {error}") from error
     path = folder / RECIPE
     if path.exists():
-        if path.read_text(encoding="utf-8") != recipe.text():
+        if path.read_text(encoding="utf-8") != recipe:
             raise ConfigError(f"{folder} holds a build of another recipe (see {path}); give another folder")
     elif any(not name.name.startswith(".") for name in folder.iterdir()):
         raise ConfigError(f"{folder} holds other files; give an empty folder")
     else:
-        write_atomically(path, recipe.text().encode())
+        write_atomically(path, recipe.encode())
 
 
 def _shard_size(recipe: Recipe, shard: int) -> int:
@@ -242,13 +246,14 @@ def _job(job: tuple[Recipe, int, Path]) -> int:
     return build_shard(*job)
 
 
-def _write_manifest(recipe: Recipe, folder: Path) -> Path:
-    shards = [shard_name(i) for i in range(recipe.num_shards)]
+def write_manifest(folder: Path, subset: str, count: int) -> Path:
+    """Finish a data set: what it holds, with a digest of each shard."""
+    shards = sorted(path.name for path in folder.glob("part-*.parquet"))
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in shards}
     value = {
         "format": FORMAT,
-        "subset": recipe.subset,
-        "count": recipe.count,
+        "subset": subset,
+        "count": count,
         "shards": shards,
         "sha256": hashes,
     }

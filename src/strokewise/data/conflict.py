@@ -6,7 +6,7 @@ ones with an analysis, a correction, a revised plan and its canvas.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from strokewise.data.multi_turn import adding, strokes
@@ -57,7 +57,7 @@ def conflict(rng: random.Random, mix: ConflictMix, painter: Painter) -> Record:
         at = rng.randrange(len(canvases))
         if rng.random() < mix.right_share:
             return right_plan(scene.graph, canvases, at, painter, rng)
-        broken = _break(scene.graph, canvases[at], rng)
+        broken = _break(scene.graph, canvases[at], mix.scenes.classes, rng)
         if broken is not None:
             return wrong_plan(scene.graph, canvases, at, *broken, painter, rng)
 
@@ -98,7 +98,9 @@ def wrong_plan(
 # --- faults of plans --------------------------------------------------------------------------------------
 
 
-def _break(prompt: SceneGraph, canvas: Canvas, rng: random.Random) -> tuple[str, Canvas] | None:
+def _break(
+    prompt: SceneGraph, canvas: Canvas, classes: Sequence[str], rng: random.Random
+) -> tuple[str, Canvas] | None:
     """A wrong plan in the place of a right one, and the name of its fault; None if none is possible here."""
     obj = next(o for o in canvas.plan.graph.objects if o.thing == canvas.stroke.thing)
     names = rng.sample(sorted(BREAKS), len(BREAKS))
@@ -106,7 +108,7 @@ def _break(prompt: SceneGraph, canvas: Canvas, rng: random.Random) -> tuple[str,
         names.insert(0, "wrong relation")
     for name in names:
         try:
-            scene = BREAKS[name](prompt, canvas.plan, obj, rng)
+            scene = BREAKS[name](prompt, canvas.plan, obj, classes, rng)
         except SceneError:
             continue
         if scene is not None:
@@ -116,26 +118,34 @@ def _break(prompt: SceneGraph, canvas: Canvas, rng: random.Random) -> tuple[str,
     return None
 
 
-def _color(prompt: SceneGraph, scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+def _color(
+    prompt: SceneGraph, scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random
+) -> Scene | None:
     if obj.color is None:
         return None
     return with_object(scene, replace(obj, color=rng.choice([c for c in COLORS if c != obj.color])))
 
 
-def _count(prompt: SceneGraph, scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+def _count(
+    prompt: SceneGraph, scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random
+) -> Scene | None:
     return with_more(scene, replace(obj, count=obj.count + 1), rng) if obj.count < MAX_COUNT else None
 
 
-def _class(prompt: SceneGraph, scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
-    return with_object(scene, replace(obj, name=unused_class(prompt, rng)))
+def _class(
+    prompt: SceneGraph, scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random
+) -> Scene | None:
+    return with_object(scene, replace(obj, name=unused_class(prompt, classes, rng)))
 
 
-def _relation(prompt: SceneGraph, scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+def _relation(
+    prompt: SceneGraph, scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random
+) -> Scene | None:
     stated = [r for r in scene.graph.relations if r.subject == obj.id]
     return reversed_relation(scene, rng.choice(stated), rng) if stated else None
 
 
-BREAKS: dict[str, Callable[[SceneGraph, Scene, SceneObject, random.Random], Scene | None]] = {
+BREAKS: dict[str, Callable[[SceneGraph, Scene, SceneObject, Sequence[str], random.Random], Scene | None]] = {
     "wrong color": _color,
     "wrong count": _count,
     "wrong class": _class,

@@ -5,7 +5,7 @@ A graph's objects are added one by one; in a stated share of the trajectories so
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from strokewise.data.painters import Painter
@@ -17,6 +17,7 @@ from strokewise.scene_graph import SceneObject
 from strokewise.trajectory import Trajectory
 from strokewise.world.language import Beside, Stroke, write_prompt
 from strokewise.world.layout import Scene
+from strokewise.world.vocabulary import CLASSES
 
 MAX_IMAGES = 5
 
@@ -39,7 +40,7 @@ def multi_turn(rng: random.Random, mix: MultiTurnMix, painter: Painter) -> Recor
     """One trajectory from a random scene."""
     scene = sample_scene(rng, mix.scenes)
     prompt = write_prompt(scene.graph, rng)
-    canvases = strokes(scene, rng, mix.edit_share)
+    canvases = strokes(scene, rng, mix.edit_share, mix.scenes.classes)
     steps = tell(scene.graph, canvases, painter, rng)
     trajectory = Trajectory(prompt, tuple(steps))
     return Record(
@@ -47,14 +48,16 @@ def multi_turn(rng: random.Random, mix: MultiTurnMix, painter: Painter) -> Recor
     )
 
 
-def strokes(scene: Scene, rng: random.Random, edit_share: float = 0.0) -> list[Canvas]:
-    """The canvases on the way to a scene."""
+def strokes(
+    scene: Scene, rng: random.Random, edit_share: float = 0.0, classes: Sequence[str] = CLASSES
+) -> list[Canvas]:
+    """The canvases on the way to a scene; what only stands in for a while is one of ``classes``."""
     order = scene.graph.painting_order(rng)
     canvases = [_added(scene, order[: i + 1]) for i in range(len(order))]
     if len(order) < MAX_IMAGES and rng.random() < edit_share:
         for edit in rng.sample(EDITS, len(EDITS)):
             try:
-                changed = edit(scene, canvases, order, rng)
+                changed = edit(scene, canvases, order, classes, rng)
             except SceneError:
                 continue  # no room for what this change would need
             if changed:
@@ -113,7 +116,7 @@ def _pick(
 
 
 def _recolor(
-    scene: Scene, canvases: list[Canvas], order: tuple[str, ...], rng: random.Random
+    scene: Scene, canvases: list[Canvas], order: tuple[str, ...], classes: Sequence[str], rng: random.Random
 ) -> list[Canvas]:
     """Add it as it naturally looks, give it its color at the end."""
     at = _pick(scene, order, rng, lambda obj: obj.color is not None)
@@ -126,7 +129,7 @@ def _recolor(
 
 
 def _recount(
-    scene: Scene, canvases: list[Canvas], order: tuple[str, ...], rng: random.Random
+    scene: Scene, canvases: list[Canvas], order: tuple[str, ...], classes: Sequence[str], rng: random.Random
 ) -> list[Canvas]:
     """Add some of them first, the others at the end."""
     at = _pick(scene, order, rng, lambda obj: obj.count > 1)
@@ -138,20 +141,24 @@ def _recount(
     return _stand_in(canvases, at, fewer, last, judged=True)
 
 
-def _swap(scene: Scene, canvases: list[Canvas], order: tuple[str, ...], rng: random.Random) -> list[Canvas]:
+def _swap(
+    scene: Scene, canvases: list[Canvas], order: tuple[str, ...], classes: Sequence[str], rng: random.Random
+) -> list[Canvas]:
     """Add something else in its place, and put it there at the end."""
     at = rng.randrange(len(order))
     obj = scene.graph[order[at]]
-    other = replace(obj, name=unused_class(scene.graph, rng))
+    other = replace(obj, name=unused_class(scene.graph, classes, rng))
     last = Stroke("swap", other.thing, obj.thing, regions_of(scene, obj.id))
     return _stand_in(canvases, at, other, last, judged=False)
 
 
-def _remove(scene: Scene, canvases: list[Canvas], order: tuple[str, ...], rng: random.Random) -> list[Canvas]:
+def _remove(
+    scene: Scene, canvases: list[Canvas], order: tuple[str, ...], classes: Sequence[str], rng: random.Random
+) -> list[Canvas]:
     """Add something nobody asked for at some point, and take it away at the end."""
     if len(order) > MAX_IMAGES - 2:
         return []
-    extra = SceneObject("extra", unused_class(scene.graph, rng))
+    extra = SceneObject("extra", unused_class(scene.graph, classes, rng))
     full = with_more(scene, extra, rng)
     at = rng.randrange(len(order))
     changed = canvases[: at + 1]

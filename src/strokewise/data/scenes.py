@@ -26,6 +26,7 @@ class SceneMix:
         color_share: share of objects with a color.
         relation_share: share of further objects that are related to an earlier one.
         background_share: share of scenes with a stated background.
+        classes: what there is to sample from; at least six more than a scene has objects.
     """
 
     objects: tuple[float, ...] = (0.18, 0.19, 0.22, 0.23, 0.18)
@@ -33,6 +34,7 @@ class SceneMix:
     color_share: float = 0.6
     relation_share: float = 0.55
     background_share: float = 0.5
+    classes: tuple[str, ...] = CLASSES
 
 
 def sample_scene(rng: random.Random, mix: SceneMix) -> Scene:
@@ -51,7 +53,7 @@ def sample_graph(rng: random.Random, mix: SceneMix) -> SceneGraph:
     number = rng.choices(range(1, len(mix.objects) + 1), mix.objects)[0]
     room = MAX_INSTANCES - number
     objects: list[SceneObject] = []
-    for i, name in enumerate(rng.sample(CLASSES, number)):
+    for i, name in enumerate(rng.sample(mix.classes, number)):
         count = min(rng.choices(range(1, len(mix.counts) + 1), mix.counts)[0], 1 + room)
         room -= count - 1
         color = rng.choice(COLORS) if rng.random() < mix.color_share else None
@@ -141,10 +143,10 @@ def fitted(box: Box, name: str) -> Box:
     return left, top, right, bottom
 
 
-def unused_class(graph: SceneGraph, rng: random.Random) -> str:
-    """A class that a graph does not have."""
+def unused_class(graph: SceneGraph, classes: Sequence[str], rng: random.Random) -> str:
+    """One of the classes that a graph does not have."""
     shown = {o.name for o in graph.objects}
-    return rng.choice([name for name in CLASSES if name not in shown])
+    return rng.choice([name for name in classes if name not in shown])
 
 
 # --- as JSON --------------------------------------------------------------------------------

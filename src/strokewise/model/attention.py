@@ -14,7 +14,8 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = No
         query: (rows, queries, heads, head_dim).
         keys: (rows, kv_heads, length, head_dim); each serves ``heads / kv_heads`` query heads.
         values: like ``keys``.
-        mask: boolean, (rows, 1 or queries, length), True where attention is allowed; None: everywhere.
+        mask: (rows, 1 or queries, length), added to the scores: 0 where attention is allowed, else -inf;
+            None: allowed everywhere.
 
     Returns:
         (rows, queries, heads · head_dim).

@@ -107,7 +107,10 @@ class Decoder(nn.Module):
             mask: boolean (rows, 1 or U + G, keys) over cached and new tokens; None: all are visible.
             cache: keys and values of what came before; new ones are written behind them, not kept.
         """
-        cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta, understanding.dtype)
+        dtype = _arithmetic(understanding)
+        if mask is not None:  # turned into numbers once, not in every layer
+            mask = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, -torch.inf)
+        cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta, dtype)
         edge = understanding.shape[1]
         turns = [(cos[:, :edge], sin[:, :edge]), (cos[:, edge:], sin[:, edge:])]
         blocks = [understanding, generation]
@@ -123,6 +126,12 @@ class Decoder(nn.Module):
         c = self.config
         nothing = self.embed.weight.new_empty(c.num_layers, c.num_kv_heads, 0, c.head_dim)
         return KVBlock(nothing, nothing)
+
+
+def _arithmetic(like: Tensor) -> torch.dtype:
+    """The dtype that products of ``like`` are computed in."""
+    kind = like.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else like.dtype
 
 
 def _joined(blocks: Sequence[Tensor]) -> Tensor:

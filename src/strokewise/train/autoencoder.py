@@ -10,6 +10,7 @@ import math
 import random
 import time
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,10 @@ from strokewise.errors import StrokewiseError
 from strokewise.model import AutoencoderConfig
 from strokewise.model.vae import Autoencoder
 from strokewise.train.mixture import derive_seed
-from strokewise.train.optim import AveragedWeights, adamw, learning_rate
+from strokewise.train.optim import AveragedWeights, Optimizer
 from strokewise.train.parallel import World
 from strokewise.train.prepare import normalised
+from strokewise.train.samples import Pixels
 from strokewise.train.state import Checkpoints, read_facts, read_tensors
 from strokewise.world.layout import Box
 from strokewise.world.render import render_array
@@ -32,6 +34,7 @@ from strokewise.world.render import render_array
 CROWDED = SceneMix(objects=(0.1, 0.15, 0.25, 0.25, 0.25))
 ALONE = World(0, 1, torch.device("cpu"))
 MEASURED = 256
+OUTER = ("encoder.conv_in.weight", "conv_out.weight")  # of three channels, or the latents' own
 BRANCHES, BRANCH_ENDS = (".conv1", ".conv2", ".q", ".k", ".v", ".out"), (".conv2", ".out")
 
 
@@ -44,54 +47,64 @@ class AutoencoderRun:
         crops: share of the steps, the first ones, that see crops instead of whole canvases.
         side, crop: of canvases and crops, in pixels.
         batch, crop_batch: pictures in a step.
+        window, fresh: crops are cut from the last ``window`` canvases, of which ``fresh`` are new each step.
         edges: weight of the error of neighbouring pixels' differences, reached at half of the steps: an edge
             that is a little off costs twice what no edge does, so at first it would only blur.
         noise: deviation of the posterior as a share of that of the latents. (Were it a number of its own, or
             learnt, latents would drown in it before the decoder has learnt to read them.)
+        learning_rate, warmup_steps, final_lr, betas, eps, weight_decay, muon: see ``TrainConfig``.
         seed: of scenes, crops and noise.
-        compile: compile encoder and decoder: a minute or two for each of both sizes, then twice as fast.
     """
 
-    steps: int = 20_000
+    steps: int = 5_000
     crops: float = 0.75
     side: int = 128
     crop: int = 64
-    batch: int = 6
+    batch: int = 5
     crop_batch: int = 16
-    edges: float = 1.0
-    noise: float = 0.2
-    learning_rate: float = 2.5e-4
-    warmup_steps: int = 200
+    window: int = 1024
+    fresh: int = 2
+    edges: float = 0.5
+    noise: float = 0.1
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
     final_lr: float = 0.02
     betas: tuple[float, float] = (0.9, 0.99)
     eps: float = 1e-8
     weight_decay: float = 0.0
+    muon: float | None = 0.015
     ema_decay: float = 0.998
     seed: int = 0
-    compile: bool = True
     save_every: int = 500
     log_every: int = 50
 
     def pictures(self, step: int) -> Tensor:
         """What step ``step`` sees: pixels (batch, 3, side, side) in [-1, 1], a function of seed and step."""
         draw = random.Random(f"autoencoder/{self.seed}/{step}")
-        whole = step >= self.crops * self.steps
-        found: list[np.ndarray] = []
-        while len(found) < (self.batch if whole else self.crop_batch):
-            scene = sample_scene(draw, CROWDED)
-            pixels = render_array(scene, self.side)
-            found += [pixels] if whole else [self._cropped(pixels, p.box, draw) for p in scene.placements]
-        kept = np.stack(found[: self.batch if whole else self.crop_batch])
-        return normalised(torch.from_numpy(kept).permute(0, 3, 1, 2).contiguous())
+        if step >= self.crops * self.steps:
+            found = [_canvas(self.seed, self.side, -1 - step * self.batch - i)[0] for i in range(self.batch)]
+        else:
+            first = self.fresh * step
+            seen = (draw.randrange(first, first + self.window) for _ in range(self.crop_batch))
+            found = [self._cropped(*_canvas(self.seed, self.side, number), draw) for number in seen]
+        return normalised(torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous())
 
-    def _cropped(self, pixels: np.ndarray, box: Box, draw: random.Random) -> np.ndarray:
-        """A crop around a thing, which need not be in its middle."""
-        x0, y0, x1, y1 = box
+    def _cropped(self, pixels: Pixels, boxes: tuple[Box, ...], draw: random.Random) -> Pixels:
+        """A crop around one of the things, which need not be in its middle."""
+        x0, y0, x1, y1 = draw.choice(boxes)
+        room, jitter = self.side - self.crop, self.crop / 4
         left, top = (
-            round(min(max(0.0, (low + high) / 2 * self.side - self.crop / 2 + draw.uniform(-12, 12)), room))
-            for low, high, room in ((x0, x1, self.side - self.crop), (y0, y1, self.side - self.crop))
+            round(min(max(0.0, middle * self.side - self.crop / 2 + draw.uniform(-jitter, jitter)), room))
+            for middle in ((x0 + x1) / 2, (y0 + y1) / 2)
         )
         return pixels[top : top + self.crop, left : left + self.crop]
+
+
+@lru_cache(maxsize=1100)
+def _canvas(seed: int, side: int, number: int) -> tuple[Pixels, tuple[Box, ...]]:
+    """A rendered scene and where its things are."""
+    scene = sample_scene(random.Random(f"autoencoder/{seed}/canvas/{number}"), CROWDED)
+    return render_array(scene, side), tuple(placed.box for placed in scene.placements)
 
 
 def train_autoencoder(run: AutoencoderRun, folder: Path, config: AutoencoderConfig) -> Autoencoder:
@@ -102,24 +115,18 @@ def train_autoencoder(run: AutoencoderRun, folder: Path, config: AutoencoderConf
     """
     model = fresh_autoencoder(config, run.seed)
     parameters = dict(model.named_parameters())
-    optimizer, averages = adamw(parameters, run), AveragedWeights(parameters, run.ema_decay)
+    inner = [name for name, p in parameters.items() if p.dim() == 4 and not name.endswith(OUTER)]
+    optimizer, averages = Optimizer(parameters, run, inner), AveragedWeights(parameters, run.ema_decay)
     checkpoints = Checkpoints(folder, 2, ALONE)
     tensors = {f"weight/{name}": p.detach() for name, p in parameters.items()}
     tensors |= {f"average/{name}": value for name, value in averages.averages.items()}
-    for name, parameter in parameters.items():
-        tensors |= {f"{key}/{name}": value for key, value in optimizer.state[parameter].items()}
+    tensors |= optimizer.tensors()
     first, latest = 0, checkpoints.latest()
     if latest is not None:
         first = read_facts(latest)["step"]
         read_tensors(latest, tensors, ALONE)
-    if run.compile:
-        # In place, so that names of weights stay as they are.
-        model.encoder.compile(dynamic=False)
-        model.decoder.compile(dynamic=False)
     console, since = Console(stderr=True), time.monotonic()
     for step in range(first, run.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(run, step)
         losses = _step(model, optimizer, run, step)
         averages.update(step)
         if (step + 1) % run.log_every == 0:
@@ -167,9 +174,7 @@ def _bias(module: nn.Conv2d) -> Tensor:
     return module.bias
 
 
-def _step(
-    model: Autoencoder, optimizer: torch.optim.Optimizer, run: AutoencoderRun, step: int
-) -> dict[str, float]:
+def _step(model: Autoencoder, optimizer: Optimizer, run: AutoencoderRun, step: int) -> dict[str, float]:
     """One update; what each part of the loss was."""
     pixels = run.pictures(step)
     draw = torch.Generator().manual_seed(derive_seed(run.seed, 7, step))
@@ -192,8 +197,7 @@ def _step(
         raise StrokewiseError(
             f"step {step + 1} of the autoencoder gave no finite loss: training has diverged"
         )
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.update(step)
     return {name: float(value.detach()) for name, value in losses.items()}
 
 

@@ -75,3 +75,35 @@ def export(
     from strokewise.train.build import export as write
 
     write(run_folder, out, averaged=not last, model=model)
+
+
+@app.command()
+def nano(
+    out: Annotated[Path, typer.Option(help="Folder of all stages; what is there goes on.")],
+) -> None:
+    """Make the shipped model from nothing: hours on a CPU; can be interrupted and run again."""
+    from strokewise.train.nano_run import train_nano
+
+    print(train_nano(out, print))
+
+
+@app.command()
+def sample(
+    model: Annotated[str, typer.Option(help="Folder, built-in name or hub id.")],
+    out: Annotated[Path, typer.Option(help="Folder for the two data sets; what is there goes on.")],
+    n: Annotated[int, typer.Option(help="Prompts to paint.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    right_share: Annotated[float, typer.Option(help="Largest share of right records.")] = 0.45,
+    temperature: Annotated[float, typer.Option(help="Of the model's own texts.")] = 1.0,
+) -> None:
+    """Have a model paint, and judge it: conflict and alignment data of its own faults (self-sampling)."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from strokewise.train.sampling import Sampling, self_sample
+
+    sampling = Sampling(model, n, seed, right_share=right_share, temperature=temperature)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task("painting and judging", total=n)
+        self_sample(sampling, out, lambda done, _: bar.update(task, completed=done))
+    print(f"{out / 'conflict'}, {out / 'alignment'}")

@@ -108,6 +108,8 @@ class TrainConfig:
         time_shift: moves training times towards noise.
         dropout: of conditions.
         betas, eps, weight_decay: AdamW's.
+        muon: peak rate of Muon for the matrices within layers, which follows the same schedule; None: AdamW
+            for all.
         clip_norm: largest norm of the gradient over all parameters.
         ema_decay: of the averaged weights.
         precision: of the arithmetic; weights, gradients and averages are float32 (adapters' base: bfloat16).
@@ -132,6 +134,7 @@ class TrainConfig:
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = 1e-8
     weight_decay: float = 0.0
+    muon: float | None = None
     clip_norm: float = 1.0
     ema_decay: float = 0.9999
     precision: str = "bfloat16"
@@ -148,8 +151,8 @@ class TrainConfig:
             raise ConfigError(f"unknown precision {self.precision!r}; known are {', '.join(PRECISIONS)}")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay is {self.ema_decay}; it must lie in [0, 1)")
-        if not self.learning_rate > 0 or not self.clip_norm > 0:
-            raise ConfigError("learning_rate and clip_norm must be positive")
+        if not self.learning_rate > 0 or not self.clip_norm > 0 or not (self.muon is None or self.muon > 0):
+            raise ConfigError("learning_rate, muon and clip_norm must be positive")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a source is its class and its fields."""

@@ -17,6 +17,7 @@ from strokewise.sequence import patchify
 from strokewise.train.prepare import normalised
 
 PIXELS_AT_ONCE = 2**21
+CPU_PIXELS, CPU_BATCH = 2**17, 8
 Arithmetic = Callable[[], AbstractContextManager[object]]
 
 
@@ -26,6 +27,8 @@ class LatentEncoder:
     def __init__(self, model: UnifiedModel, cache_bytes: int, arithmetic: Arithmetic = nullcontext) -> None:
         """Use the autoencoder of ``model``, under ``arithmetic``, with a cache of so many bytes beside it."""
         self.autoencoder = model.autoencoder
+        # A third of the time; the type stubs do not know it.
+        self.autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.patch = model.config.latent_patch
         self.cache_bytes, self.arithmetic = cache_bytes, arithmetic
         self.encoded = 0
@@ -49,16 +52,18 @@ class LatentEncoder:
 
     def _encode(self, canvases: list[Tensor]) -> list[Tensor]:
         weight = next(self.autoencoder.parameters())
-        pixels = normalised(torch.stack(canvases).to(weight.device, non_blocking=True)).to(weight.dtype)
+        missing = 0 if weight.is_cuda else _cpu_batch(canvases[0].shape) - len(canvases)
+        filled = canvases + canvases[-1:] * missing
+        pixels = normalised(torch.stack(filled).to(weight.device, non_blocking=True)).to(weight.dtype)
         with self.arithmetic():
-            latents = self.autoencoder.encode(pixels)
+            latents = self.autoencoder.encode(pixels.contiguous(memory_format=torch.channels_last))
         self.encoded += len(canvases)
-        return [patchify(latent, self.patch).float() for latent in latents]
+        return [patchify(latent, self.patch).float() for latent in latents[: len(canvases)]]
 
     def _groups(self, keys: list[bytes], size: Sequence[int]) -> list[list[bytes]]:
-        """Batches that fit in memory; on the CPU one picture each, so that others never change its bits."""
+        """Batches that fit in memory; on the CPU all are of one size, so that others never change bits."""
         on_gpu = next(self.autoencoder.parameters()).is_cuda
-        count = max(1, PIXELS_AT_ONCE // (size[-1] * size[-2])) if on_gpu else 1
+        count = max(1, PIXELS_AT_ONCE // (size[-1] * size[-2])) if on_gpu else _cpu_batch(size)
         return [keys[at : at + count] for at in range(0, len(keys), count)]
 
     def _remember(self, key: bytes, tokens: Tensor) -> None:
@@ -73,6 +78,11 @@ class LatentEncoder:
         while self._cached > self.cache_bytes:
             _, oldest = self._cache.popitem(last=False)
             self._cached -= oldest.numel() * oldest.itemsize
+
+
+def _cpu_batch(size: Sequence[int]) -> int:
+    """Pictures in a batch on the CPU; fewer are filled up."""
+    return min(CPU_BATCH, max(1, CPU_PIXELS // (size[-1] * size[-2])))
 
 
 def _key(canvas: Tensor) -> bytes:

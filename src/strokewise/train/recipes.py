@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from strokewise.errors import ConfigError
-from strokewise.train.config import Lora, Running, TrainConfig, WeightedSource
+from strokewise.train.config import Dropout, Lora, Running, TrainConfig, WeightedSource
 from strokewise.train.records import Rendered, Shards
 from strokewise.train.samples import SourceConfig
 
@@ -18,29 +18,61 @@ from strokewise.train.samples import SourceConfig
 MULTI_TURN, CONFLICT, ALIGNMENT = 32_012, 15_201, 15_000
 # Share of plain text-to-image samples: models tuned on processes alone lose plain generation.
 ANCHORS = 0.1
+# Share of a model's own records among its conflicts and alignments.
+OWN_SHARE = 0.6
+# What nano is trained to paint; more classes need more samples (docs/nano.md).
+NANO_CLASSES = (
+    "apple",
+    "broccoli",
+    "bus",
+    "car",
+    "carrot",
+    "chair",
+    "computer keyboard",
+    "cow",
+    "dog",
+    "giraffe",
+    "horse",
+    "laptop",
+    "orange",
+    "potted plant",
+    "refrigerator",
+    "scissors",
+    "stop sign",
+    "tv",
+    "vase",
+    "zebra",
+)
 
 
 def nano_base(
-    model: str, text_to_image: SourceConfig, editing: SourceConfig, reading: SourceConfig
+    model: str,
+    text_to_image: SourceConfig,
+    editing: SourceConfig,
+    reading: SourceConfig,
+    planning: SourceConfig,
 ) -> TrainConfig:
-    """First stage of nano: single-pass painting, one instructed stroke on a canvas, reading canvases."""
+    """First stage of nano: single-pass painting, instructed strokes, reading canvases, the language."""
     return TrainConfig(
         name="nano-base",
         model=model,
         sources=(
-            WeightedSource("text-to-image", 0.35, text_to_image),
-            WeightedSource("editing", 0.45, editing),
-            WeightedSource("reading", 0.2, reading),
+            WeightedSource("text-to-image", 0.13, text_to_image),
+            WeightedSource("editing", 0.64, editing),
+            WeightedSource("reading", 0.11, reading),
+            WeightedSource("planning", 0.12, planning),
         ),
-        steps=40_000,
+        steps=2_600,
         learning_rate=1e-3,
-        warmup_steps=500,
-        final_lr=0.05,
-        pack_tokens=8192,
-        row_tokens=512,
+        muon=0.02,
+        warmup_steps=100,
+        final_lr=0.02,
+        pack_tokens=4096,
+        row_tokens=256,
         packs_per_step=1,
-        ema_decay=0.999,
-        running=Running(workers=1, log_every=20),
+        dropout=Dropout(vit=0.7),
+        ema_decay=0.998,
+        running=Running(workers=1, cache_mb=0, log_every=20),
     )
 
 
@@ -56,15 +88,41 @@ def nano_process(
         name="nano-process",
         model=model,
         sources=process_mixture(multi_turn, conflict, alignment, anchors),
-        steps=30_000,
-        learning_rate=5e-4,
-        warmup_steps=500,
-        final_lr=0.05,
-        pack_tokens=16_384,
-        row_tokens=2048,
+        steps=1_000,
+        learning_rate=6e-4,
+        muon=0.012,
+        warmup_steps=50,
+        final_lr=0.02,
+        pack_tokens=6144,
+        row_tokens=1024,
         packs_per_step=1,
-        ema_decay=0.999,
-        running=Running(workers=1, log_every=20),
+        dropout=Dropout(cut=0.1),
+        ema_decay=0.995,
+        running=Running(workers=1, cache_mb=0, log_every=20),
+    )
+
+
+def nano_own_process(model: str, own: Path) -> TrainConfig:
+    """Third stage of nano: conflicts and alignments are now what the model itself painted and planned.
+
+    Rendered faults stay in a smaller share, because few of its own records show a rare fault.
+    """
+    rendered = named("nano-process", model, None)
+    sources = {entry.name: entry for entry in rendered.sources}
+    mixed: list[WeightedSource] = [sources["multi-turn"], sources["text-to-image"]]
+    for subset in ("conflict", "alignment"):
+        entry = sources[subset]
+        mixed.append(replace(entry, weight=entry.weight * (1 - OWN_SHARE)))
+        mixed.append(WeightedSource(f"own {subset}", entry.weight * OWN_SHARE, Shards(str(own / subset))))
+    return replace(rendered, name="nano-own-process", sources=tuple(mixed))
+
+
+def nano_control(model: str) -> TrainConfig:
+    """What the second and third stage are compared with: their steps, spent on single-pass painting alone."""
+    process = named("nano-process", model, None)
+    captions = next(entry for entry in process.sources if entry.name == "text-to-image")
+    return replace(
+        process, name="nano-control", sources=(replace(captions, weight=1.0),), steps=2 * process.steps
     )
 
 
@@ -150,11 +208,12 @@ def named(recipe: str, model: str, data: Path | None) -> TrainConfig:
     """
 
     def source(subset: str, view: str = "process") -> SourceConfig:
-        return Rendered(subset, view) if data is None else Shards(str(data / subset), view)
+        return Rendered(subset, view, classes=classes) if data is None else Shards(str(data / subset), view)
 
+    classes = NANO_CLASSES if recipe.startswith("nano") else ()
     if recipe == "nano-base":
-        seen = {view: source("multi-turn", view) for view in ("caption", "stroke", "reading")}
-        return nano_base(model, seen["caption"], seen["stroke"], seen["reading"])
+        views = ("caption", "stroke", "reading", "planning")
+        return nano_base(model, *(source("multi-turn", view) for view in views))
     if recipe not in PROCESS:
         raise ConfigError(f"unknown recipe {recipe!r}; known are nano-base, {', '.join(PROCESS)}")
     multi_turn, conflict, alignment = (source(name) for name in ("multi-turn", "conflict", "alignment"))

@@ -14,6 +14,7 @@ from typing import Any
 from strokewise.data.building import MAKERS, read_manifest, read_rows
 from strokewise.data.painters import SpritePainter
 from strokewise.data.records import from_table_row
+from strokewise.data.scenes import SceneMix
 from strokewise.errors import ConfigError, RecordError
 from strokewise.sequence import Tokenizer
 from strokewise.train.samples import Sample
@@ -89,13 +90,15 @@ class ShardSource:
 class Rendered:
     """Records of a subset made when they are asked for, an endless number of them.
 
-    They are those that ``strokewise data build`` would store for the same seed.
+    They are those that ``strokewise data build`` would store for the same seed, unless ``classes`` names the
+    only classes to sample from.
     """
 
     subset: str
     view: str = "process"
     seed: int = 0
     side: int = 128
+    classes: tuple[str, ...] = ()
 
     def open(self, tokenizer: Tokenizer) -> "RenderedSource":
         """The source.
@@ -122,7 +125,8 @@ class RenderedSource:
         config = self.config
         make, mix = MAKERS[config.subset]
         draw = random.Random(f"{config.subset}/{config.seed}/{index}")
-        record = make(draw, mix(), SpritePainter(config.side))
+        scenes = SceneMix(classes=config.classes) if config.classes else SceneMix()
+        record = make(draw, mix(scenes=scenes), SpritePainter(config.side))
         return VIEWS[config.view](record.trajectory, self.tokenizer, draw.randrange(60))
 
 

@@ -29,7 +29,7 @@ from strokewise.train.latents import LatentEncoder
 from strokewise.train.loader import Loader, arrange
 from strokewise.train.mixture import derive_seed
 from strokewise.train.monitor import Monitor, StepReport
-from strokewise.train.optim import AveragedWeights, adamw, learning_rate, trainable
+from strokewise.train.optim import AveragedWeights, Optimizer, trainable, within_layers
 from strokewise.train.painted import paint_beside, pictures_to_paint
 from strokewise.train.parallel import World, arithmetic, sync_gradients, whole_root
 from strokewise.train.prepare import Prepared
@@ -57,7 +57,8 @@ class Trainer:
             self.model, config.running.cache_mb * 2**20, partial(arithmetic, config, self.world.device)
         )
         self.parameters = trainable(self.model)
-        self.optimizer = adamw(self.parameters, config)
+        inner = within_layers(self.parameters) if config.muon else ()
+        self.optimizer = Optimizer(self.parameters, config, inner)
         self.averages = AveragedWeights(self.parameters, config.ema_decay)
         self.checkpoints = Checkpoints(folder, config.running.keep, self.world)
         self.step = self.saved = 0
@@ -118,11 +119,7 @@ class Trainer:
                 f" and a gradient of {gradient:.3g}: training has diverged. Go on from the last checkpoint"
                 " with a lower learning rate, or look for damaged samples"
             )
-        rate = learning_rate(self.config, self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        rate = self.optimizer.update(self.step)
         self.averages.update(self.step)
         self.step, self.done = self.step + 1, load.done
         return StepReport(
@@ -233,9 +230,7 @@ class Trainer:
         for name, parameter in self.parameters.items():
             named[f"weight/{name}"] = parameter.detach()
             named[f"average/{name}"] = self.averages.averages[name]
-            for key, value in self.optimizer.state[parameter].items():
-                named[f"{key}/{name}"] = value
-        return named
+        return named | self.optimizer.tensors()
 
     def _resume(self) -> Loader:
         """Read the last checkpoint, if there is one, and open the data where it stood."""

@@ -1,7 +1,8 @@
 """Trajectories as samples: which of their texts and pictures the model learns.
 
-Four ways to look at one: the whole process, its prompt with the last canvas (plain text-to-image), one stroke
-(canvas, plan, next canvas), and the reading of a canvas. Knows trajectories and a tokenizer, no files.
+Five ways to look at one: the whole process, its prompt with the last canvas (plain text-to-image), one stroke
+(canvas, plan, next canvas), the reading of a canvas, and the texts alone. Knows trajectories and a tokenizer,
+no files.
 
 A step that the next one finds fault with is shown but not learnt: the text of a wrong plan, the picture of a
 sketch that does not show its plan. Otherwise the model would learn to make the faults it shall find.
@@ -17,6 +18,7 @@ from strokewise.train.samples import Part, Picture, Sample, Text
 from strokewise.trajectory import Message, Trajectory, Verdict
 
 FINE = Verdict()
+PLANNED = 3
 
 
 def process(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
@@ -61,10 +63,26 @@ def reading(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Samp
     return Sample((_picture(step.image, False), told), ends=False)
 
 
+def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
+    """The prompt, and what is written in the first steps as one text, learnt: the language without pictures.
+
+    One text, because between the texts of a process a picture opens, which must not be unlearnt here.
+    """
+    told = " ".join(step.message.text() for step in trajectory.steps[:PLANNED])
+    prompt = _text(trajectory.prompt, tokenizer, False)
+    return Sample((prompt, _text(told, tokenizer, True)), ends=False)
+
+
 View = Callable[[Trajectory, Tokenizer, int], Sample]
-VIEWS: dict[str, View] = {"process": process, "caption": caption, "stroke": stroke, "reading": reading}
+VIEWS: dict[str, View] = {
+    "process": process,
+    "caption": caption,
+    "stroke": stroke,
+    "reading": reading,
+    "planning": planning,
+}
 # How many turns a trajectory has, so that a finite set of them shows all of its strokes.
-TURNS = {"process": 1, "caption": 1, "stroke": 4, "reading": 4}
+TURNS = {"process": 1, "caption": 1, "stroke": 4, "reading": 4, "planning": 1}
 
 
 def _text(text: str, tokenizer: Tokenizer, loss: bool) -> Text:

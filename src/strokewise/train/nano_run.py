@@ -1,0 +1,77 @@
+"""How nano is made, from nothing to the shipped folder, in stages that each go on where they stopped.
+
+autoencoder → start → base → first process (rendered faults) → self-sampling → process; beside the last, a
+control that spends the same steps on single-pass data. What each stage learns from is settled in
+``recipes``; every stage's result lies in a folder of its own, and a stage whose result is there is done.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from strokewise.knowledge import DEFAULTS, VOCABULARY
+from strokewise.model import nano
+from strokewise.train.autoencoder import AutoencoderRun, train_autoencoder
+from strokewise.train.build import export
+from strokewise.train.config import TrainConfig
+from strokewise.train.nano import write_start
+from strokewise.train.recipes import NANO_CLASSES, named, nano_control, nano_own_process
+from strokewise.train.sampling import Sampling, self_sample
+from strokewise.train.trainer import Trainer
+from strokewise.world.vocabulary import COLORS
+
+PROMPTS = 1_500
+PAINTING = {"steps": 24, "shift": 1.0, "text_guidance": 2.0, "image_guidance": 1.0, "max_tokens": 160}
+Report = Callable[[str], None]
+
+
+def train_nano(folder: Path, report: Report = print) -> Path:
+    """Make nano in a folder, or go on with it; the folder of the finished model.
+
+    Raises:
+        StrokewiseError: if a stage fails; what is done stays.
+    """
+    start = _stage(folder / "start", report, lambda out: _write_start(folder / "autoencoder", out))
+    base = _trained(folder, "base", named("nano-base", str(start), None), report)
+    first = _trained(folder, "first", named("nano-process", str(base), None), report)
+    own = folder / "own"
+    if not (own / "alignment" / "manifest.json").exists():
+        report(f"self-sampling: {PROMPTS} prompts")
+        self_sample(Sampling(str(first), PROMPTS, classes=NANO_CLASSES), own)
+    process = _trained(folder, "process", nano_own_process(str(first), own), report)
+    _trained(folder, "control", nano_control(str(base)), report)
+    return process
+
+
+def _write_start(runs: Path, out: Path) -> None:
+    write_start(out, train_autoencoder(AutoencoderRun(), runs, nano().autoencoder))
+
+
+def _trained(folder: Path, name: str, config: TrainConfig, report: Report) -> Path:
+    """The exported model of a run."""
+
+    def train(out: Path) -> None:
+        run = folder / f"{name}-run"
+        Trainer(replace(config, name=f"nano-{name}"), run).fit()
+        export(run, out)
+        knows = {"classes": NANO_CLASSES, "colors": COLORS}
+        (out / VOCABULARY).write_text(json.dumps(knows, indent=1) + "\n", encoding="utf-8")
+        (out / DEFAULTS).write_text(json.dumps(PAINTING, indent=1) + "\n", encoding="utf-8")
+
+    return _stage(folder / name, report, train)
+
+
+def _stage(out: Path, report: Report, make: Callable[[Path], None]) -> Path:
+    """A folder that ``make`` fills under another name, unless it is there."""
+    if not out.exists():
+        report(f"{out.name} …")
+        partial = out.with_name(f".{out.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        make(partial)
+        os.replace(partial, out)
+    report(f"{out.name}: {out}")
+    return out
