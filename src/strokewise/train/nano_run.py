@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from strokewise.errors import StrokewiseError
 from strokewise.knowledge import DEFAULTS, VOCABULARY
 from strokewise.model import nano
 from strokewise.train.autoencoder import AutoencoderRun, train_autoencoder
@@ -55,7 +56,10 @@ def _trained(folder: Path, name: str, config: TrainConfig, report: Report) -> Pa
 
     def train(out: Path) -> None:
         run = folder / f"{name}-run"
-        Trainer(replace(config, name=f"nano-{name}"), run).fit()
+        trainer = Trainer(replace(config, name=f"nano-{name}"), run)
+        trainer.fit()
+        if trainer.step < config.steps:
+            raise StrokewiseError(f"stopped after step {trainer.step} of {run}; run the same again to go on")
         export(run, out)
         knows = {"classes": NANO_CLASSES, "colors": COLORS}
         (out / VOCABULARY).write_text(json.dumps(knows, indent=1) + "\n", encoding="utf-8")

@@ -68,7 +68,7 @@ def nano_base(
         warmup_steps=100,
         final_lr=0.02,
         pack_tokens=4096,
-        row_tokens=256,
+        row_tokens=512,
         packs_per_step=1,
         dropout=Dropout(vit=0.7),
         ema_decay=0.998,
