@@ -99,11 +99,15 @@ def sample(
     """Have a model paint, and judge it: conflict and alignment data of its own faults (self-sampling)."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from strokewise.train.sampling import Sampling, self_sample
+    from strokewise.painter import Painter
+    from strokewise.train.sampling import PainterSampler, Sampling, self_sample
 
-    sampling = Sampling(model, n, seed, right_share=right_share, temperature=temperature)
+    painter = Painter.load(model)
+    classes = painter.vocabulary.classes if painter.vocabulary else ()
+    sampling = Sampling(painter.name, n, seed, classes, right_share)
+    sampler = PainterSampler(painter, temperature)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
         task = bar.add_task("painting and judging", total=n)
-        self_sample(sampling, out, lambda done, _: bar.update(task, completed=done))
+        self_sample(sampling, sampler, out, lambda done, _: bar.update(task, completed=done))
     print(f"{out / 'conflict'}, {out / 'alignment'}")

@@ -15,12 +15,13 @@ from pathlib import Path
 from strokewise.errors import StrokewiseError
 from strokewise.knowledge import DEFAULTS, VOCABULARY
 from strokewise.model import nano
+from strokewise.painter import Painter
 from strokewise.train.autoencoder import AutoencoderRun, train_autoencoder
 from strokewise.train.build import export
 from strokewise.train.config import TrainConfig
 from strokewise.train.nano import write_start
 from strokewise.train.recipes import NANO_CLASSES, named, nano_control, nano_own_process
-from strokewise.train.sampling import Sampling, self_sample
+from strokewise.train.sampling import PainterSampler, Sampling, self_sample
 from strokewise.train.trainer import Trainer
 from strokewise.world.vocabulary import COLORS
 
@@ -41,7 +42,8 @@ def train_nano(folder: Path, report: Report = print) -> Path:
     own = folder / "own"
     if not (own / "alignment" / "manifest.json").exists():
         report(f"self-sampling: {PROMPTS} prompts")
-        self_sample(Sampling(str(first), PROMPTS, classes=NANO_CLASSES), own)
+        sampling = Sampling(first.name, PROMPTS, classes=NANO_CLASSES)
+        self_sample(sampling, PainterSampler(Painter.load(first)), own)
     process = _trained(folder, "process", nano_own_process(str(first), own), report)
     _trained(folder, "control", nano_control(str(base)), report)
     return process

@@ -34,12 +34,11 @@ class Sampling:
     """All that decides what is sampled.
 
     Attributes:
-        model: folder, built-in name or hub id.
+        model: name of what samples, for the record.
         prompts: how many the model paints, in chunks of 32.
         seed: of prompts, paintings and wording.
-        classes: what prompts ask for; empty: the model's vocabulary.
+        classes: what prompts ask for; empty: all of the world's.
         right_share: largest share of right records, since a good model makes few faults to learn from.
-        temperature: of the model's own texts.
     """
 
     model: str
@@ -47,26 +46,24 @@ class Sampling:
     seed: int = 0
     classes: tuple[str, ...] = ()
     right_share: float = 0.45
-    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be sampled."""
         if self.prompts < 1 or not 0 <= self.right_share < 1:
             raise ConfigError("at least one prompt must be painted, and right_share must lie in [0, 1)")
 
-    def mix(self, painter: "PainterSampler") -> SceneMix:
-        """Which scenes are asked for."""
-        known = painter.painter.vocabulary
-        classes = self.classes or (known.classes if known else ())
-        return SceneMix(classes=classes) if classes else SceneMix()
-
 
 @dataclass(frozen=True)
-class PainterSampler(Sampler):
-    """A painter as the data package sees it."""
+class PainterSampler:
+    """A painter as a sampler: its texts at a temperature, so that they go wrong now and then.
+
+    Attributes:
+        painter: what paints.
+        temperature: of its texts.
+    """
 
     painter: Painter
-    temperature: float
+    temperature: float = 1.0
 
     def sample(self, prompts: list[str], seeds: list[int]) -> list[Trajectory]:
         """A trajectory of each prompt."""
@@ -74,26 +71,28 @@ class PainterSampler(Sampler):
 
 
 def self_sample(
-    sampling: Sampling, folder: Path, progress: Callable[[int, int], None] = lambda done, all: None
+    sampling: Sampling,
+    sampler: Sampler,
+    folder: Path,
+    progress: Callable[[int, int], None] = lambda done, all: None,
 ) -> None:
     """Build ``folder/conflict`` and ``folder/alignment``, or go on with them.
 
     Args:
         sampling: what to sample.
+        sampler: what paints.
         folder: where.
         progress: called with the prompts painted and those in all.
 
     Raises:
-        StrokewiseError: if the model cannot be loaded or paints nothing that can be judged, or the folders
-            hold other data.
+        ConfigError: if the folders hold other data, or nothing was painted that can be judged.
     """
     for subset in JUDGES:
         claim(folder / subset, json.dumps(asdict(sampling), indent=2) + "\n")
-    painter = PainterSampler(Painter.load(sampling.model), sampling.temperature)
     for chunk in range(-(-sampling.prompts // CHUNK)):
         places = {subset: folder / subset / shard_name(chunk) for subset in JUDGES}
         if not all(place.exists() for place in places.values()):
-            sampled = _paint(sampling, chunk, painter)
+            sampled = _paint(sampling, chunk, sampler)
             for subset, place in places.items():
                 if rows := [to_table_row(record) for record in _judged(subset, sampled, sampling, chunk)]:
                     write_atomically(place, table_bytes(rows))
@@ -105,11 +104,12 @@ def self_sample(
         write_manifest(folder / subset, subset, count)
 
 
-def _paint(sampling: Sampling, chunk: int, painter: PainterSampler) -> list[Trajectory]:
+def _paint(sampling: Sampling, chunk: int, sampler: Sampler) -> list[Trajectory]:
     draw = random.Random(f"self-sampling/{sampling.seed}/{chunk}")
     count = min(CHUNK, sampling.prompts - chunk * CHUNK)
-    graphs = [sample_graph(draw, sampling.mix(painter)) for _ in range(count)]
-    return painter.sample([write_prompt(g, draw) for g in graphs], [draw.randrange(2**31) for _ in graphs])
+    mix = SceneMix(classes=sampling.classes) if sampling.classes else SceneMix()
+    graphs = [sample_graph(draw, mix) for _ in range(count)]
+    return sampler.sample([write_prompt(g, draw) for g in graphs], [draw.randrange(2**31) for _ in graphs])
 
 
 def _judged(subset: str, sampled: Sequence[Trajectory], sampling: Sampling, chunk: int) -> list[Record]:
