@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+PROMPT ?= a photo of a red apple left of a blue bus
+SEED ?= 0
 
-.PHONY: setup test check fix clean
+.PHONY: setup paint test check fix train-nano clean
 
 setup: $(VENV)/.ready
 
@@ -14,6 +16,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(RUN)/pip install -q -c constraints.txt torch
 	$(RUN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
+
+paint: setup
+	$(RUN)/strokewise paint "$(PROMPT)" --seed $(SEED)
 
 test: setup
 	$(RUN)/pytest
@@ -27,6 +32,10 @@ check: setup
 fix: setup
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
+
+# Makes the shipped model from nothing (hours); interrupt it and run it again as you like.
+train-nano: setup
+	$(RUN)/strokewise train nano --out runs/nano
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -2,22 +2,37 @@
 
 import importlib.util
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-TOY = Path(__file__).with_name("toy.py")
+HERE = Path(__file__).parent
+
+
+@contextmanager
+def module(name):
+    """A module beside the tests."""
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[name] = found
+    spec.loader.exec_module(found)
+    yield found
+    del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
 def toy():
     """The module ``toy.py``."""
-    spec = importlib.util.spec_from_file_location("toy", TOY)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["toy"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["toy"]
+    with module("toy") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def careless():
+    """The class of a sampler that makes mistakes."""
+    with module("careless") as found:
+        yield found.Careless
 
 
 @pytest.fixture(scope="session")

@@ -1,49 +1,19 @@
 """Self-sampling: what a sampler paints becomes two data sets, once, whatever interrupts it."""
 
-import random
 from dataclasses import replace
 
 import pytest
 
 from strokewise.data.building import read
 from strokewise.data.checking import faults_of
-from strokewise.data.multi_turn import strokes
-from strokewise.data.painters import SpritePainter
-from strokewise.data.scenes import unused_class, with_object
-from strokewise.data.telling import tell
 from strokewise.errors import ConfigError
 from strokewise.train import sampling as module
 from strokewise.train.records import Shards
 from strokewise.train.sampling import Sampling, self_sample
 from strokewise.trajectory import Message, Trajectory
 from strokewise.world.language import parse_prompt
-from strokewise.world.layout import place
-from strokewise.world.vocabulary import CLASSES
 
 KNOWN = ("apple", "bus", "cow", "dog", "laptop", "tv", "vase", "zebra", "carrot", "orange", "horse", "chair")
-
-
-class Careless:
-    """Paints what is asked; every other time one canvas shows something else than its plan."""
-
-    def __init__(self):
-        self.calls, self.prompts = 0, []
-
-    def sample(self, prompts, seeds):
-        self.calls += 1
-        self.prompts += prompts
-        return [self.paint(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
-
-    def paint(self, prompt, seed):
-        rng = random.Random(seed)
-        graph = parse_prompt(prompt)
-        canvases = strokes(place(graph, seed), rng)
-        if seed % 2:
-            plan = canvases[0].plan
-            obj = plan.graph.objects[0]
-            other = replace(obj, name=unused_class(plan.graph, CLASSES, rng))
-            canvases = [replace(canvases[0], shown=with_object(plan, other))]
-        return Trajectory(prompt, tuple(tell(graph, canvases, SpritePainter(), rng)))
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +30,8 @@ def contents(folder):
     return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_what_was_painted_becomes_two_data_sets(asked, tmp_path):
-    sampler, told = Careless(), []
+def test_what_was_painted_becomes_two_data_sets(asked, careless, tmp_path):
+    sampler, told = careless(), []
     self_sample(asked, sampler, tmp_path, lambda done, all: told.append((done, all)))
     assert told == [(4, 10), (8, 10), (10, 10)]
     assert len(sampler.prompts) == 10
@@ -76,32 +46,32 @@ def test_what_was_painted_becomes_two_data_sets(asked, tmp_path):
             assert len(labels) - labels.count(wrong) <= labels.count(wrong) + 3  # one a chunk at least
 
 
-def test_a_resumed_build_paints_the_rest_only(asked, tmp_path):
-    self_sample(asked, Careless(), tmp_path / "whole")
-    self_sample(asked, Careless(), tmp_path / "again")
+def test_a_resumed_build_paints_the_rest_only(asked, careless, tmp_path):
+    self_sample(asked, careless(), tmp_path / "whole")
+    self_sample(asked, careless(), tmp_path / "again")
     for subset in ("conflict", "alignment"):
         (tmp_path / "again" / subset / "manifest.json").unlink()
     (tmp_path / "again" / "alignment" / "part-00001.parquet").unlink()
-    sampler = Careless()
+    sampler = careless()
     self_sample(asked, sampler, tmp_path / "again")
     assert sampler.calls == 1
     assert contents(tmp_path / "again") == contents(tmp_path / "whole")
 
 
-def test_they_can_be_trained_on(asked, tmp_path, tiny_tokenizer):
-    self_sample(asked, Careless(), tmp_path)
+def test_they_can_be_trained_on(asked, careless, tmp_path, tiny_tokenizer):
+    self_sample(asked, careless(), tmp_path)
     source = Shards(str(tmp_path / "alignment")).open(tiny_tokenizer)
     assert source.sample(source.size - 1).parts
 
 
-def test_another_model_needs_another_folder(asked, tmp_path):
-    self_sample(asked, Careless(), tmp_path)
+def test_another_model_needs_another_folder(asked, careless, tmp_path):
+    self_sample(asked, careless(), tmp_path)
     with pytest.raises(ConfigError, match="another recipe"):
-        self_sample(replace(asked, model="other"), Careless(), tmp_path)
+        self_sample(replace(asked, model="other"), careless(), tmp_path)
 
 
-def test_a_model_that_says_nothing_of_sense(asked, tmp_path):
-    class Silent(Careless):
+def test_a_model_that_says_nothing_of_sense(asked, careless, tmp_path):
+    class Silent(careless):
         def paint(self, prompt, seed):
             return Trajectory(prompt, (replace(super().paint(prompt, seed).steps[0], message=Message("uh")),))
 

@@ -18,7 +18,7 @@ from strokewise.data.conflict import judge_sampled
 from strokewise.data.painters import SpritePainter
 from strokewise.data.records import Record, to_table_row
 from strokewise.data.sampled import Sampler, plans_of
-from strokewise.data.scenes import SceneMix, sample_graph
+from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.errors import ConfigError
 from strokewise.painter import Painter
 from strokewise.trajectory import Trajectory
@@ -108,7 +108,7 @@ def _paint(sampling: Sampling, chunk: int, sampler: Sampler) -> list[Trajectory]
     draw = random.Random(f"self-sampling/{sampling.seed}/{chunk}")
     count = min(CHUNK, sampling.prompts - chunk * CHUNK)
     mix = SceneMix(classes=sampling.classes) if sampling.classes else SceneMix()
-    graphs = [sample_graph(draw, mix) for _ in range(count)]
+    graphs = [sample_scene(draw, mix).graph for _ in range(count)]
     return sampler.sample([write_prompt(g, draw) for g in graphs], [draw.randrange(2**31) for _ in graphs])
 
 

@@ -1,0 +1,82 @@
+"""The stages of nano: each is made once, from what the one before it left."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from strokewise.errors import StrokewiseError
+from strokewise.model.loading import read_config
+from strokewise.painter import Painter
+from strokewise.train import nano_run, recipes
+from strokewise.train.autoencoder import AutoencoderRun
+from strokewise.train.records import Shards
+
+
+def test_a_stage_is_made_once_and_whole_or_not_at_all(tmp_path):
+    told, made = [], []
+
+    def make(out):
+        made.append(out)
+        (out / "half").write_text("")
+        if len(made) == 1:
+            raise StrokewiseError("the disk is full")
+        assert [path.name for path in out.iterdir()] == ["half"]
+
+    for _ in range(3):
+        try:
+            nano_run._stage(tmp_path / "base", told.append, make)
+        except StrokewiseError:
+            assert not (tmp_path / "base").exists()
+    assert len(made) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]
+
+
+def test_a_models_own_records_stand_beside_rendered_ones(tmp_path):
+    first, made = recipes.named("nano-process", "m", None), recipes.nano_own_process("m", tmp_path)
+    weights = {entry.name: entry.weight for entry in made.sources}
+    assert sum(weights.values()) == pytest.approx(1)
+    for entry in first.sources:
+        own = weights.get(f"own {entry.name}", 0.0)
+        assert own + weights[entry.name] == pytest.approx(entry.weight)
+        assert (own > 0) == (entry.name in ("conflict", "alignment"))
+    folders = {entry.source.folder for entry in made.sources if isinstance(entry.source, Shards)}
+    assert folders == {str(tmp_path / "conflict"), str(tmp_path / "alignment")}
+
+
+def test_the_control_spends_what_both_process_stages_spend():
+    first, control = recipes.named("nano-process", "m", None), recipes.nano_control("m")
+    assert control.steps * control.pack_tokens == 2 * first.steps * first.pack_tokens
+    assert [entry.source.view for entry in control.sources] == ["caption"]
+
+
+@pytest.mark.slow
+def test_all_stages_one_after_another(careless, tmp_path, monkeypatch):
+    """At full size in very few steps; what samples is a stand-in, for such a model says nothing."""
+
+    def brief(make):
+        def made(*arguments):
+            found = make(*arguments)
+            running = replace(found.running, workers=0, num_samples=0, tensorboard=False)
+            return replace(found, steps=2, pack_tokens=2048, running=running)
+
+        return made
+
+    for name in ("named", "nano_own_process", "nano_control"):
+        monkeypatch.setattr(nano_run, name, brief(getattr(nano_run, name)))
+    monkeypatch.setattr(nano_run, "AutoencoderRun", lambda: AutoencoderRun(steps=2, batch=2, crop_batch=2))
+    monkeypatch.setattr(nano_run, "PainterSampler", lambda painter: careless())
+    monkeypatch.setattr(nano_run, "PROMPTS", 8)
+    told = []
+    finished = nano_run.train_nano(tmp_path, told.append)
+    stages = {path.name for path in tmp_path.iterdir()}
+    assert {"start", "base", "first", "own", "process", "control"} <= stages
+    painter = Painter.load(finished)
+    assert painter.vocabulary.classes == recipes.NANO_CLASSES
+    assert painter.defaults.steps == nano_run.PAINTING["steps"]
+    assert read_config(finished).autoencoder.scale != 1.0
+    written = json.loads((finished / "vocabulary.json").read_text())
+    assert sorted(written) == ["classes", "colors"]
+    told.clear()
+    assert nano_run.train_nano(tmp_path, told.append) == finished
+    assert not any(line.endswith("…") for line in told)
