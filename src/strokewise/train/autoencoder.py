@@ -4,6 +4,10 @@ The first half of nano's start; afterwards the autoencoder is frozen. It learns 
 and to keep its latents near a unit normal, with room for the errors of a painter: what is decoded in training
 are samples of the posterior. Most steps see crops around things, the last ones whole canvases, because the
 normalisation and the attention in the middle look at all places at once.
+
+For the same reason a stroke would change the latents of the whole canvas, and a painter could not leave alone
+what it does not paint. So whole canvases come in pairs, before and after a stroke, and the latents of places
+that the stroke leaves alone are pulled together.
 """
 
 import math
@@ -15,10 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor, nn
 
-from strokewise.data.scenes import SceneMix, sample_scene
+from strokewise.data.multi_turn import strokes
+from strokewise.data.scenes import SceneMix, empty_scene, sample_scene
 from strokewise.errors import StrokewiseError
 from strokewise.model import AutoencoderConfig
 from strokewise.model.vae import Autoencoder
@@ -44,27 +50,29 @@ class AutoencoderRun:
 
     Attributes:
         steps: optimizer steps in all.
-        crops: share of the steps, the first ones, that see crops instead of whole canvases.
+        crops: share of the steps, the first ones, that see crops instead of pairs of whole canvases.
         side, crop: of canvases and crops, in pixels.
-        batch, crop_batch: pictures in a step.
+        batch, crop_batch: pictures in a step; whole canvases are an even number.
         window, fresh: crops are cut from the last ``window`` canvases, of which ``fresh`` are new each step.
         edges: weight of the error of neighbouring pixels' differences, reached at half of the steps: an edge
             that is a little off costs twice what no edge does, so at first it would only blur.
+        local: weight of the change of latents where a stroke changes nothing, relative to their variance.
         noise: deviation of the posterior as a share of that of the latents. (Were it a number of its own, or
             learnt, latents would drown in it before the decoder has learnt to read them.)
         learning_rate, warmup_steps, final_lr, betas, eps, weight_decay, muon: see ``TrainConfig``.
         seed: of scenes, crops and noise.
     """
 
-    steps: int = 5_000
-    crops: float = 0.75
+    steps: int = 6_300
+    crops: float = 0.6
     side: int = 128
     crop: int = 64
-    batch: int = 5
+    batch: int = 6
     crop_batch: int = 16
     window: int = 1024
     fresh: int = 2
     edges: float = 0.5
+    local: float = 1.0
     noise: float = 0.1
     learning_rate: float = 2e-3
     warmup_steps: int = 100
@@ -82,7 +90,7 @@ class AutoencoderRun:
         """What step ``step`` sees: pixels (batch, 3, side, side) in [-1, 1], a function of seed and step."""
         draw = random.Random(f"autoencoder/{self.seed}/{step}")
         if step >= self.crops * self.steps:
-            found = [_canvas(self.seed, self.side, -1 - step * self.batch - i)[0] for i in range(self.batch)]
+            found = [canvas for _ in range(self.batch // 2) for canvas in _stroke(draw, self.side)]
         else:
             first = self.fresh * step
             seen = (draw.randrange(first, first + self.window) for _ in range(self.crop_batch))
@@ -105,6 +113,26 @@ def _canvas(seed: int, side: int, number: int) -> tuple[Pixels, tuple[Box, ...]]
     """A rendered scene and where its things are."""
     scene = sample_scene(random.Random(f"autoencoder/{seed}/canvas/{number}"), CROWDED)
     return render_array(scene, side), tuple(placed.box for placed in scene.placements)
+
+
+def _stroke(draw: random.Random, side: int) -> tuple[Pixels, Pixels]:
+    """The canvas before and after some stroke on the way to a random scene."""
+    scene = sample_scene(draw, CROWDED)
+    scenes = [empty_scene(scene), *(canvas.plan for canvas in strokes(scene, draw))]
+    at = draw.randrange(1, len(scenes))
+    return render_array(scenes[at - 1], side), render_array(scenes[at], side)
+
+
+def untouched(before: Tensor, after: Tensor, cell: int) -> Tensor:
+    """1 for the latents that a stroke leaves alone, 0 within a latent of it, (n, 1, side/cell, side/cell).
+
+    Args:
+        before: pixels (n, 3, side, side) in [-1, 1].
+        after: the same behind the stroke.
+        cell: pixels of a latent.
+    """
+    changed = ((before - after).abs().amax(1, keepdim=True) > 0.01).float()
+    return 1 - F.max_pool2d(F.max_pool2d(changed, cell), 3, stride=1, padding=1)
 
 
 def train_autoencoder(run: AutoencoderRun, folder: Path, config: AutoencoderConfig) -> Autoencoder:
@@ -191,6 +219,11 @@ def _step(model: Autoencoder, optimizer: Optimizer, run: AutoencoderRun, step: i
     }
     edges = run.edges * min(1.0, step / (0.5 * run.steps))
     loss = losses["pixels"] + losses["squares"] + edges * losses["edges"]
+    if step >= run.crops * run.steps:
+        alone = untouched(pixels[0::2], pixels[1::2], model.config.downsample)
+        changes = (mean[0::2] - mean[1::2]).square().mean(1, keepdim=True)
+        losses["local"] = (changes * alone).sum() / alone.sum().clamp(min=1) / mean.detach().var()
+        loss = loss + run.local * losses["local"]
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     if not math.isfinite(float(loss.detach() + norm)):

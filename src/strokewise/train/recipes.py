@@ -62,7 +62,7 @@ def nano_base(
             WeightedSource("reading", 0.11, reading),
             WeightedSource("planning", 0.12, planning),
         ),
-        steps=2_600,
+        steps=1_600,
         learning_rate=1e-3,
         muon=0.02,
         warmup_steps=100,
@@ -70,8 +70,8 @@ def nano_base(
         pack_tokens=4096,
         row_tokens=512,
         packs_per_step=1,
-        dropout=Dropout(vit=0.7),
-        ema_decay=0.998,
+        dropout=Dropout(vit=0.6, latents=0.05),
+        ema_decay=0.995,
         running=Running(workers=1, cache_mb=0, log_every=20),
     )
 
@@ -88,7 +88,7 @@ def nano_process(
         name="nano-process",
         model=model,
         sources=process_mixture(multi_turn, conflict, alignment, anchors),
-        steps=1_000,
+        steps=700,
         learning_rate=6e-4,
         muon=0.012,
         warmup_steps=50,
@@ -96,7 +96,7 @@ def nano_process(
         pack_tokens=6144,
         row_tokens=1024,
         packs_per_step=1,
-        dropout=Dropout(cut=0.1),
+        dropout=Dropout(vit=0.3, latents=0.05, cut=0.1),
         ema_decay=0.995,
         running=Running(workers=1, cache_mb=0, log_every=20),
     )
