@@ -1,0 +1,71 @@
+"""The process figures of a run: judge its stored trajectories, keep what was found, sum it up again.
+
+Ties runs to ``process_judging`` and ``process_metrics``. What was judged is stored picture by picture, so
+that figures can be computed anew without looking at a canvas again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+from strokewise.errors import ConfigError, InputError, RecordError
+from strokewise.evals.process_judging import JudgedCanvas, JudgedTrajectory, judge_trajectory
+from strokewise.evals.process_metrics import ProcessMetrics, measure
+from strokewise.evals.runs import Run, read_objects, write_objects
+from strokewise.trajectory import Verdict
+
+JUDGED = "process.jsonl"
+
+
+def judge_run(run: Run) -> Iterator[JudgedTrajectory]:
+    """What is true of each trajectory of a run.
+
+    Raises:
+        ConfigError: if the run is not of the sprite world.
+        InputError: if it has no pictures.
+        RecordError: if a trajectory is damaged.
+    """
+    if not run.sprite:
+        raise ConfigError(
+            f"{run.folder} is not a run of the sprite world; nobody can judge its canvases exactly"
+        )
+    entries = run.entries()
+    if not entries:
+        raise InputError(f"{run.folder} holds no pictures yet")
+    for entry in entries:
+        metadata = run.prompts[entry.prompt].metadata
+        yield judge_trajectory(run.trajectory(entry), metadata, entry.cost)
+
+
+def store(run: Run, judged: list[JudgedTrajectory]) -> None:
+    """Keep what was found, a picture a line, in the order of the run's entries."""
+    write_objects(run.folder / JUDGED, map(_value, judged))
+
+
+def stored_metrics(run: Run) -> ProcessMetrics | None:
+    """The figures of what was kept; None if the run was not judged.
+
+    Raises:
+        RecordError: if the file is damaged.
+    """
+    path = run.folder / JUDGED
+    if not path.exists():
+        return None
+    try:
+        judged = [_judged(line) for line in read_objects(path)]
+    except (TypeError, KeyError) as error:
+        raise RecordError(f"{path}: not judged trajectories: {error}") from error
+    costs = [entry.cost for entry in run.entries()]
+    return measure(replace(one, cost=cost) for one, cost in zip(judged, costs, strict=False))
+
+
+def _value(judged: JudgedTrajectory) -> dict[str, Any]:
+    return asdict(replace(judged, cost=None))
+
+
+def _judged(value: dict[str, Any]) -> JudgedTrajectory:
+    canvases = [
+        JudgedCanvas(**(canvas | {"said": canvas["said"] and Verdict(**canvas["said"])}))
+        for canvas in value["canvases"]
+    ]
+    return JudgedTrajectory(**(value | {"canvases": tuple(canvases)}))
