@@ -44,6 +44,30 @@ def prepared(tiny_config, special):
     return make
 
 
+def test_noised_copies_are_unseen_by_all_else(tiny_config, tiny_model, special):
+    """Each copy gets the velocity it would get alone, and what follows does not change."""
+    copied = Preparer(tiny_config, special, NONE, 1.0, 3).prepare(TRAJECTORY, 0)
+    assert kinds(copied) == "ttnnncvttnnncvt"
+    latents = [torch.randn(len(copied.segments[2].tokens), 12) for _ in range(2)]
+    latents = [value[:, :1].expand(-1, copied.segments[2].tokens.shape[1]) for value in latents]
+    segments = copied.filled(latents)
+    assert len({segment.time for segment in segments if segment.kind == "noised"}) == 6
+    spec = tiny_model.pack_spec(special)
+
+    def run(row):
+        packed = pack([[row]], spec)
+        hidden = tiny_model(packed, packed.layout.mask())
+        return hidden.generation[0, packed.latent_slots], hidden.understanding[0, packed.text_slots]
+
+    with torch.no_grad():
+        together, texts = run(segments)
+        for copy in range(3):
+            alone = [s for i, s in enumerate(segments) if s.kind != "noised" or i in (2 + copy, 9 + copy)]
+            velocities, same = run(alone)
+            torch.testing.assert_close(velocities, together.unflatten(0, (2, 3, -1))[:, copy].flatten(0, 1))
+            torch.testing.assert_close(same, texts)
+
+
 def kinds(made):
     return "".join(segment.kind[0] for segment in made.segments)
 

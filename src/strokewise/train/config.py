@@ -106,6 +106,8 @@ class TrainConfig:
             not depend on how many GPUs share them.
         text_weight: λ_CE, the weight of the cross-entropy against the velocity error.
         time_shift: moves training times towards noise.
+        noised_copies: how often a learnt picture stands in its sample as noised latents, each with noise and
+            time of its own and unseen by all else: what comes before is then read once for several of them.
         dropout: of conditions.
         betas, eps, weight_decay: AdamW's.
         muon: peak rate of Muon for the matrices within layers, which follows the same schedule; None: AdamW
@@ -130,6 +132,7 @@ class TrainConfig:
     final_lr: float = 0.0
     text_weight: float = 1.0
     time_shift: float = 1.0
+    noised_copies: int = 1
     dropout: Dropout = field(default_factory=Dropout)
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = 1e-8
@@ -144,7 +147,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that have no meaning."""
-        for name in ("steps", "pack_tokens", "row_tokens", "packs_per_step"):
+        for name in ("steps", "pack_tokens", "row_tokens", "packs_per_step", "noised_copies"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.precision not in PRECISIONS:

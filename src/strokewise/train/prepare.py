@@ -52,10 +52,24 @@ class Preparer:
     """Turns samples into segments for one model."""
 
     def __init__(
-        self, config: ModelConfig, special: SpecialTokens, dropout: Dropout, time_shift: float
+        self,
+        config: ModelConfig,
+        special: SpecialTokens,
+        dropout: Dropout,
+        time_shift: float,
+        noised_copies: int = 1,
     ) -> None:
-        """Prepare for a model of ``config``; ``time_shift`` moves training times towards noise."""
-        self.special, self.dropout, self.time_shift = special, dropout, time_shift
+        """Prepare for a model of ``config``.
+
+        Args:
+            config: of the model.
+            special: ids.
+            dropout: of conditions.
+            time_shift: moves training times towards noise.
+            noised_copies: of each learnt picture; see ``TrainConfig``.
+        """
+        self.special, self.dropout = special, dropout
+        self.time_shift, self.noised_copies = time_shift, noised_copies
         self.channels = config.token_channels
         stride = config.latent_stride
         self.canvas = ImageLimits(stride, config.canvas_min, config.latent_side * stride)
@@ -135,7 +149,7 @@ class _Row:
         stride, patch = owner.canvas.stride, owner.vision.stride
         grid = (canvas.shape[1] // stride, canvas.shape[2] // stride)
         blank = torch.zeros(1, owner.channels).expand(grid[0] * grid[1], -1)
-        if picture.loss:
+        for _ in range(owner.noised_copies if picture.loss else 0):
             time = training_times(torch.randn((), generator=self.draw), owner.time_shift)
             noise = torch.randn(blank.shape, generator=self.draw)
             noised = Segment(Kind.NOISED, blank, grid=grid, loss=True, noise=noise, time=float(time))
