@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from strokewise.ablation_command import ablate
 from strokewise.arguments import parse_dtype, parse_size
 from strokewise.data.commands import data_app
 from strokewise.errors import StrokewiseError
@@ -17,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.command()(paint)
 app.add_typer(data_app, name="data")
 app.add_typer(eval_app, name="eval")
+eval_app.command()(ablate)
 app.add_typer(train_app, name="train")
 
 

@@ -34,7 +34,5 @@ class Inputs:
             [entry.weight for entry in config.sources],
             config.seed,
         )
-        preparer = Preparer(
-            model, tokenizer.special, config.dropout, config.time_shift, config.noised_copies
-        )
+        preparer = Preparer(model, tokenizer.special, config.dropout, config.time_shift, config.noised_copies)
         return cls(model, tokenizer.special, mixture, preparer)

@@ -37,15 +37,15 @@ def train_nano(folder: Path, report: Report = print) -> Path:
         StrokewiseError: if a stage fails; what is done stays.
     """
     start = _stage(folder / "start", report, lambda out: _write_start(folder / "autoencoder", out))
-    base = _trained(folder, "base", named("nano-base", str(start), None), report)
-    first = _trained(folder, "first", named("nano-process", str(base), None), report)
+    base = trained(folder, "base", named("nano-base", str(start), None), report)
+    first = trained(folder, "first", named("nano-process", str(base), None), report)
     own = folder / "own"
     if not (own / "alignment" / "manifest.json").exists():
         report(f"self-sampling: {PROMPTS} prompts")
         sampling = Sampling(first.name, PROMPTS, classes=NANO_CLASSES)
         self_sample(sampling, PainterSampler(Painter.load(first)), own)
-    process = _trained(folder, "process", nano_own_process(str(first), own), report)
-    _trained(folder, "control", nano_control(str(base)), report)
+    process = trained(folder, "process", nano_own_process(str(first), own), report)
+    trained(folder, "control", nano_control(str(base)), report)
     return process
 
 
@@ -53,8 +53,12 @@ def _write_start(runs: Path, out: Path) -> None:
     write_start(out, train_autoencoder(AutoencoderRun(), runs, nano().autoencoder))
 
 
-def _trained(folder: Path, name: str, config: TrainConfig, report: Report) -> Path:
-    """The exported model of a run."""
+def trained(folder: Path, name: str, config: TrainConfig, report: Report) -> Path:
+    """The exported model of a run, made unless it is there: ``folder/name``, and the run beside it.
+
+    Raises:
+        StrokewiseError: if training fails or is interrupted; what is done stays.
+    """
 
     def train(out: Path) -> None:
         run = folder / f"{name}-run"

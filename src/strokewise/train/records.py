@@ -90,8 +90,15 @@ class ShardSource:
 class Rendered:
     """Records of a subset made when they are asked for, an endless number of them.
 
-    They are those that ``strokewise data build`` would store for the same seed, unless ``classes`` names the
-    only classes to sample from.
+    They are those that ``strokewise data build`` would store for the same seed.
+
+    Attributes:
+        subset: multi-turn, conflict or alignment.
+        view: one of ``VIEWS``.
+        seed: of everything random.
+        side: of the canvases, in pixels.
+        classes: the only ones to sample from; none: all.
+        edit_share: of multi-turn trajectories; None: the default.
     """
 
     subset: str
@@ -99,6 +106,7 @@ class Rendered:
     seed: int = 0
     side: int = 128
     classes: tuple[str, ...] = ()
+    edit_share: float | None = None
 
     def open(self, tokenizer: Tokenizer) -> "RenderedSource":
         """The source.
@@ -126,7 +134,8 @@ class RenderedSource:
         make, mix = MAKERS[config.subset]
         draw = random.Random(f"{config.subset}/{config.seed}/{index}")
         scenes = SceneMix(classes=config.classes) if config.classes else SceneMix()
-        record = make(draw, mix(scenes=scenes), SpritePainter(config.side))
+        shares = {} if config.edit_share is None else {"edit_share": config.edit_share}
+        record = make(draw, mix(scenes=scenes, **shares), SpritePainter(config.side))
         return VIEWS[config.view](record.trajectory, self.tokenizer, draw.randrange(60))
 
 

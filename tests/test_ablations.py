@@ -1,0 +1,53 @@
+"""Ablations: variants differ in their data alone, and tables hold what was measured."""
+
+import pytest
+
+from strokewise import ablations
+from strokewise.ablations import OWN, SYMBOLIC, TABLES, Ablation
+from strokewise.errors import ConfigError
+from strokewise.evals.runs import read_prompts
+from strokewise.train.records import Rendered, Shards
+
+
+@pytest.fixture
+def ablation(tmp_path):
+    return Ablation(tmp_path / "base", tmp_path / "own", tmp_path, 40, read_prompts("geneval")[:3])
+
+
+def sources(ablation, variant):
+    return {entry.name: entry.source for entry in ablation.config(variant).sources}
+
+
+@pytest.mark.parametrize("variant", {v.name: v for rows in TABLES.values() for v in rows.values()}.values())
+def test_a_variant_has_the_data_it_is_named_for(ablation, variant):
+    found = sources(ablation, variant)
+    assert ("conflict" in found) == bool(variant.conflict)
+    assert ("alignment" in found) == bool(variant.alignment)
+    for name in ("conflict", "alignment"):
+        kinds = {OWN: Shards, SYMBOLIC: Rendered, "": type(None)}
+        assert type(found.get(name)) is kinds[getattr(variant, name)]
+    assert (found["multi-turn"].edit_share == 0.0) == (not variant.edits)
+    assert found["text-to-image"].view == "caption"
+
+
+def test_variants_share_all_but_their_data(ablation):
+    plain = []
+    for rows in TABLES.values():
+        for variant in rows.values():
+            values = ablation.config(variant).to_dict()
+            values.pop("sources")
+            plain.append(values)
+    assert all(values == plain[0] for values in plain)
+    assert plain[0]["steps"] == 40
+    assert plain[0]["warmup_steps"] == 4
+
+
+def test_additive_data_only_adds(ablation, tiny_tokenizer):
+    additive = sources(ablation, TABLES["instructions"]["additive only"])["multi-turn"].open(tiny_tokenizer)
+    assert additive.config.edit_share == 0.0
+    assert additive.sample(3).parts
+
+
+def test_tables_that_are_not_there(ablation):
+    with pytest.raises(ConfigError, match="unknown tables colours; known are instructions"):
+        ablations.ablate(ablation, ["colours"])
