@@ -1,0 +1,318 @@
+"""Runs of strategies: resumed after SIGKILL, in shards, with one line for a user's mistake."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from strokewise import cli
+from strokewise.errors import ConfigError, InputError, PromptError, RecordError
+from strokewise.evals.costs import image_cost
+from strokewise.evals.runner import Shard, fingerprint, known_prompts, paint_run, parse_seeds
+from strokewise.evals.runs import Prompt, Run, find_runs, read_prompts, result_files
+from strokewise.evals.strategies import NEEDS, Helpers, Task, candidate_seed, make_strategy
+from strokewise.knowledge import Vocabulary
+from strokewise.painter import Painter
+
+FAST = {"steps": 3, "max_tokens": 4, "max_rounds": 2, "max_images": 2, "size": (16, 16)}
+WORDS = ("--steps", "3", "--max-tokens", "4", "--max-rounds", "2", "--max-images", "2", "--size", "16x16")
+PROMPTS = [Prompt("a red bus"), Prompt("two apples"), Prompt("a dog left of a cat")]
+
+
+class Preference:
+    """A verifier that prefers bright pictures and calls every look clear."""
+
+    def clear(self, image):
+        return True
+
+    def potential(self, prompt, image):
+        return self.score(prompt, image)
+
+    def score(self, prompt, image):
+        return sum(image.convert("L").tobytes()) / (255 * image.width * image.height)
+
+
+@pytest.fixture(scope="module")
+def painter(tiny_folder):
+    return Painter.load(tiny_folder)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["strokewise", "eval", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        told = capsys.readouterr()
+        return caught.value.code or 0, told.out, told.err
+
+    return run
+
+
+@pytest.fixture
+def prompts_file(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_text("".join(prompt.text + "\n" for prompt in PROMPTS))
+    return path
+
+
+def settings(**more):
+    return {"model": "tiny", "strategy": "process", "seeds": [0, 7], "world": "real", **more}
+
+
+def contents(folder):
+    """Pictures and trajectories, without what differs between two runs (seconds)."""
+    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*.png"))}
+
+
+def facts(folder):
+    """The entries of a run without seconds."""
+    return [(e.prompt, e.sample, e.seed, e.cost.images, e.cost.text_tokens) for e in Run(folder).entries()]
+
+
+# --- the runner -------------------------------------------------------------------------------------------
+
+
+def test_every_prompt_with_every_seed(painter, tmp_path):
+    told = []
+    made = paint_run(
+        tmp_path,
+        settings(),
+        PROMPTS,
+        make_strategy("process", painter, **FAST),
+        batch=4,
+        told=lambda done, total: told.append((done, total)),
+    )
+    assert made == 6
+    assert told[0] == (0, 6)
+    assert told[-1] == (6, 6)
+    run = Run(tmp_path)
+    assert [(e.prompt, e.sample, e.seed) for e in run.entries()] == [
+        (i, k, seed) for i in range(3) for k, seed in enumerate((0, 7))
+    ]
+    for entry in run.entries():
+        assert (tmp_path / run.picture_name(entry)).exists() == entry.painted
+        trajectory = run.trajectory(entry)
+        assert trajectory.prompt == PROMPTS[entry.prompt].text
+        assert len(trajectory.images) == entry.cost.images
+    assert paint_run(tmp_path, settings(), PROMPTS, make_strategy("process", painter, **FAST)) == 0
+
+
+def test_shards_paint_what_one_run_paints(painter, tmp_path):
+    strategy = make_strategy("single-pass", painter, **FAST)
+    paint_run(tmp_path / "whole", settings(), PROMPTS, strategy)
+    for number in range(2):
+        paint_run(tmp_path / "parts", settings(), PROMPTS, strategy, shard=Shard(number, 2))
+    assert len(result_files(tmp_path / "parts")) == 2
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+    assert facts(tmp_path / "parts") == facts(tmp_path / "whole")
+
+
+def test_killed_and_resumed_loses_and_repeats_nothing(tiny_folder, painter, prompts_file, tmp_path):
+    arguments = ["eval", "run", tiny_folder, "--out", tmp_path / "killed", "--prompts", prompts_file]
+    arguments += ["--seeds", "0-3", "--batch", "1", "--device", "cpu", *WORDS]
+    command = [sys.executable, "-m", "strokewise", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    results = tmp_path / "killed" / "process" / "results-0-of-1.jsonl"
+    while not results.exists() or results.read_bytes().count(b"\n") < 2:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = results.read_bytes().splitlines()
+    assert 2 <= len(before) < 12
+    with results.open("ab") as file:
+        file.write(b'{"prompt": 2, "sam')  # a line that was being written
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
+    lines = results.read_bytes().splitlines()
+    assert lines[: len(before) - 1] == before[: len(before) - 1]
+    keys = [(line["prompt"], line["sample"]) for line in map(json.loads, lines)]
+    assert len(keys) == len(set(keys)) == 12
+    options = {**FAST, "size": (16, 16)}
+    whole = make_strategy("process", painter, **options)
+    paint_run(tmp_path / "whole", settings(seeds=[0, 1, 2, 3]), PROMPTS, whole)
+    assert contents(tmp_path / "killed" / "process") == contents(tmp_path / "whole")
+
+
+def test_a_folder_of_other_pictures_is_refused(painter, tmp_path):
+    strategy = make_strategy("single-pass", painter, **FAST)
+    paint_run(tmp_path, settings(), PROMPTS, strategy)
+    with pytest.raises(ConfigError, match="another strategy; give another --out"):
+        paint_run(tmp_path, settings(strategy="think"), PROMPTS, strategy)
+    with pytest.raises(ConfigError, match="another prompts"):
+        paint_run(tmp_path, settings(), PROMPTS[:2], strategy)
+
+
+def test_damaged_results_are_told(painter, tmp_path):
+    paint_run(tmp_path, settings(), PROMPTS[:1], make_strategy("single-pass", painter, **FAST))
+    results = tmp_path / "results-0-of-1.jsonl"
+    results.write_text('{"prompt": 0}\n' + results.read_text())
+    with pytest.raises(RecordError, match="line 1: not a line of results"):
+        Run(tmp_path).entries()
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "3,3", "0-2,1", "-1"])
+def test_seeds_that_are_none(text):
+    with pytest.raises(ConfigError):
+        parse_seeds(text)
+
+
+def test_seeds_and_shards_in_words():
+    assert parse_seeds("0-2,9") == [0, 1, 2, 9]
+    assert Shard.parse("1/4") == Shard(1, 4)
+    for wrong in ("4/4", "1", "a/b", "-1/2"):
+        with pytest.raises(ConfigError):
+            Shard.parse(wrong)
+
+
+def test_prompts_outside_the_vocabulary(tiny_folder):
+    painter = Painter.load(tiny_folder)
+    painter.vocabulary = Vocabulary(("bus",), ("red",))
+    assert known_prompts(painter, PROMPTS, "skip") == PROMPTS[:1]
+    assert known_prompts(painter, PROMPTS, "paint") == PROMPTS
+    with pytest.raises(PromptError, match="2 of 3 prompts ask for what this model never learnt"):
+        known_prompts(painter, PROMPTS, "refuse")
+    with pytest.raises(ConfigError):
+        known_prompts(painter, PROMPTS, "perhaps")
+
+
+def test_other_weights_have_another_fingerprint(tiny_folder, make_model, tiny_config, tmp_path):
+    from strokewise.model import save_model
+
+    save_model(make_model(tiny_config, 1), tmp_path)
+    assert fingerprint(tiny_folder) != fingerprint(tmp_path)
+    assert fingerprint(tiny_folder) == fingerprint(tiny_folder)
+
+
+# --- strategies -------------------------------------------------------------------------------------------
+
+
+def test_single_pass_is_the_painters(painter):
+    tasks = [Task("a red bus", 3), Task("two apples", 4)]
+    found = make_strategy("single-pass", painter, **FAST).paint(tasks)
+    for task, outcome in zip(tasks, found, strict=True):
+        alone = painter.paint(task.prompt, task.seed, single_pass=True, **FAST)
+        assert outcome.image.tobytes() == alone.images[-1].tobytes()
+        assert outcome.cost.images == 1
+        assert outcome.cost.text_tokens == 0
+
+
+def test_the_best_candidate_wins_and_all_are_paid_for(painter):
+    task, verifier = Task("a red bus", 3), Preference()
+    helpers = Helpers(verifier)
+    (outcome,) = make_strategy("best-of-n", painter, helpers, 4, **FAST).paint([task])
+    candidates = [
+        painter.paint(task.prompt, candidate_seed(3, k), single_pass=True, **FAST).images[-1]
+        for k in range(4)
+    ]
+    scores = [verifier.score("", image) for image in candidates]
+    assert outcome.notes["chosen"] == scores.index(max(scores))
+    assert outcome.image.tobytes() == candidates[outcome.notes["chosen"]].tobytes()
+    assert outcome.notes["scores"] == pytest.approx(scores, abs=1e-4)
+    once = image_cost(painter.defaults.changed({**FAST, "single_pass": True}), False)
+    assert (outcome.cost.images, outcome.cost.questions) == (4, 4)
+    assert outcome.cost.passes == 4 * once.passes
+    assert (
+        candidates[0].tobytes() == painter.paint("a red bus", 3, single_pass=True, **FAST).images[0].tobytes()
+    )
+
+
+def test_parm_prefers_what_is_promising(painter):
+    class Looks(Preference):
+        def potential(self, prompt, image):
+            return super().potential(prompt, image) * 0  # nothing is
+
+    task = Task("a red bus", 3)
+    (hopeless,) = make_strategy("parm", painter, Helpers(Looks()), 3, **FAST).paint([task])
+    assert hopeless.notes["scores"] == [None] * 3
+    assert hopeless.notes["chosen"] == 0
+    (outcome,) = make_strategy("parm", painter, Helpers(Preference()), 3, **FAST).paint([task])
+    assert len(outcome.notes["potentials"]) == 3
+    assert outcome.cost.images == 3
+
+
+def test_thinking_comes_before_one_image(painter):
+    (outcome,) = make_strategy("think", painter, **FAST).paint([Task("a red bus", 3)])
+    assert outcome.trajectory.stop == "think"
+    assert outcome.cost.images <= 1
+
+
+@pytest.mark.parametrize("name", [name for name, need in NEEDS.items() if need])
+def test_strategies_that_need_somebody(painter, name):
+    with pytest.raises(ConfigError, match=f"{name} needs a"):
+        make_strategy(name, painter)
+
+
+def test_strategies_that_are_not_there(painter):
+    with pytest.raises(ConfigError, match="unknown strategy 'luck'"):
+        make_strategy("luck", painter)
+    with pytest.raises(ConfigError, match="candidates is 0"):
+        make_strategy("best-of-n", painter, Helpers(Preference()), 0)
+    with pytest.raises(ConfigError, match="unknown options"):
+        make_strategy("process", painter, stepz=3)
+
+
+# --- prompts and commands ---------------------------------------------------------------------------------
+
+
+def test_prompts_of_three_kinds(tmp_path):
+    assert len(read_prompts("geneval")) == 553
+    lines = tmp_path / "a.jsonl"
+    lines.write_text(json.dumps({"tag": "colors", "prompt": "x", "include": [{"class": "bus", "count": 1}]}))
+    assert read_prompts(str(lines))[0].geneval
+    wise = tmp_path / "b.json"
+    wise.write_text(json.dumps([{"Prompt": "x", "prompt_id": 1, "Explanation": "y", "Category": "time"}]))
+    assert read_prompts(str(wise))[0].tag == "time"
+    (tmp_path / "c.txt").write_text("\n\n")
+    for wrong in ("nothing.txt", "c.txt"):
+        with pytest.raises(InputError):
+            read_prompts(str(tmp_path / wrong))
+    wise.write_text('[{"Prompt": "x"}]')
+    with pytest.raises(InputError, match="no list of prompts"):
+        read_prompts(str(wise))
+
+
+def test_the_command_paints_and_goes_on(call, tiny_folder, prompts_file, tmp_path):
+    arguments = (
+        "run",
+        tiny_folder,
+        "--out",
+        tmp_path / "out",
+        "--prompts",
+        prompts_file,
+        "--seeds",
+        "0",
+        *WORDS,
+    )
+    both = (*arguments, "--strategy", "single-pass", "--strategy", "think")
+    status, told, err = call(*both)
+    assert status == 0, err
+    assert told.count("3 pictures painted") == 2
+    assert [run.folder.name for run in find_runs([tmp_path / "out"])] == ["single-pass", "think"]
+    assert call(*both)[1].count("0 pictures painted") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--strategy", "luck"), "unknown strategy"),
+        (("--seeds", "x"), "seeds 'x'"),
+        (("--shard", "2/2"), "shard"),
+        (("--world", "moon"), "--world is 'moon'"),
+        (("--size", "x"), "size 'x'"),
+        (("--prompts", "missing.txt"), "cannot be read"),
+        (("--strategy", "parm"), "parm needs a verifier"),
+        (("--steps", "0"), "steps"),
+    ],
+)
+def test_mistakes_are_one_line(call, tiny_folder, prompts_file, tmp_path, words, message):
+    arguments = ("run", tiny_folder, "--out", tmp_path / "out", "--prompts", prompts_file, *WORDS)
+    status, _, err = call(*arguments, *words)
+    assert status == 2
+    assert message in err.splitlines()[-1]
+    assert "Traceback" not in err
