@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from strokewise import cli
@@ -72,6 +73,11 @@ def contents(folder):
 def facts(folder):
     """The entries of a run without seconds."""
     return [(e.prompt, e.sample, e.seed, e.cost.images, e.cost.text_tokens) for e in Run(folder).entries()]
+
+
+def close(one, other):
+    """Whether two pictures are the same but for rounding: a batch and one alone differ in the last bits."""
+    return int(np.abs(np.asarray(one, int) - np.asarray(other, int)).max()) <= 1
 
 
 # --- the runner -------------------------------------------------------------------------------------------
@@ -197,7 +203,7 @@ def test_single_pass_is_the_painters(painter):
     found = make_strategy("single-pass", painter, **FAST).paint(tasks)
     for task, outcome in zip(tasks, found, strict=True):
         alone = painter.paint(task.prompt, task.seed, single_pass=True, **FAST)
-        assert outcome.image.tobytes() == alone.images[-1].tobytes()
+        assert close(outcome.image, alone.images[-1])
         assert outcome.cost.images == 1
         assert outcome.cost.text_tokens == 0
 
@@ -212,14 +218,12 @@ def test_the_best_candidate_wins_and_all_are_paid_for(painter):
     ]
     scores = [verifier.score("", image) for image in candidates]
     assert outcome.notes["chosen"] == scores.index(max(scores))
-    assert outcome.image.tobytes() == candidates[outcome.notes["chosen"]].tobytes()
+    assert close(outcome.image, candidates[outcome.notes["chosen"]])
     assert outcome.notes["scores"] == pytest.approx(scores, abs=1e-4)
     once = image_cost(painter.defaults.changed({**FAST, "single_pass": True}), False)
     assert (outcome.cost.images, outcome.cost.questions) == (4, 4)
     assert outcome.cost.passes == 4 * once.passes
-    assert (
-        candidates[0].tobytes() == painter.paint("a red bus", 3, single_pass=True, **FAST).images[0].tobytes()
-    )
+    assert close(candidates[0], painter.paint("a red bus", 3, single_pass=True, **FAST).images[0])
 
 
 def test_parm_prefers_what_is_promising(painter):
