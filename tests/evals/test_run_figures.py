@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from strokewise import cli
+from strokewise.data.judges import OracleJudge
 from strokewise.data.multi_turn import strokes
 from strokewise.data.painters import SpritePainter
 from strokewise.data.scenes import unused_class, with_object
@@ -170,6 +171,16 @@ def test_runs_of_another_world_have_no_oracle(tmp_path):
         list(judge_run(run))
 
 
+def test_elsewhere_a_judge_is_asked(sprite_run, tmp_path):
+    """The oracle behind the judge's interface says what it says by itself."""
+    exact, asked = list(judge_run(sprite_run)), list(judge_run(sprite_run, OracleJudge()))
+    for one, other in zip(exact, asked, strict=True):
+        assert [c.said for c in one.canvases] == [c.said for c in other.canvases]
+        assert [c.faulty for c in one.canvases] == [c.faulty for c in other.canvases]
+        assert one.valid == other.valid
+    assert measure(asked).right == Share(0, 0)
+
+
 # --- WISE -------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +277,7 @@ def test_from_runs_to_a_report(call, sprite_run, tmp_path):
     assert "https://" not in page
     assert page.count("data:image/") >= 3
     assert "sprite GenEval" in text
+    assert "official: 6 of 553" in text
     assert "m single-pass" in text
     assert (out / "chart.svg").read_text().startswith("<svg")
 

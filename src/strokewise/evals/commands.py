@@ -122,7 +122,7 @@ def geneval(
     seed: BootstrapSeed = 0,
 ) -> None:
     """Score pictures by GenEval's rules; those of runs are stored there as geneval.jsonl."""
-    from strokewise.evals.run_scores import SCORES, benchmark_name, detector_for, score_run
+    from strokewise.evals.run_scores import SCORES, benchmark_name, detector_for, prompt_set, score_run
     from strokewise.evals.runs import find_runs
 
     if (images is None) == (not runs):
@@ -143,14 +143,22 @@ def geneval(
         raise ConfigError("--out goes with --images; the results of a run are stored in its folder")
     for one in find_runs(runs or []):
         results = score_run(one, detector_for(one, detector, device))
-        name = f"{benchmark_name(one.sprite)}: {one.name}"
+        name = f"{benchmark_name(one.sprite)}: {one.name} (prompts: {prompt_set(one)})"
         _score(results, len(one.entries()), one.folder / SCORES, name, seed)
         _tell_unfinished(one)
 
 
 @eval_app.command()
-def process(runs: Runs) -> None:
-    """Judge the trajectories of runs of the sprite world: Inspect, Refine, growth of errors, rounds, cost."""
+def process(
+    runs: Runs,
+    judge: Annotated[
+        str | None, typer.Option(help="Vision model to ask; without it, the sprite world's oracle.")
+    ] = None,
+    judge_url: JudgeUrl = None,
+    cache: Cache = None,
+    max_requests: MaxRequests = None,
+) -> None:
+    """Judge the trajectories of runs: Inspect, Refine, growth of errors, rounds, cost."""
     from rich.console import Console
     from rich.progress import track
 
@@ -159,8 +167,12 @@ def process(runs: Runs) -> None:
     from strokewise.evals.runs import find_runs
 
     for one in find_runs(runs):
-        total = len(one.entries())
-        judged = list(track(judge_run(one), "judging", total=total, console=Console(stderr=True)))
+        total, asked = len(one.entries()), None
+        if judge is not None:
+            from strokewise.data.judges import ApiJudge
+
+            asked = ApiJudge(_asker(judge, judge_url, cache or one.folder / "judge-cache", max_requests))
+        judged = list(track(judge_run(one, asked), "judging", total=total, console=Console(stderr=True)))
         store(one, judged)
         for table in tables(measure(judged), f"process: {one.name}"):
             Console().print(table)

@@ -1,7 +1,8 @@
-"""What is true of each canvas of a trajectory, beside what the model said of it, in the sprite world.
+"""What is true of each canvas of a trajectory, beside what the model said of it.
 
-The canvas is read by the recogniser, plan and sketch are judged by the oracle; what neither can tell is None.
-This file looks at one trajectory. Shares over many of them are taken in ``process_metrics``.
+In the sprite world the canvas is read by the recogniser, plan and sketch are judged by the oracle; elsewhere
+a judge is asked, for whom a plan or a sketch is at fault or not. What nobody can tell is None. This file looks
+at one trajectory. Shares over many of them are taken in ``process_metrics``.
 """
 
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from strokewise.data.judges import Judge, opinions
 from strokewise.data.oracle import judge_plan, judge_sketch, prompt_fulfilled
 from strokewise.data.sampled import read_canvas
 from strokewise.errors import LanguageError, ProtocolError, SceneError
@@ -113,6 +115,34 @@ def judge_trajectory(
         right = _right(prompt, metadata, step.image)
         canvases.append(JudgedCanvas(step.message.refine is not None, plan, sketch, None, right))
     return JudgedTrajectory(tuple(canvases), _valid(trajectory), _complexity(prompt), cost)
+
+
+def ask_trajectory(
+    judge: Judge, trajectory: Trajectory, right: bool | None = None, cost: Cost | None = None
+) -> JudgedTrajectory:
+    """What a judge says of a trajectory.
+
+    Args:
+        judge: whom to ask.
+        trajectory: as stored.
+        right: whether its last canvas is what was asked for; None: not known. Earlier canvases stay unknown.
+        cost: as counted.
+
+    Raises:
+        ServiceError: if the judge is a service that fails.
+    """
+    told = {number: (plan, sketch) for number, plan, sketch in opinions(judge, trajectory)}
+    canvases: list[JudgedCanvas] = []
+    for number, step in enumerate(trajectory.steps):
+        if canvases and step.verdict is not None and canvases[-1].said is None:
+            canvases[-1] = replace(canvases[-1], said=step.verdict)
+        if step.image is not None:
+            found = told.get(number)
+            plan, sketch = (None, None) if found is None else (int(not one.consistent) for one in found)
+            canvases.append(JudgedCanvas(step.message.refine is not None, plan, sketch))
+    if canvases:
+        canvases[-1] = replace(canvases[-1], right=right)
+    return JudgedTrajectory(tuple(canvases), _valid(trajectory), None, cost)
 
 
 def _faults(

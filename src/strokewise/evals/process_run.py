@@ -8,33 +8,51 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
+from strokewise.data.judges import Judge
 from strokewise.errors import ConfigError, InputError, RecordError
-from strokewise.evals.process_judging import JudgedCanvas, JudgedTrajectory, judge_trajectory
+from strokewise.evals.process_judging import (
+    JudgedCanvas,
+    JudgedTrajectory,
+    ask_trajectory,
+    judge_trajectory,
+)
 from strokewise.evals.process_metrics import ProcessMetrics, measure
+from strokewise.evals.run_scores import verdicts
 from strokewise.evals.runs import Run, read_objects, write_objects
 from strokewise.trajectory import Verdict
 
 JUDGED = "process.jsonl"
 
 
-def judge_run(run: Run) -> Iterator[JudgedTrajectory]:
+def judge_run(run: Run, judge: Judge | None = None) -> Iterator[JudgedTrajectory]:
     """What is true of each trajectory of a run.
 
+    Args:
+        run: whose trajectories.
+        judge: whom to ask; None: the sprite world's oracle.
+
     Raises:
-        ConfigError: if the run is not of the sprite world.
+        ConfigError: if nobody is asked and the run is not of the sprite world.
+        ServiceError: if a judge that is a service fails.
         InputError: if it has no pictures.
         RecordError: if a trajectory is damaged.
     """
-    if not run.sprite:
+    if judge is None and not run.sprite:
         raise ConfigError(
-            f"{run.folder} is not a run of the sprite world; nobody can judge its canvases exactly"
+            f"{run.folder} is not a run of the sprite world, whose oracle could judge it; name a vision model"
+            " with --judge"
         )
     entries = run.entries()
     if not entries:
         raise InputError(f"{run.folder} holds no pictures yet")
+    right = verdicts(run) if judge else {}
     for entry in entries:
-        metadata = run.prompts[entry.prompt].metadata
-        yield judge_trajectory(run.trajectory(entry), metadata, entry.cost)
+        trajectory = run.trajectory(entry)
+        if judge is None:
+            yield judge_trajectory(trajectory, run.prompts[entry.prompt].metadata, entry.cost)
+        else:
+            last = right.get(run.picture_name(entry), (None, ""))[0]
+            yield ask_trajectory(judge, trajectory, last, entry.cost)
 
 
 def store(run: Run, judged: list[JudgedTrajectory]) -> None:

@@ -13,7 +13,7 @@ from strokewise.evals import wise
 from strokewise.evals.chart import Point, scatter
 from strokewise.evals.costs import mean_cost
 from strokewise.evals.process_run import stored_metrics
-from strokewise.evals.run_scores import benchmark_name, fault_kind, summary_of, verdicts
+from strokewise.evals.run_scores import benchmark_name, fault_kind, prompt_set, summary_of, verdicts
 from strokewise.evals.runs import Entry, Run
 from strokewise.evals.summary import Interval, Summary
 from strokewise.world.language.geneval import TAGS
@@ -101,11 +101,12 @@ def _geneval(name: str, chosen: Sequence[tuple[Run, Summary]]) -> Table:
         cells = [_cell(summary.tags[tag].score) if tag in summary.tags else "–" for tag in TAGS]
         overall = _cell(summary.overall) + ("" if summary.complete else f" of {len(summary.tags)} tasks")
         pictures = sum(one.pictures for one in summary.tags.values())
-        lines.append([label, *cells, overall, f"{pictures:,} of {run.expected:,}"])
+        lines.append([label, prompt_set(run), *cells, overall, f"{pictures:,} of {run.expected:,}"])
     note = "Scores with 95 % intervals from resampling prompts."
     if name != "GenEval":
         note += " Scored by the sprite world's recogniser: not comparable with published GenEval figures."
-    return Table(name, ["run", *(tag.replace("_", " ") for tag in TAGS), "overall", "pictures"], lines, note)
+    head = ["run", "prompts", *(tag.replace("_", " ") for tag in TAGS), "overall", "pictures"]
+    return Table(name, head, lines, note)
 
 
 def _cell(score: Interval) -> str:

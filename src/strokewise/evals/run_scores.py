@@ -12,6 +12,7 @@ from strokewise.evals.folders import read_picture
 from strokewise.evals.runs import Run, read_objects
 from strokewise.evals.scoring import Result, score_picture
 from strokewise.evals.summary import Judged, Summary, summarise
+from strokewise.world.language import geneval_prompts
 
 SCORES = "geneval.jsonl"
 UNPAINTED = "nothing was painted"
@@ -20,6 +21,17 @@ UNPAINTED = "nothing was painted"
 def benchmark_name(sprite: bool) -> str:
     """What the score is to be called."""
     return "sprite GenEval" if sprite else "GenEval"
+
+
+def prompt_set(run: Run) -> str:
+    """Which of GenEval's prompts a run painted: scores on rewritten ones are not comparable."""
+    asked = [prompt for prompt in run.prompts if prompt.geneval]
+    official = geneval_prompts()
+    texts = {prompt.text for prompt in official}
+    known = sum(prompt.text in texts for prompt in asked)
+    if known < len(asked):
+        return f"rewritten: {len(asked) - known:,} of {len(asked):,} prompts are not official ones"
+    return "official" if len(asked) == len(official) else f"official: {len(asked):,} of {len(official):,}"
 
 
 def detector_for(run: Run, name: str | None, device: str = "cpu") -> Detector:
