@@ -1,8 +1,8 @@
 """What is true of each canvas of a trajectory, beside what the model said of it.
 
 In the sprite world the canvas is read by the recogniser, plan and sketch are judged by the oracle; elsewhere
-a judge is asked, for whom a plan or a sketch is at fault or not. What nobody can tell is None. This file looks
-at one trajectory. Shares over many of them are taken in ``process_metrics``.
+a judge is asked, for whom a plan or a sketch is at fault or not. What nobody can tell is None. This file
+looks at one trajectory. Shares over many of them are taken in ``process_metrics``.
 """
 
 from dataclasses import dataclass, replace
