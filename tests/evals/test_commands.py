@@ -1,12 +1,10 @@
 """``strokewise eval``: rendered scenes are right, others wrong, mistakes are one line and exit status 2."""
 
 import json
-import sys
 
 import pytest
 from PIL import Image
 
-from strokewise import cli
 from strokewise.evals.detectors import SpriteDetector, load_detector
 from strokewise.evals.folders import write_metadata, write_picture
 from strokewise.evals.scoring import score_picture
@@ -22,18 +20,6 @@ def painted(prompt):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["strokewise", "eval", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        told = capsys.readouterr()
-        return caught.value.code or 0, told.out, told.err
-
-    return call
-
-
-@pytest.fixture
 def folder(tmp_path):
     """One prompt of every task, each with a right picture and an empty one."""
     for number, prompt in enumerate(BY_TAG.values()):
@@ -43,9 +29,9 @@ def folder(tmp_path):
     return tmp_path / "images"
 
 
-def test_geneval_scores_a_folder(run, folder, tmp_path):
+def test_geneval_scores_a_folder(call, folder, tmp_path):
     out = tmp_path / "deep" / "results.jsonl"
-    status, told, err = run("geneval", "--images", folder, "--detector", "sprite", "--out", out)
+    status, told, err = call("geneval", "--images", folder, "--detector", "sprite", "--out", out)
     assert status == 0, err
     assert "overall" in told
     assert "0.5000" in told
@@ -69,20 +55,20 @@ def test_a_scene_of_another_prompt_is_wrong(tag):
         assert not score_picture("a", painted(other), metadata, SpriteDetector()).correct
 
 
-def test_mistakes_are_one_line_and_exit_status_2(run, folder, tmp_path):
+def test_mistakes_are_one_line_and_exit_status_2(call, folder, tmp_path):
     for arguments, told in (
         (("--images", tmp_path / "none", "--detector", "sprite"), "is no folder"),
         (("--images", folder, "--detector", "sprites"), "unknown detector 'sprites'"),
         (("--images", folder, "--detector", "sprite", "--out", folder), "cannot be written"),
     ):
-        status, _, err = run("geneval", *arguments)
+        status, _, err = call("geneval", *arguments)
         assert status == 2
         assert told in err.splitlines()[-1]
 
 
-def test_a_picture_too_small_is_named(run, folder):
+def test_a_picture_too_small_is_named(call, folder):
     write_picture(folder, 2, 0, Image.new("RGB", (16, 16)))
-    status, _, err = run("geneval", "--images", folder, "--detector", "sprite")
+    status, _, err = call("geneval", "--images", folder, "--detector", "sprite")
     assert status == 2
     assert "00002/samples/0000.png" in err
 

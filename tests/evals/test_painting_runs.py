@@ -10,7 +10,6 @@ import time
 import numpy as np
 import pytest
 
-from strokewise import cli
 from strokewise.errors import ConfigError, InputError, PromptError, RecordError
 from strokewise.evals.costs import image_cost
 from strokewise.evals.runner import Shard, fingerprint, known_prompts, paint_run, parse_seeds
@@ -40,18 +39,6 @@ class Preference:
 @pytest.fixture(scope="module")
 def painter(tiny_folder):
     return Painter.load(tiny_folder)
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["strokewise", "eval", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        told = capsys.readouterr()
-        return caught.value.code or 0, told.out, told.err
-
-    return run
 
 
 @pytest.fixture

@@ -3,14 +3,12 @@
 import importlib.util
 import json
 import random
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from strokewise import cli
 from strokewise.data.judges import OracleJudge
 from strokewise.data.multi_turn import strokes
 from strokewise.data.painters import SpritePainter
@@ -36,18 +34,6 @@ SPEC.loader.exec_module(fake)
 
 RIGHT, WRONG = Verdict(True, True), Verdict(True, False)
 GENEVAL = {one.tag: one for one in geneval_prompts()}
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["strokewise", "eval", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        told = capsys.readouterr()
-        return caught.value.code or 0, told.out, told.err
-
-    return run
 
 
 def painted(prompt, seed, spoilt=False):

@@ -1,0 +1,21 @@
+"""The evaluation commands as a user calls them."""
+
+import sys
+
+import pytest
+
+from strokewise import cli
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """``strokewise eval ...``: exit status, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["strokewise", "eval", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        told = capsys.readouterr()
+        return caught.value.code or 0, told.out, told.err
+
+    return run
