@@ -2,10 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
-PROMPT ?= a photo of a red apple left of a blue bus
-SEED ?= 0
 
-.PHONY: setup paint test check fix train-nano clean
+.PHONY: setup test check fix train-nano clean
 
 setup: $(VENV)/.ready
 
@@ -16,9 +14,6 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(RUN)/pip install -q -c constraints.txt torch
 	$(RUN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
-
-paint: setup
-	$(RUN)/strokewise paint "$(PROMPT)" --seed $(SEED)
 
 test: setup
 	$(RUN)/pytest
