@@ -36,16 +36,19 @@ class Stroke:
         known = painter.vocabulary
         scene = sample_scene(draw, SceneMix(classes=known.classes) if known else SceneMix())
         canvases: list[Canvas] = strokes(scene, draw)
-        steps = [s for s in tell(scene.graph, canvases, SpritePainter(), draw) if s.image is not None]
+        steps = tell(scene.graph, canvases, SpritePainter(), draw)
+        painted = [(step.message, step.image) for step in steps if step.image is not None]
         at = draw.randrange(len(canvases))
-        self.before = steps[at - 1].image if at else None
-        self.text = Message(ins=steps[at].message.ins, des=steps[at].message.des).text()
-        self.after, self.plan = steps[at].image, describe(canvases[at].plan)
+        self.before = painted[at - 1][1] if at else None
+        message, self.after = painted[at]
+        self.text = Message(ins=message.ins, des=message.des).text()
+        self.plan = describe(canvases[at].plan)
 
 
 def paint(painter: Painter, chosen: list[Stroke], options: PaintOptions) -> list[Image.Image]:
     """The new canvas of each stroke."""
-    generator, painted = painter.generator, []
+    generator = painter.generator
+    painted: list[Image.Image] = []
     for at in range(0, len(chosen), BATCH):
         group = chosen[at : at + BATCH]
         contexts = [generator.context() for _ in group]
