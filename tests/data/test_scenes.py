@@ -2,6 +2,7 @@
 
 import copy
 import random
+import re
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations
@@ -11,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strokewise.data import scenes
+from strokewise.data.building import MAKERS
+from strokewise.data.painters import SpritePainter
 from strokewise.data.scenes import SceneMix, sample_graph, sample_scene
 from strokewise.errors import SceneError
 from strokewise.scene_graph import INVERSE, Relation, SceneGraph, SceneObject
 from strokewise.world import atlas
+from strokewise.world.language import parse_description
 from strokewise.world.layout import MAX_INSTANCES, Scene, apart, holds, place, region_of
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, DEFAULT_BACKGROUND
 
@@ -171,7 +175,7 @@ class TestChanges:
     def test_a_full_canvas_has_no_room(self, rng):
         full = sample_scene(rng, CROWD)
         with pytest.raises(SceneError, match="more than the 9"):
-            scenes.with_more(full, SceneObject("extra", scenes.unused_class(full.graph, rng)), rng)
+            scenes.with_more(full, SceneObject("extra", scenes.unused_class(full.graph, CLASSES, rng)), rng)
         with pytest.raises(SceneError, match="no other place is free"):
             scenes.moved(full, full.graph.objects[0].id, rng)
 
@@ -215,7 +219,7 @@ class TestChanges:
         assert height == max(1, round(min(full_height, full_width / aspect)))
 
     def test_unused_classes_are_all_others(self, rng):
-        found = {scenes.unused_class(PAIR, rng) for _ in range(2000)}
+        found = {scenes.unused_class(PAIR, CLASSES, rng) for _ in range(2000)}
         assert found == set(CLASSES) - {"cat", "dog"}
 
     def test_empty_scenes_keep_the_background(self, scene):
@@ -275,3 +279,20 @@ def test_boxes_beyond_all_numbers_are_refused():
     scene["placements"][0][2][0] = 1.2e308
     with pytest.raises(SceneError, match="not a scene"):
         scenes.scene_from_json(scene)
+
+
+@pytest.mark.parametrize("subset", ["multi-turn", "conflict", "alignment"])
+def test_few_classes_are_all_that_is_spoken_of(subset):
+    """Also what only stands in for a while, and what is there by mistake."""
+    few = ("apple", "bus", "cow", "dog", "laptop", "tv", "vase", "zebra", "carrot", "orange", "horse")
+    make, mix = MAKERS[subset]
+    for number in range(40):
+        record = make(random.Random(number), mix(scenes=SceneMix(classes=few)), SpritePainter(64))
+        spoken = " ".join([record.trajectory.prompt, *(s.message.text() for s in record.trajectory.steps)])
+        graphs = [
+            parse_description(step.message.des).graph
+            for step in record.trajectory.steps
+            if step.message.des is not None
+        ]
+        assert {obj.name for graph in graphs for obj in graph.objects} <= set(few)
+        assert not re.search(r"\b(cats?|boats?|birds?|forks?|kites?)\b", spoken)
