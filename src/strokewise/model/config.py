@@ -155,7 +155,7 @@ def nano() -> ModelConfig:
             num_layers=6,
             num_heads=4,
             num_kv_heads=2,
-            rope_theta=1e4,
+            rope_theta=1e6,
             max_positions=4096,
         ),
         vision=VisionConfig(

@@ -48,10 +48,16 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return turned
 
 
-def sincos_table(side: int, size: int) -> Tensor:
-    """Fixed 2-D sin-cos positions of a side x side grid, (side², size); columns first (BAGEL, DiT)."""
+def sincos_table(side: int, size: int, base: float = 10000.0) -> Tensor:
+    """Fixed 2-D sin-cos positions of a side x side grid, (side², size); columns first (BAGEL, DiT).
+
+    Args:
+        side: of the grid.
+        size: channels.
+        base: the slowest wave's length over the fastest's; 10000 in BAGEL.
+    """
     quarter = size // 4
-    omega = 1.0 / 10000 ** (torch.arange(quarter, dtype=torch.float64) / quarter)
+    omega = 1.0 / base ** (torch.arange(quarter, dtype=torch.float64) / quarter)
     angles = torch.arange(side, dtype=torch.float64)[:, None] * omega
     line = torch.cat([angles.sin(), angles.cos()], dim=1)
     columns, rows = line.repeat(side, 1), line.repeat_interleave(side, 0)

@@ -9,6 +9,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from strokewise.errors import CheckpointError
 from strokewise.model import ModelConfig, UnifiedModel, load_model, save_model
+from strokewise.model.layers import sincos_table
 from strokewise.model.loading import find_checkpoint, read_config, read_weights
 from strokewise.train.config import Lora, TrainConfig
 from strokewise.train.lora import add_adapters, merge_adapters
@@ -18,6 +19,9 @@ from strokewise.train.parallel import World, parallelize
 from strokewise.train.state import Checkpoints, read_facts, read_tensors
 
 EMBEDDING_STD = 0.02
+# Of the waves that tell places. With BAGEL's 10000 most of them hardly change over the few places of a small
+# canvas, so that neighbours look alike and copying from the canvas before is learnt slowly (docs/nano.md).
+PLACES_BASE = 4.0
 
 
 def fresh_model(config: ModelConfig, seed: int) -> UnifiedModel:
@@ -41,6 +45,11 @@ def fresh_model(config: ModelConfig, seed: int) -> UnifiedModel:
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=EMBEDDING_STD, generator=draw)
     nn.init.zeros_(model.latent_out.weight)
+    for places, side in (
+        (model.latent_places, config.latent_side),
+        (model.vision_places, config.vision.side),
+    ):
+        places.table.copy_(sincos_table(side, config.language.hidden_size, PLACES_BASE))
     return model
 
 
