@@ -44,9 +44,11 @@ def test_a_models_own_records_stand_beside_rendered_ones(tmp_path):
     assert folders == {str(tmp_path / "conflict"), str(tmp_path / "alignment")}
 
 
-def test_the_control_spends_what_both_process_stages_spend():
+def test_the_control_spends_what_both_process_stages_spend(tmp_path):
     first, control = recipes.named("nano-process", "m", None), recipes.nano_control("m")
-    assert control.steps * control.pack_tokens == 2 * first.steps * first.pack_tokens
+    own = recipes.nano_own_process("m", tmp_path)
+    spent = [run.steps * run.pack_tokens for run in (first, own)]
+    assert control.steps * control.pack_tokens == sum(spent)
     assert [entry.source.view for entry in control.sources] == ["caption"]
 
 
@@ -65,7 +67,7 @@ def test_all_stages_one_after_another(careless, tmp_path, monkeypatch):
     for name in ("named", "nano_own_process", "nano_control"):
         monkeypatch.setattr(nano_run, name, brief(getattr(nano_run, name)))
     monkeypatch.setattr(nano_run, "AutoencoderRun", lambda: AutoencoderRun(steps=2, batch=2, crop_batch=2))
-    monkeypatch.setattr(nano_run, "PainterSampler", lambda painter: careless())
+    monkeypatch.setattr(nano_run, "PainterSampler", lambda painter, painting: careless())
     monkeypatch.setattr(nano_run, "PROMPTS", 8)
     told = []
     finished = nano_run.train_nano(tmp_path, told.append)

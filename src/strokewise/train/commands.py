@@ -95,6 +95,8 @@ def sample(
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     right_share: Annotated[float, typer.Option(help="Largest share of right records.")] = 0.45,
     temperature: Annotated[float, typer.Option(help="Of the model's own texts.")] = 1.0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Flow steps of each canvas.")] = None,
+    text_guidance: Annotated[float | None, typer.Option(help="Guidance of the texts; 1 is off.")] = None,
 ) -> None:
     """Have a model paint, and judge it: conflict and alignment data of its own faults (self-sampling)."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -104,8 +106,10 @@ def sample(
 
     painter = Painter.load(model)
     classes = painter.vocabulary.classes if painter.vocabulary else ()
-    sampling = Sampling(painter.name, n, seed, classes, right_share)
-    sampler = PainterSampler(painter, temperature)
+    chosen = {"temperature": temperature, "steps": steps, "text_guidance": text_guidance}
+    painting = {name: value for name, value in chosen.items() if value is not None}
+    sampling = Sampling(painter.name, n, seed, classes, right_share, painting)
+    sampler = PainterSampler(painter, painting)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
         task = bar.add_task("painting and judging", total=n)

@@ -62,7 +62,7 @@ def nano_base(
             WeightedSource("reading", 0.11, reading),
             WeightedSource("planning", 0.12, planning),
         ),
-        steps=6_000,
+        steps=4_800,
         learning_rate=1e-3,
         muon=0.02,
         warmup_steps=100,
@@ -89,12 +89,12 @@ def nano_process(
         name="nano-process",
         model=model,
         sources=process_mixture(multi_turn, conflict, alignment, anchors),
-        steps=700,
+        steps=500,
         learning_rate=6e-4,
         muon=0.012,
         warmup_steps=50,
         final_lr=0.02,
-        pack_tokens=6144,
+        pack_tokens=4096,
         row_tokens=1024,
         packs_per_step=1,
         noised_copies=3,
@@ -116,7 +116,7 @@ def nano_own_process(model: str, own: Path) -> TrainConfig:
         entry = sources[subset]
         mixed.append(replace(entry, weight=entry.weight * (1 - OWN_SHARE)))
         mixed.append(WeightedSource(f"own {subset}", entry.weight * OWN_SHARE, Shards(str(own / subset))))
-    return replace(rendered, name="nano-own-process", sources=tuple(mixed))
+    return replace(rendered, name="nano-own-process", sources=tuple(mixed), steps=2 * rendered.steps)
 
 
 def nano_control(model: str) -> TrainConfig:
@@ -124,7 +124,7 @@ def nano_control(model: str) -> TrainConfig:
     process = named("nano-process", model, None)
     captions = next(entry for entry in process.sources if entry.name == "text-to-image")
     return replace(
-        process, name="nano-control", sources=(replace(captions, weight=1.0),), steps=2 * process.steps
+        process, name="nano-control", sources=(replace(captions, weight=1.0),), steps=3 * process.steps
     )
 
 

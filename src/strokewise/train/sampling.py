@@ -7,7 +7,7 @@ package; what is done with the records is settled in ``recipes``.
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -39,6 +39,7 @@ class Sampling:
         seed: of prompts, paintings and wording.
         classes: what prompts ask for; empty: all of the world's.
         right_share: largest share of right records, since a good model makes few faults to learn from.
+        painting: options of the painter. At a temperature its texts go wrong now and then.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Sampling:
     seed: int = 0
     classes: tuple[str, ...] = ()
     right_share: float = 0.45
+    painting: dict[str, float] = field(default_factory=lambda: {"temperature": 1.0})
 
     def __post_init__(self) -> None:
         """Refuse what cannot be sampled."""
@@ -55,19 +57,19 @@ class Sampling:
 
 @dataclass(frozen=True)
 class PainterSampler:
-    """A painter as a sampler: its texts at a temperature, so that they go wrong now and then.
+    """A painter as a sampler.
 
     Attributes:
         painter: what paints.
-        temperature: of its texts.
+        painting: its options.
     """
 
     painter: Painter
-    temperature: float = 1.0
+    painting: dict[str, float]
 
     def sample(self, prompts: list[str], seeds: list[int]) -> list[Trajectory]:
         """A trajectory of each prompt."""
-        return self.painter.paint_many(prompts, seeds, batch=CHUNK, check=False, temperature=self.temperature)
+        return self.painter.paint_many(prompts, seeds, batch=CHUNK, check=False, **self.painting)
 
 
 def self_sample(
