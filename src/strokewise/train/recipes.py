@@ -62,7 +62,7 @@ def nano_base(
             WeightedSource("reading", 0.11, reading),
             WeightedSource("planning", 0.12, planning),
         ),
-        steps=4_800,
+        steps=4_200,
         learning_rate=1e-3,
         muon=0.02,
         warmup_steps=100,
