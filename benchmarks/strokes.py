@@ -25,6 +25,7 @@ from strokewise.process import Painted, PaintOptions
 from strokewise.sequence import Segment
 from strokewise.trajectory import Message
 from strokewise.world.language import describe
+from strokewise.world.vocabulary import CLASSES
 
 BATCH = 16
 
@@ -32,9 +33,9 @@ BATCH = 16
 class Stroke:
     """A canvas, the plan for the next one, and what it should be."""
 
-    def __init__(self, painter: Painter, draw: random.Random) -> None:
+    def __init__(self, painter: Painter, draw: random.Random, freedom: float) -> None:
         known = painter.vocabulary
-        scene = sample_scene(draw, SceneMix(classes=known.classes) if known else SceneMix())
+        scene = sample_scene(draw, SceneMix(classes=known.classes if known else CLASSES, freedom=freedom))
         canvases: list[Canvas] = strokes(scene, draw)
         steps = tell(scene.graph, canvases, SpritePainter(), draw)
         painted = [(step.message, step.image) for step in steps if step.image is not None]
@@ -88,11 +89,12 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 2.0])
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--shift", type=float, default=1.0)
+    parser.add_argument("--freedom", type=float, default=0.0, help="of sizes and places in the cells")
     parser.add_argument("--out", type=Path, help="picture of the first ten: before, wanted, painted")
     options = parser.parse_args()
     painter = Painter.load(options.model)
     draw = random.Random("strokes")
-    chosen = [Stroke(painter, draw) for _ in range(options.n)]
+    chosen = [Stroke(painter, draw, options.freedom) for _ in range(options.n)]
     console = Console(width=100)
     console.print(machine.describe("cpu"))
     table = Table("guidance", "as planned", "not all recognised", "faults seen", "s a canvas")

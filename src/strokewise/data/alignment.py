@@ -174,7 +174,7 @@ def judge_sketches(plans: Iterator[SampledPlan], painter: Painter, rng: random.R
         inspection = write_inspection(found, rng)
         try:
             regions = {o.id: plan.described.regions_of(o.id) for o in plan.described.graph.objects}
-            target = place_in(plan.described.graph, regions)
+            target = place_in(plan.described.graph, regions, freedom=plan.freedom)
             refine = write_correction(mend(plan.described, plan.seen), rng)
         except SceneError:
             continue  # a plan that no layout obeys has no corrected canvas

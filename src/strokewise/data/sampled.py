@@ -42,6 +42,7 @@ class SampledPlan:
         before: the scene this plan adds to, as its own plan describes it.
         described: the scene the plan describes.
         seen: the scene the canvas shows, as far as it was recognised; None if parts are unknown.
+        freedom: of what is painted in its place (``Scene``).
     """
 
     text: str
@@ -51,6 +52,7 @@ class SampledPlan:
     before: Description
     described: Description
     seen: Description | None
+    freedom: float = 1.0
 
     @property
     def sketch_faults(self) -> tuple[Fault, ...] | None:
@@ -81,15 +83,20 @@ class SampledPlan:
         relations = tuple(r for r in self.prompt.relations if {r.subject, r.target} <= told)
         graph = SceneGraph((*kept, added), relations, self.before.graph.background)
         try:
-            stands = place_in(replace(graph, objects=kept, relations=()), regions)
-            scene = place(graph, rng.randrange(2**31), stands.placements)
+            stands = place_in(replace(graph, objects=kept, relations=()), regions, freedom=self.freedom)
+            scene = place(graph, rng.randrange(2**31), stands.placements, self.freedom)
         except SceneError:
             return None
         return Canvas(adding(scene, added.id), scene, scene)
 
 
-def plans_of(trajectories: Iterable[Trajectory]) -> Iterator[SampledPlan]:
-    """The plans of trajectories, each up to the first text outside the world's language."""
+def plans_of(trajectories: Iterable[Trajectory], freedom: float = 1.0) -> Iterator[SampledPlan]:
+    """The plans of trajectories, each up to the first text outside the world's language.
+
+    Args:
+        trajectories: what a model painted.
+        freedom: of the scenes that it learns to paint (``Scene``).
+    """
     for trajectory in trajectories:
         try:
             prompt = parse_prompt(trajectory.prompt)
@@ -99,7 +106,8 @@ def plans_of(trajectories: Iterable[Trajectory]) -> Iterator[SampledPlan]:
         for plan, later in zip_longest(plans, plans[1:]):
             at = len(plan.steps)
             follows = later is not None and len(later.steps) == at + 1 and later.right
-            yield replace(plan, following=trajectory.steps[at] if follows else None)
+            following = trajectory.steps[at] if follows else None
+            yield replace(plan, following=following, freedom=freedom)
 
 
 def _plans(trajectory: Trajectory, prompt: SceneGraph) -> Iterator[SampledPlan]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from strokewise.errors import SceneError
 from strokewise.scene_graph import INVERSE, RELATIONS, Relation, SceneGraph, SceneObject
 from strokewise.world import atlas
-from strokewise.world.layout import MAX_INSTANCES, Box, Placement, Scene, place, region_of
-from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, DEFAULT_BACKGROUND
+from strokewise.world.layout import MAX_INSTANCES, Box, Placement, Scene, even_box, place, region_of
+from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, DEFAULT_BACKGROUND, REGIONS
 
 TRIES = 50
 
@@ -27,6 +27,7 @@ class SceneMix:
         relation_share: share of further objects that are related to an earlier one.
         background_share: share of scenes with a stated background.
         classes: what there is to sample from; at least six more than a scene has objects.
+        freedom: how far sizes and places are left to chance (``Scene``).
     """
 
     objects: tuple[float, ...] = (0.18, 0.19, 0.22, 0.23, 0.18)
@@ -35,6 +36,7 @@ class SceneMix:
     relation_share: float = 0.55
     background_share: float = 0.5
     classes: tuple[str, ...] = CLASSES
+    freedom: float = 1.0
 
 
 def sample_scene(rng: random.Random, mix: SceneMix) -> Scene:
@@ -42,7 +44,7 @@ def sample_scene(rng: random.Random, mix: SceneMix) -> Scene:
     for _ in range(TRIES):
         graph = sample_graph(rng, mix)
         try:
-            return place(graph, rng.randrange(2**31))
+            return place(graph, rng.randrange(2**31), freedom=mix.freedom)
         except SceneError:
             continue  # relations that the grid cannot satisfy together; they are rare
     raise AssertionError("no layout was found for any sampled scene")
@@ -75,11 +77,11 @@ def with_object(scene: Scene, obj: SceneObject) -> Scene:
     old = scene.graph[obj.id]
     objects = tuple(obj if o.id == obj.id else o for o in scene.graph.objects)
     placements = [
-        replace(p, box=fitted(p.box, obj.name)) if p.object_id == obj.id and obj.name != old.name else p
+        replace(p, box=_box_of(scene, p, obj.name)) if p.object_id == obj.id and obj.name != old.name else p
         for p in scene.placements
         if p.object_id != obj.id or p.index < obj.count
     ]
-    return Scene(replace(scene.graph, objects=objects), tuple(placements), scene.seed)
+    return replace(scene, graph=replace(scene.graph, objects=objects), placements=tuple(placements))
 
 
 def without(scene: Scene, object_id: str) -> Scene:
@@ -96,7 +98,7 @@ def with_more(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene:
     known = any(o.id == obj.id for o in scene.graph.objects)
     objects = tuple(obj if o.id == obj.id else o for o in scene.graph.objects) + (() if known else (obj,))
     graph = replace(scene.graph, objects=objects)
-    return place(graph, rng.randrange(2**31), scene.placements)
+    return place(graph, rng.randrange(2**31), scene.placements, scene.freedom)
 
 
 def moved(scene: Scene, object_id: str, rng: random.Random) -> Scene:
@@ -110,7 +112,7 @@ def moved(scene: Scene, object_id: str, rng: random.Random) -> Scene:
     fixed = [p for p in scene.placements if p.object_id != object_id]
     old = {p.region for p in scene.placements if p.object_id == object_id}
     for _ in range(TRIES):
-        found = place(graph, rng.randrange(2**31), fixed)
+        found = place(graph, rng.randrange(2**31), fixed, scene.freedom)
         if not old & {p.region for p in found.placements if p.object_id == object_id}:
             return found
     raise SceneError("no other place is free")
@@ -126,7 +128,13 @@ def reversed_relation(scene: Scene, relation: Relation, rng: random.Random) -> S
     turned = Relation(relation.subject, INVERSE[relation.kind], relation.target)
     graph = replace(scene.graph, relations=(*others, turned))
     fixed = [p for p in scene.placements if p.object_id != relation.subject]
-    return place(graph, rng.randrange(2**31), fixed)
+    return place(graph, rng.randrange(2**31), fixed, scene.freedom)
+
+
+def _box_of(scene: Scene, placement: Placement, name: str) -> Box:
+    """The box of another class in the place of an instance."""
+    even = scene.freedom == 0
+    return even_box(name, REGIONS.index(placement.region)) if even else fitted(placement.box, name)
 
 
 def fitted(box: Box, name: str) -> Box:
@@ -155,7 +163,8 @@ def unused_class(graph: SceneGraph, classes: Sequence[str], rng: random.Random) 
 def scene_to_json(scene: Scene) -> dict[str, object]:
     """Plain values."""
     placements = [[p.object_id, p.index, list(p.box)] for p in scene.placements]
-    return {"graph": scene.graph.to_json(), "placements": placements, "seed": scene.seed}
+    value = {"graph": scene.graph.to_json(), "placements": placements, "seed": scene.seed}
+    return value if scene.freedom == 1 else {**value, "freedom": scene.freedom}
 
 
 def scene_from_json(value: dict[str, object]) -> Scene:
@@ -168,7 +177,8 @@ def scene_from_json(value: dict[str, object]) -> Scene:
         graph = SceneGraph.from_json(value["graph"])
         rows: Sequence[tuple[str, int, Box]] = value["placements"]  # type: ignore[assignment]
         placements = tuple(Placement(i, n, region_of(tuple(box)), tuple(box)) for i, n, box in rows)  # type: ignore[arg-type]
-        scene = Scene(graph, placements, int(value["seed"]))  # type: ignore[call-overload]
+        freedom = float(value.get("freedom", 1))  # type: ignore[arg-type]
+        scene = Scene(graph, placements, int(value["seed"]), freedom)  # type: ignore[call-overload]
         _check_placements(scene)
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise SceneError(f"not a scene: {error}") from error
@@ -189,4 +199,6 @@ def _check_placements(scene: Scene) -> None:
 
 def empty_scene(scene: Scene) -> Scene:
     """The canvas before anything is painted."""
-    return Scene(SceneGraph((), (), scene.graph.background or DEFAULT_BACKGROUND), (), scene.seed)
+    return Scene(
+        SceneGraph((), (), scene.graph.background or DEFAULT_BACKGROUND), (), scene.seed, scene.freedom
+    )

@@ -57,6 +57,15 @@ class DecoderLayer(nn.Module):
         self.understanding = Expert(config)
         self.generation = Expert(config)
 
+    def compile_experts(self) -> None:
+        """Compile what comes before and after attention, for any number of rows and columns.
+
+        Attention stays out: its kernel is fast as it is, and cannot be compiled on a CPU with a mask.
+        """
+        for expert in (self.understanding, self.generation):
+            expert.project = torch.compile(expert.project, dynamic=True)  # type: ignore[method-assign]
+            expert.finish = torch.compile(expert.finish, dynamic=True)  # type: ignore[method-assign]
+
     def forward(
         self, blocks: list[Tensor], turns: list[Rotary], mask: Tensor | None, cache: KVCache | None
     ) -> list[Tensor]:

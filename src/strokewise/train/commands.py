@@ -94,6 +94,7 @@ def sample(
     n: Annotated[int, typer.Option(help="Prompts to paint.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     right_share: Annotated[float, typer.Option(help="Largest share of right records.")] = 0.45,
+    freedom: Annotated[float, typer.Option(help="Chance in sizes and places of corrections, 0 to 1.")] = 1.0,
     temperature: Annotated[float, typer.Option(help="Of the model's own texts.")] = 1.0,
     steps: Annotated[int | None, typer.Option(min=1, help="Flow steps of each canvas.")] = None,
     text_guidance: Annotated[float | None, typer.Option(help="Guidance of the texts; 1 is off.")] = None,
@@ -108,7 +109,7 @@ def sample(
     classes = painter.vocabulary.classes if painter.vocabulary else ()
     chosen = {"temperature": temperature, "steps": steps, "text_guidance": text_guidance}
     painting = {name: value for name, value in chosen.items() if value is not None}
-    sampling = Sampling(painter.name, n, seed, classes, right_share, painting)
+    sampling = Sampling(painter.name, n, seed, classes, freedom, right_share, painting)
     sampler = PainterSampler(painter, painting)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:

@@ -106,7 +106,7 @@ def parallelize(losses: Losses, world: World, config: TrainConfig) -> None:
     model.language.checkpointing = running.checkpointing
     if running.compile:
         for layer in model.language.layers:
-            layer.compile()
+            layer.compile_experts()
     if world.size == 1:
         return
     mesh = init_device_mesh(world.device.type, (world.size,))

@@ -20,6 +20,8 @@ MULTI_TURN, CONFLICT, ALIGNMENT = 32_012, 15_201, 15_000
 ANCHORS = 0.1
 # Share of a model's own records among its conflicts and alignments.
 OWN_SHARE = 0.6
+# nano's scenes have one size and one place in each cell from its second stage on (docs/nano.md).
+NANO_FREEDOM = 0.0
 # What nano is trained to paint; more classes need more samples (docs/nano.md).
 NANO_CLASSES = (
     "apple",
@@ -73,8 +75,20 @@ def nano_base(
         noised_copies=3,
         dropout=Dropout(vit=0.6, latents=0.05),
         ema_decay=0.995,
-        running=Running(workers=1, cache_mb=0, log_every=20),
+        running=Running(workers=1, compile=True, cache_mb=0, log_every=20),
     )
+
+
+def nano_even(
+    model: str,
+    text_to_image: SourceConfig,
+    editing: SourceConfig,
+    reading: SourceConfig,
+    planning: SourceConfig,
+) -> TrainConfig:
+    """As the first stage, for scenes with one size and one place in each cell."""
+    base = nano_base(model, text_to_image, editing, reading, planning)
+    return replace(base, name="nano-even", steps=1_500)
 
 
 def nano_process(
@@ -100,7 +114,7 @@ def nano_process(
         noised_copies=3,
         dropout=Dropout(vit=0.3, latents=0.05, cut=0.1),
         ema_decay=0.995,
-        running=Running(workers=1, cache_mb=0, log_every=20),
+        running=Running(workers=1, compile=True, cache_mb=0, log_every=20),
     )
 
 
@@ -189,6 +203,7 @@ def process_mixture(
     return (*weighted, WeightedSource("text-to-image", ANCHORS, anchors))
 
 
+BASE = {"nano-base": nano_base, "nano-even": nano_even}
 PROCESS = {
     "nano-process": nano_process,
     "bagel-7b-process": bagel_7b_process,
@@ -210,14 +225,18 @@ def named(recipe: str, model: str, data: Path | None) -> TrainConfig:
     """
 
     def source(subset: str, view: str = "process") -> SourceConfig:
-        return Rendered(subset, view, classes=classes) if data is None else Shards(str(data / subset), view)
+        if data is not None:
+            return Shards(str(data / subset), view)
+        if not recipe.startswith("nano"):
+            return Rendered(subset, view)
+        freedom = 1.0 if recipe == "nano-base" else NANO_FREEDOM
+        return Rendered(subset, view, classes=NANO_CLASSES, freedom=freedom)
 
-    classes = NANO_CLASSES if recipe.startswith("nano") else ()
-    if recipe == "nano-base":
+    if recipe in BASE:
         views = ("caption", "stroke", "reading", "planning")
-        return nano_base(model, *(source("multi-turn", view) for view in views))
+        return BASE[recipe](model, *(source("multi-turn", view) for view in views))
     if recipe not in PROCESS:
-        raise ConfigError(f"unknown recipe {recipe!r}; known are nano-base, {', '.join(PROCESS)}")
+        raise ConfigError(f"unknown recipe {recipe!r}; known are {', '.join({**BASE, **PROCESS})}")
     multi_turn, conflict, alignment = (source(name) for name in ("multi-turn", "conflict", "alignment"))
     anchors = source("multi-turn", "caption")
     return PROCESS[recipe](model, multi_turn, conflict, alignment, anchors)

@@ -23,6 +23,7 @@ from strokewise.errors import ConfigError
 from strokewise.painter import Painter
 from strokewise.trajectory import Trajectory
 from strokewise.world.language import write_prompt
+from strokewise.world.vocabulary import CLASSES
 
 JUDGES = {"conflict": judge_sampled, "alignment": judge_sketches}
 WRONG = ("wrong", "negative")
@@ -38,6 +39,7 @@ class Sampling:
         prompts: how many the model paints, in chunks of 32.
         seed: of prompts, paintings and wording.
         classes: what prompts ask for; empty: all of the world's.
+        freedom: of the scenes that the model learns to paint (``Scene``).
         right_share: largest share of right records, since a good model makes few faults to learn from.
         painting: options of the painter. At a temperature its texts go wrong now and then.
     """
@@ -46,6 +48,7 @@ class Sampling:
     prompts: int
     seed: int = 0
     classes: tuple[str, ...] = ()
+    freedom: float = 1.0
     right_share: float = 0.45
     painting: dict[str, float] = field(default_factory=lambda: {"temperature": 1.0})
 
@@ -109,7 +112,7 @@ def self_sample(
 def _paint(sampling: Sampling, chunk: int, sampler: Sampler) -> list[Trajectory]:
     draw = random.Random(f"self-sampling/{sampling.seed}/{chunk}")
     count = min(CHUNK, sampling.prompts - chunk * CHUNK)
-    mix = SceneMix(classes=sampling.classes) if sampling.classes else SceneMix()
+    mix = SceneMix(classes=sampling.classes or CLASSES, freedom=sampling.freedom)
     graphs = [sample_scene(draw, mix).graph for _ in range(count)]
     return sampler.sample([write_prompt(g, draw) for g in graphs], [draw.randrange(2**31) for _ in graphs])
 
@@ -117,7 +120,7 @@ def _paint(sampling: Sampling, chunk: int, sampler: Sampler) -> list[Trajectory]
 def _judged(subset: str, sampled: Sequence[Trajectory], sampling: Sampling, chunk: int) -> list[Record]:
     """The records of a subset; of right ones no more than their share, in their order."""
     draw = random.Random(f"self-sampling/{subset}/{sampling.seed}/{chunk}")
-    records = list(JUDGES[subset](plans_of(sampled), SpritePainter(), draw))
+    records = list(JUDGES[subset](plans_of(sampled, sampling.freedom), SpritePainter(), draw))
     right = [i for i, record in enumerate(records) if record.label not in WRONG]
     allowed = round((len(records) - len(right)) * sampling.right_share / (1 - sampling.right_share))
     kept = set(draw.sample(right, min(len(right), max(1, allowed))))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
 
@@ -29,6 +29,9 @@ MAX_INSTANCES = GRID * GRID
 STEP = 1 / 128
 # Longer side of a sprite in canvas units. Neighboring cells leave room for a third of the canvas each.
 SMALLEST, CROWDED, SPARSE, ALONE = 0.24, 0.295, 0.40, 0.54
+# Without freedom: one size, and middles such that on 128 px every sprite lies alike in patches of 16 px.
+EVEN = 30 * STEP
+EVEN_MIDDLES = (16 * STEP, 64 * STEP, 112 * STEP)
 EDGE = 2 * STEP  # least distance of a box from the canvas's edge
 GAP = 4 * STEP  # least distance between two boxes on one axis
 INNER = 0.03  # least distance of a box's center from the border of its region, so that small errors keep it
@@ -56,11 +59,16 @@ class Placement:
 
 @dataclass(frozen=True)
 class Scene:
-    """A graph together with a place for every instance; all that the renderer needs."""
+    """A graph together with a place for every instance; all that the renderer needs.
+
+    freedom: how far sizes, and places in the cells, are left to chance: 0 (one size, the same place in every
+    cell) to 1. What is added to the scene later is placed with the same freedom.
+    """
 
     graph: SceneGraph
     placements: tuple[Placement, ...]
     seed: int = 0
+    freedom: float = 1.0
 
     @property
     def background(self) -> str:
@@ -79,7 +87,7 @@ class Scene:
             if len(mine) != obj.count:
                 raise SceneError(f"'{obj.thing}' has {len(mine)} places in the scene, not {obj.count}")
             kept += mine
-        return Scene(graph, tuple(kept), self.seed)
+        return replace(self, graph=graph, placements=tuple(kept))
 
 
 def region_of(box: Box) -> str:
@@ -87,11 +95,12 @@ def region_of(box: Box) -> str:
     return region_at((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
 
 
-def place(graph: SceneGraph, seed: int = 0, fixed: Sequence[Placement] = ()) -> Scene:
+def place(graph: SceneGraph, seed: int = 0, fixed: Sequence[Placement] = (), freedom: float = 1.0) -> Scene:
     """A place for every instance of the graph.
 
     seed: the same graph, seed and fixed placements give the same scene.
     fixed: placements that stay as they are; those of objects or instances that the graph lacks are dropped.
+    freedom: see `Scene`.
 
     Raises:
         SceneError: if the graph is not valid, has more than MAX_INSTANCES instances, or no layout on the grid
@@ -109,16 +118,19 @@ def place(graph: SceneGraph, seed: int = 0, fixed: Sequence[Placement] = ()) -> 
         chosen = _choose_cells(graph, free, cells, boxes, rng)
         if chosen is None:
             break
-        scene = _fill(graph, chosen, kept, seed, rng)
+        scene = _fill(graph, chosen, kept, seed, rng, freedom)
         if scene is not None:
             return scene
     raise SceneError(_impossible(graph, kept))
 
 
-def place_in(graph: SceneGraph, regions: Mapping[str, Sequence[str]], seed: int = 0) -> Scene:
+def place_in(
+    graph: SceneGraph, regions: Mapping[str, Sequence[str]], seed: int = 0, freedom: float = 1.0
+) -> Scene:
     """A place for every instance in the region that is told for it.
 
     regions: by object id, one region for each instance, as `Description.regions` tells them.
+    freedom: see `Scene`.
 
     Raises:
         SceneError: if regions are missing, unknown or told twice, or contradict the graph's relations.
@@ -136,7 +148,7 @@ def place_in(graph: SceneGraph, regions: Mapping[str, Sequence[str]], seed: int 
     rng = random.Random(seed)
     chosen = {obj.id: tuple(REGIONS.index(r) for r in regions[obj.id]) for obj in graph.objects}
     for _ in range(_TRIES):
-        scene = _fill(graph, chosen, (), seed, rng)
+        scene = _fill(graph, chosen, (), seed, rng, freedom)
         if scene is not None:
             return scene
     raise SceneError("the regions contradict the relations: " + _relations_text(graph))
@@ -261,16 +273,21 @@ def _fill(
     kept: Sequence[Placement],
     seed: int,
     rng: random.Random,
+    freedom: float,
 ) -> Scene | None:
-    """Boxes in the chosen cells, first with chance in size and place, at last in the middle of each cell."""
+    """Boxes in the chosen cells, first with chance in size and place, at last all alike."""
     slots = [(graph[i], cell) for i, cells in chosen.items() for cell in cells]
     cells = [cell for _, cell in slots] + [REGIONS.index(p.region) for p in kept]
-    for freedom in (1.0, 1.0, 0.5, 0.25, 0.0):
-        side = _common_side(cells, rng) if freedom else SMALLEST
-        boxes = [
-            _box(obj, cell, side * rng.uniform(1 - 0.12 * freedom, 1), freedom, rng) for obj, cell in slots
-        ]
-        scene = Scene(graph, _merge(graph, slots, boxes, kept), seed)
+    for allowed in [step for step in (1.0, 1.0, 0.5, 0.25) if step <= freedom] + [0.0]:
+        if allowed:
+            side = _common_side(cells, rng)
+            boxes = [
+                _box(obj, cell, side * rng.uniform(1 - 0.12 * allowed, 1), allowed, rng)
+                for obj, cell in slots
+            ]
+        else:
+            boxes = [even_box(obj.name, cell) for obj, cell in slots]
+        scene = Scene(graph, _merge(graph, slots, boxes, kept), seed, freedom)
         if _sound(scene):
             return scene
     return None
@@ -285,10 +302,25 @@ def _common_side(cells: Sequence[int], rng: random.Random) -> float:
     return rng.uniform(CROWDED, SPARSE) if nearest > 1 else rng.uniform(CROWDED - 0.03, CROWDED)
 
 
+def even_box(name: str, cell: int) -> Box:
+    """The box of a class in a cell when nothing is left to chance."""
+    row, column = divmod(cell, GRID)
+    (left, width), (top, height) = (
+        (round((EVEN_MIDDLES[index] - length / 2) / STEP) * STEP, max(round(length / STEP), 1) * STEP)
+        for index, length in zip((column, row), _sides(name, EVEN), strict=True)
+    )
+    return left, top, left + width, top + height
+
+
+def _sides(name: str, side: float) -> tuple[float, float]:
+    """Width and height of a class's aspect, the longer one `side`."""
+    aspect = atlas.sprite(name).aspect
+    return side * min(1.0, aspect), side * min(1.0, 1 / aspect)
+
+
 def _box(obj: SceneObject, cell: int, side: float, freedom: float, rng: random.Random) -> Box:
     """A box of the class's aspect whose center lies in the cell."""
-    aspect = atlas.sprite(obj.name).aspect
-    size = (side * min(1.0, aspect), side * min(1.0, 1 / aspect))
+    size = _sides(obj.name, side)
     row, column = divmod(cell, GRID)
     starts = []
     for index, length in ((column, size[0]), (row, size[1])):
