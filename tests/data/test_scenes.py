@@ -19,8 +19,9 @@ from strokewise.errors import SceneError
 from strokewise.scene_graph import INVERSE, Relation, SceneGraph, SceneObject
 from strokewise.world import atlas
 from strokewise.world.language import parse_description
-from strokewise.world.layout import MAX_INSTANCES, Scene, apart, holds, place, region_of
-from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, DEFAULT_BACKGROUND
+from strokewise.world.layout import MAX_INSTANCES, Scene, apart, even_box, holds, place, region_of
+from strokewise.world.recognise import recognise
+from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, DEFAULT_BACKGROUND, REGIONS
 
 CROWD = SceneMix(objects=(0, 0, 0, 0, 1), counts=(0, 0, 0, 1), relation_share=0)
 CAT, DOG = SceneObject("o0", "cat", "red", 2), SceneObject("o1", "dog", None, 1)
@@ -232,7 +233,7 @@ class TestJson:
     @settings(max_examples=50)
     @given(seeds)
     def test_round_trip(self, seed):
-        scene = sample_scene(random.Random(seed), SceneMix())
+        scene = sample_scene(random.Random(seed), SceneMix(freedom=seed % 2))
         assert scenes.scene_from_json(scenes.scene_to_json(scene)) == scene
 
     @pytest.mark.parametrize(
@@ -279,6 +280,22 @@ def test_boxes_beyond_all_numbers_are_refused():
     scene["placements"][0][2][0] = 1.2e308
     with pytest.raises(SceneError, match="not a scene"):
         scenes.scene_from_json(scene)
+
+
+@pytest.mark.parametrize("subset", ["multi-turn", "conflict", "alignment"])
+def test_without_freedom_every_canvas_has_sprites_of_one_size(subset):
+    """Also where something is repainted, or is there by mistake."""
+    make, mix = MAKERS[subset]
+    off = []
+    for number in range(20):
+        record = make(random.Random(number), mix(scenes=SceneMix(freedom=0.0)), SpritePainter(128))
+        for step in record.trajectory.steps:
+            scene = recognise(step.image).scene if step.image else Scene(SceneGraph(()), ())
+            for p in scene.placements:
+                even = even_box(scene.graph[p.object_id].name, REGIONS.index(p.region))
+                off.append(max(abs(a - b) * 128 for a, b in zip(p.box, even, strict=True)))
+    assert len(off) > 50
+    assert max(off) <= 1  # the recogniser's own pixel
 
 
 @pytest.mark.parametrize("subset", ["multi-turn", "conflict", "alignment"])

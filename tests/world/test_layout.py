@@ -11,7 +11,7 @@ from strokewise.errors import SceneError
 from strokewise.scene_graph import RELATIONS, Relation, SceneGraph, SceneObject
 from strokewise.world import layout
 from strokewise.world.language import describe, geneval_prompts, parse_prompt
-from strokewise.world.layout import Placement, Scene, place, place_in, region_of
+from strokewise.world.layout import EVEN, Placement, Scene, even_box, place, place_in, region_of
 from strokewise.world.vocabulary import CLASSES, COLORS, DEFAULT_BACKGROUND, REGIONS
 
 EXAMPLES = settings(max_examples=120, deadline=None)
@@ -108,6 +108,25 @@ def test_every_region_is_used_and_a_lone_thing_is_large():
     scenes = [place(SceneGraph((SceneObject("a", "apple"),)), seed) for seed in range(200)]
     assert {p.region for s in scenes for p in s.placements} == set(REGIONS)
     assert all(s.placements[0].box[3] - s.placements[0].box[1] > 0.33 for s in scenes)
+
+
+def test_every_geneval_prompt_has_a_layout_without_freedom():
+    for number, prompt in enumerate(geneval_prompts()):
+        scene = place(parse_prompt(prompt.text), number, freedom=0.0)
+        check(scene)
+        for p in scene.placements:
+            assert p.box == even_box(scene.graph[p.object_id].name, REGIONS.index(p.region))
+
+
+@pytest.mark.parametrize("name", ["bus", "giraffe", "apple"])
+def test_without_freedom_a_sprite_lies_alike_in_the_patches_of_every_cell(name):
+    boxes = [even_box(name, cell) for cell in range(9)]
+    assert len({tuple(round(edge * 128) % 16 for edge in box) for box in boxes}) == 1
+    assert [region_of(box) for box in boxes] == list(REGIONS)
+    for left, top, right, bottom in boxes:
+        assert max(right - left, bottom - top) == EVEN
+        assert 16 * (left * 8 // 1) <= left * 128 < right * 128 <= 16 * (left * 8 // 1) + 32
+        assert 16 * (top * 8 // 1) <= top * 128 < bottom * 128 <= 16 * (top * 8 // 1) + 32
 
 
 def test_three_left_of_three():

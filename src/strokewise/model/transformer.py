@@ -35,6 +35,14 @@ class Expert(nn.Module):
         self.gate_up = nn.Linear(size, 2 * config.intermediate_size, bias=False)
         self.down = nn.Linear(config.intermediate_size, size, bias=False)
 
+    def compile_parts(self) -> None:
+        """Compile what comes before and after attention, for any number of rows and columns.
+
+        Attention stays out: its kernel is fast as it is, and on a CPU it cannot be compiled with a mask.
+        """
+        self.project = torch.compile(self.project, dynamic=True)  # type: ignore[method-assign]
+        self.finish = torch.compile(self.finish, dynamic=True)  # type: ignore[method-assign]
+
     def project(self, x: Tensor, turn: Rotary) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of (rows, columns, size), each (rows, columns, heads, head_dim)."""
         qkv = self.qkv(self.attention_norm(x)).unflatten(-1, (-1, self.head_dim))
@@ -56,15 +64,6 @@ class DecoderLayer(nn.Module):
         self.index = index
         self.understanding = Expert(config)
         self.generation = Expert(config)
-
-    def compile_experts(self) -> None:
-        """Compile what comes before and after attention, for any number of rows and columns.
-
-        Attention stays out: its kernel is fast as it is, and cannot be compiled on a CPU with a mask.
-        """
-        for expert in (self.understanding, self.generation):
-            expert.project = torch.compile(expert.project, dynamic=True)  # type: ignore[method-assign]
-            expert.finish = torch.compile(expert.finish, dynamic=True)  # type: ignore[method-assign]
 
     def forward(
         self, blocks: list[Tensor], turns: list[Rotary], mask: Tensor | None, cache: KVCache | None

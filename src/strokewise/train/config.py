@@ -67,7 +67,7 @@ class Running:
         workers: processes that read or render samples; 0: the training process does.
         cache_mb: memory for latents of pictures that come again.
         checkpointing: recompute activations of decoder layers in the backward pass instead of keeping them.
-        compile: compile decoder layers with torch.compile.
+        compile: compile the decoder's experts with torch.compile.
         log_every, save_every, sample_every: in steps.
         keep: checkpoints kept.
         num_samples: pictures painted at ``sample_every``; 0: none.

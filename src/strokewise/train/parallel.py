@@ -16,6 +16,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from strokewise.errors import ConfigError
+from strokewise.model.transformer import Expert
 from strokewise.train.config import Running, TrainConfig
 from strokewise.train.losses import Losses
 
@@ -105,8 +106,9 @@ def parallelize(losses: Losses, world: World, config: TrainConfig) -> None:
     model = losses.model
     model.language.checkpointing = running.checkpointing
     if running.compile:
-        for layer in model.language.layers:
-            layer.compile_experts()
+        for module in model.language.modules():
+            if isinstance(module, Expert):
+                module.compile_parts()
     if world.size == 1:
         return
     mesh = init_device_mesh(world.device.type, (world.size,))
