@@ -98,12 +98,12 @@ class Ablation:
         """A source of the full mixture as the variant has it; None if it goes without."""
         rendered = entry.source
         assert isinstance(rendered, Rendered)
-        if entry.name not in ("conflict", "alignment"):
+        if rendered.subset == "multi-turn":
             share = None if variant.edits else 0.0
             return replace(entry, source=replace(rendered, edit_share=share))
-        kind = getattr(variant, entry.name)
+        kind = getattr(variant, rendered.subset)
         if kind == OWN:
-            return replace(entry, source=Shards(str(self.own / entry.name)))
+            return replace(entry, source=Shards(str(self.own / rendered.subset), rendered.view))
         return entry if kind == SYMBOLIC else None
 
 

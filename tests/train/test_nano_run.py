@@ -39,7 +39,7 @@ def test_a_models_own_records_stand_beside_rendered_ones(tmp_path):
     for entry in first.sources:
         own = weights.get(f"own {entry.name}", 0.0)
         assert own + weights[entry.name] == pytest.approx(entry.weight)
-        assert (own > 0) == (entry.name in ("conflict", "alignment"))
+        assert (own > 0) == (entry.source.subset in ("conflict", "alignment"))
     folders = {entry.source.folder for entry in made.sources if isinstance(entry.source, Shards)}
     assert folders == {str(tmp_path / "conflict"), str(tmp_path / "alignment")}
 

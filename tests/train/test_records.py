@@ -172,3 +172,23 @@ def test_what_is_unknown_is_named(tokenizer):
         Rendered("multi-turn", "processes").open(tokenizer)
     with pytest.raises(ConfigError, match="unknown subset 'multi'; known are multi-turn"):
         Rendered("multi").open(tokenizer)
+
+
+def test_a_wrong_plan_is_shown_and_what_the_next_step_says_of_it_learnt(records, tokenizer):
+    kinds = set()
+    for record in records["conflict"]:
+        sample = VIEWS["planning"](record.trajectory, tokenizer, 0)
+        said = texts(sample, tokenizer)
+        steps = [step.message.text() for step in record.trajectory.steps]
+        kinds.add(record.label)
+        assert [learnt for _, learnt in said] == [False] * (len(said) - 1) + [True]
+        assert not sample.ends
+        if record.label == "wrong":
+            assert said == [
+                (record.trajectory.prompt, False),
+                (" ".join(steps[:-1]), False),
+                (steps[-1], True),
+            ]
+        else:
+            assert said == [(record.trajectory.prompt, False), (" ".join(steps[:3]), True)]
+    assert kinds == {"right", "wrong"}

@@ -14,12 +14,14 @@ from strokewise.train.config import Dropout, Lora, Running, TrainConfig, Weighte
 from strokewise.train.records import Rendered, Shards
 from strokewise.train.samples import SourceConfig
 
+# nano's process stages also learn from texts alone: of many plans a small model learns what relations mean.
+PLANS = 0.3
 # Samples of the paper's three subsets; the mixture keeps their shares.
 MULTI_TURN, CONFLICT, ALIGNMENT = 32_012, 15_201, 15_000
 # Share of plain text-to-image samples: models tuned on processes alone lose plain generation.
 ANCHORS = 0.1
-# Share of a model's own records among its conflicts and alignments.
-OWN_SHARE = 0.6
+# Share of a model's own records among its conflicts and alignments, and the steps that learn from them.
+OWN_SHARE, OWN_STEPS = 0.6, 1_400
 # nano's scenes have one size and one place in each cell from its second stage on (docs/nano.md).
 NANO_FREEDOM = 0.0
 # What nano is trained to paint; more classes need more samples (docs/nano.md).
@@ -93,17 +95,23 @@ def nano_even(
 
 def nano_process(
     model: str,
-    multi_turn: SourceConfig,
-    conflict: SourceConfig,
+    multi_turn: Rendered | Shards,
+    conflict: Rendered | Shards,
     alignment: SourceConfig,
     anchors: SourceConfig,
 ) -> TrainConfig:
-    """Second stage of nano: the paper's three subsets, and plain text-to-image samples beside them."""
+    """Third stage of nano: the paper's three subsets, plain text-to-image samples, and texts alone."""
+    processes = process_mixture(multi_turn, conflict, alignment, anchors)
+    rest = [replace(entry, weight=entry.weight * (1 - 2 * PLANS)) for entry in processes]
+    plans = (
+        WeightedSource("plans", PLANS, replace(multi_turn, view="planning")),
+        WeightedSource("conflicting plans", PLANS, replace(conflict, view="planning")),
+    )
     return TrainConfig(
         name="nano-process",
         model=model,
-        sources=process_mixture(multi_turn, conflict, alignment, anchors),
-        steps=500,
+        sources=(*rest, *plans),
+        steps=600,
         learning_rate=6e-4,
         muon=0.012,
         warmup_steps=50,
@@ -119,26 +127,33 @@ def nano_process(
 
 
 def nano_own_process(model: str, own: Path) -> TrainConfig:
-    """Third stage of nano: conflicts and alignments are now what the model itself painted and planned.
+    """Fourth stage of nano: conflicts and alignments are now what the model itself painted and planned.
 
     Rendered faults stay in a smaller share, because few of its own records show a rare fault.
     """
     rendered = named("nano-process", model, None)
-    sources = {entry.name: entry for entry in rendered.sources}
-    mixed: list[WeightedSource] = [sources["multi-turn"], sources["text-to-image"]]
-    for subset in ("conflict", "alignment"):
-        entry = sources[subset]
+    mixed: list[WeightedSource] = []
+    for entry in rendered.sources:
+        source = entry.source
+        assert isinstance(source, Rendered)
+        if source.subset == "multi-turn":
+            mixed.append(entry)
+            continue
+        itself = Shards(str(own / source.subset), source.view)
         mixed.append(replace(entry, weight=entry.weight * (1 - OWN_SHARE)))
-        mixed.append(WeightedSource(f"own {subset}", entry.weight * OWN_SHARE, Shards(str(own / subset))))
-    return replace(rendered, name="nano-own-process", sources=tuple(mixed), steps=2 * rendered.steps)
+        mixed.append(WeightedSource(f"own {entry.name}", entry.weight * OWN_SHARE, itself))
+    return replace(rendered, name="nano-own-process", sources=tuple(mixed), steps=OWN_STEPS)
 
 
 def nano_control(model: str) -> TrainConfig:
-    """What the second and third stage are compared with: their steps, spent on single-pass painting alone."""
+    """What the two process stages are compared with: their steps, spent on single-pass painting alone."""
     process = named("nano-process", model, None)
     captions = next(entry for entry in process.sources if entry.name == "text-to-image")
     return replace(
-        process, name="nano-control", sources=(replace(captions, weight=1.0),), steps=3 * process.steps
+        process,
+        name="nano-control",
+        sources=(replace(captions, weight=1.0),),
+        steps=process.steps + OWN_STEPS,
     )
 
 
@@ -224,7 +239,7 @@ def named(recipe: str, model: str, data: Path | None) -> TrainConfig:
         ConfigError: if there is no such recipe.
     """
 
-    def source(subset: str, view: str = "process") -> SourceConfig:
+    def source(subset: str, view: str = "process") -> Rendered | Shards:
         if data is not None:
             return Shards(str(data / subset), view)
         if not recipe.startswith("nano"):

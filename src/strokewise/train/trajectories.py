@@ -66,11 +66,16 @@ def reading(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Samp
 def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
     """The prompt, and what is written in the first steps as one text, learnt: the language without pictures.
 
-    One text, because between the texts of a process a picture opens, which must not be unlearnt here.
+    One text, because between the texts of a process a picture opens, which must not be unlearnt here. With a
+    wrong plan, what is written up to it is only shown, and learnt is what the next step says of it.
     """
-    told = " ".join(step.message.text() for step in trajectory.steps[:PLANNED])
-    prompt = _text(trajectory.prompt, tokenizer, False)
-    return Sample((prompt, _text(told, tokenizer, True)), ends=False)
+    texts = [step.message.text() for step in trajectory.steps]
+    found = (step.verdict or FINE for step in trajectory.steps[1:])
+    wrong = next((i for i, verdict in enumerate(found) if verdict.plan is False), None)
+    shown, told = ([], texts[:PLANNED]) if wrong is None else (texts[: wrong + 1], texts[wrong + 1 :])
+    conditions = [trajectory.prompt, *([" ".join(shown)] if shown else [])]
+    parts = [_text(text, tokenizer, False) for text in conditions]
+    return Sample((*parts, _text(" ".join(told), tokenizer, True)), ends=False)
 
 
 View = Callable[[Trajectory, Tokenizer, int], Sample]
