@@ -1,6 +1,7 @@
-"""Draw the trajectories in the docs: a sheet of twenty records of the three subsets, and one alone.
+"""Draw the trajectories in the docs.
 
-python tools/draw_trajectories.py docs/images
+python tools/draw_trajectories.py docs/images                       # twenty records of the subsets; one alone
+python tools/draw_trajectories.py docs/images/painted.png FOLDER …   # what `strokewise paint` wrote
 """
 
 import random
@@ -12,6 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from strokewise.data.building import MAKERS, Recipe, records_of
 from strokewise.data.records import Record
+from strokewise.trajectory import Trajectory
+from strokewise.trajectory_files import load
 
 CANVAS, GAP, COLUMNS, MOST = 148, 16, 2, 5
 TITLE, CAPTION, LINE = 17, 12, 15
@@ -37,15 +40,15 @@ def chosen(seed: int = 5) -> list[Record]:
     return found
 
 
-def card(record: Record) -> Image.Image:
+def card(trajectory: Trajectory) -> Image.Image:
     """One trajectory: prompt, canvases, and under each what was said before it."""
     image = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
     draw = ImageDraw.Draw(image)
     draw.rounded_rectangle((2, 2, WIDTH - 3, HEIGHT - 3), 14, CARD, EDGE)
     title, small = ImageFont.load_default(TITLE), ImageFont.load_default(CAPTION)
-    for i, line in enumerate(textwrap.wrap(record.trajectory.prompt, 92)[:2]):
+    for i, line in enumerate(textwrap.wrap(trajectory.prompt, 92)[:2]):
         draw.text((GAP, 10 + i * 22), line, INK, title)
-    shown = [step for step in record.trajectory.steps if step.image is not None]
+    shown = [step for step in trajectory.steps if step.image is not None]
     for i, step in enumerate(shown):
         left, top = GAP + i * (CANVAS + GAP), 2 * 22 + GAP
         assert step.image is not None
@@ -63,18 +66,28 @@ def card(record: Record) -> Image.Image:
     return image
 
 
+def stacked(cards: list[Image.Image], columns: int) -> Image.Image:
+    """Cards on a sheet."""
+    rows = -(-len(cards) // columns)
+    sheet = Image.new("RGB", (columns * (WIDTH + GAP) + GAP, rows * (HEIGHT + GAP) + GAP), PAPER)
+    for i, one in enumerate(cards):
+        row, column = divmod(i, columns)
+        sheet.paste(one, (GAP + column * (WIDTH + GAP), GAP + row * (HEIGHT + GAP)))
+    return sheet
+
+
 def main() -> None:
     """Run from the command line."""
-    cards = [card(record) for record in chosen()]
-    rows = -(-len(cards) // COLUMNS)
-    sheet = Image.new("RGB", (COLUMNS * (WIDTH + GAP) + GAP, rows * (HEIGHT + GAP) + GAP), PAPER)
-    for i, one in enumerate(cards):
-        row, column = divmod(i, COLUMNS)
-        sheet.paste(one, (GAP + column * (WIDTH + GAP), GAP + row * (HEIGHT + GAP)))
-    folder = Path(sys.argv[1])
-    for name, image in (("trajectories.png", sheet), ("trajectory.png", cards[-5])):
-        image.quantize(255, dither=Image.Dither.NONE).save(folder / name, optimize=True)
-        print(folder / name, image.size)
+    out, paintings = Path(sys.argv[1]), sys.argv[2:]
+    if paintings:
+        cards = [card(load(Path(folder))) for folder in paintings]
+        images = {out: stacked(cards, 1)}
+    else:
+        cards = [card(record.trajectory) for record in chosen()]
+        images = {out / "trajectories.png": stacked(cards, COLUMNS), out / "trajectory.png": cards[-5]}
+    for path, image in images.items():
+        image.quantize(255, dither=Image.Dither.NONE).save(path, optimize=True)
+        print(path, image.size)
 
 
 if __name__ == "__main__":
