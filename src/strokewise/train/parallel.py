@@ -22,6 +22,9 @@ from strokewise.train.losses import Losses
 
 TIMEOUT = timedelta(minutes=30)
 
+# Compiled variants of a function at most: packs differ in rows, columns and whether a block is a view.
+SHAPES = 64
+
 
 @dataclass(frozen=True)
 class World:
@@ -106,6 +109,7 @@ def parallelize(losses: Losses, world: World, config: TrainConfig) -> None:
     model = losses.model
     model.language.checkpointing = running.checkpointing
     if running.compile:
+        torch._dynamo.config.recompile_limit = SHAPES
         for module in model.language.modules():
             if isinstance(module, Expert):
                 module.compile_parts()
