@@ -9,7 +9,10 @@ import pytest
 from strokewise.data.building import MAKERS, Recipe, build
 from strokewise.data.painters import SpritePainter
 from strokewise.errors import ConfigError, RecordError
+from strokewise.model import nano
+from strokewise.train.config import Dropout
 from strokewise.train.nano import nano_tokenizer
+from strokewise.train.prepare import Preparer
 from strokewise.train.records import Rendered, Shards
 from strokewise.train.samples import Picture, Text
 from strokewise.train.trajectories import TURNS, VIEWS
@@ -174,21 +177,26 @@ def test_what_is_unknown_is_named(tokenizer):
         Rendered("multi").open(tokenizer)
 
 
-def test_a_wrong_plan_is_shown_and_what_the_next_step_says_of_it_learnt(records, tokenizer):
+def test_of_texts_alone_a_wrong_plan_is_shown_and_what_is_said_of_it_learnt(records, tokenizer):
     kinds = set()
     for record in records["conflict"]:
         sample = VIEWS["planning"](record.trajectory, tokenizer, 0)
-        said = texts(sample, tokenizer)
         steps = [step.message.text() for step in record.trajectory.steps]
         kinds.add(record.label)
-        assert [learnt for _, learnt in said] == [False] * (len(said) - 1) + [True]
-        assert not sample.ends
         if record.label == "wrong":
-            assert said == [
-                (record.trajectory.prompt, False),
-                (" ".join(steps[:-1]), False),
-                (steps[-1], True),
-            ]
+            wanted = [(text, i != len(steps) - 2) for i, text in enumerate(steps)]
         else:
-            assert said == [(record.trajectory.prompt, False), (" ".join(steps[:3]), True)]
+            wanted = [(text, True) for text in steps[:3]]
+        assert texts(sample, tokenizer) == [(record.trajectory.prompt, False), *wanted]
+        assert not sample.ends
     assert kinds == {"right", "wrong"}
+
+
+def test_texts_alone_do_not_teach_what_opens_after_them(records, tokenizer):
+    config = nano()
+    preparer = Preparer(config, tokenizer.special, Dropout(), 1.0)
+    for record in records["multi-turn"][:10]:
+        segments = preparer.prepare(VIEWS["planning"](record.trajectory, tokenizer, 0), 0).segments
+        assert len(segments) > 1
+        assert all(segment.end_label is None for segment in segments)
+        assert any(segment.loss for segment in segments)

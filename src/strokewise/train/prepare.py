@@ -128,7 +128,8 @@ class _Row:
     def add(self, index: int) -> None:
         """Append the segments of one part."""
         part = self.sample.parts[index]
-        label = self._next_opens(index) if part.loss else None
+        opens = part.loss and (isinstance(part, Picture) or part.opens)
+        label = self._next_opens(index) if opens else None
         if isinstance(part, Picture):
             shown = index + 1 < len(self.sample.parts) or self.sample.ends or not part.loss
             self._add_picture(part, label, shown)

@@ -21,7 +21,7 @@ MULTI_TURN, CONFLICT, ALIGNMENT = 32_012, 15_201, 15_000
 # Share of plain text-to-image samples: models tuned on processes alone lose plain generation.
 ANCHORS = 0.1
 # Share of a model's own records among its conflicts and alignments, and the steps that learn from them.
-OWN_SHARE, OWN_STEPS = 0.6, 1_400
+OWN_SHARE, OWN_STEPS = 0.6, 1_200
 # nano's scenes have one size and one place in each cell from its second stage on (docs/nano.md).
 NANO_FREEDOM = 0.0
 # What nano is trained to paint; more classes need more samples (docs/nano.md).
@@ -111,7 +111,7 @@ def nano_process(
         name="nano-process",
         model=model,
         sources=(*rest, *plans),
-        steps=600,
+        steps=400,
         learning_rate=6e-4,
         muon=0.012,
         warmup_steps=50,

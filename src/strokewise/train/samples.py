@@ -21,13 +21,15 @@ class Text:
 
     Attributes:
         ids: its tokens, without delimiters.
-        loss: whether the model learns to write it, and what comes after it.
+        loss: whether the model learns to write it, its end, and what opens after it.
         guided: whether text guidance leaves it out (False: a system prompt; see ``Generator.read``).
+        opens: whether what opens after it is learnt too (False: something else would, which is left out).
     """
 
     ids: tuple[int, ...]
     loss: bool = False
     guided: bool = True
+    opens: bool = True
 
 
 @dataclass(frozen=True)

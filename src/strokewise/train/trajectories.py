@@ -9,6 +9,7 @@ sketch that does not show its plan. Otherwise the model would learn to make the 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -64,18 +65,18 @@ def reading(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Samp
 
 
 def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """The prompt, and what is written in the first steps as one text, learnt: the language without pictures.
+    """The texts alone, in the first steps or, with a wrong plan, up to what the next step says of it.
 
-    One text, because between the texts of a process a picture opens, which must not be unlearnt here. With a
-    wrong plan, what is written up to it is only shown, and learnt is what the next step says of it.
+    What opens after a text is not learnt: it is a picture, which is left out here and must not be unlearnt. A
+    wrong plan is shown only.
     """
-    texts = [step.message.text() for step in trajectory.steps]
-    found = (step.verdict or FINE for step in trajectory.steps[1:])
+    found = [step.verdict or FINE for step in trajectory.steps[1:]]
     wrong = next((i for i, verdict in enumerate(found) if verdict.plan is False), None)
-    shown, told = ([], texts[:PLANNED]) if wrong is None else (texts[: wrong + 1], texts[wrong + 1 :])
-    conditions = [trajectory.prompt, *([" ".join(shown)] if shown else [])]
-    parts = [_text(text, tokenizer, False) for text in conditions]
-    return Sample((*parts, _text(" ".join(told), tokenizer, True)), ends=False)
+    last = PLANNED if wrong is None else wrong + 2
+    parts = [_text(trajectory.prompt, tokenizer, False)]
+    for i, step in enumerate(trajectory.steps[:last]):
+        parts.append(replace(_text(step.message.text(), tokenizer, i != wrong), opens=False))
+    return Sample(tuple(parts), ends=False)
 
 
 View = Callable[[Trajectory, Tokenizer, int], Sample]
