@@ -1,9 +1,9 @@
 """How nano is made, from nothing to the shipped folder, in stages that each go on where they stopped.
 
-autoencoder → start → base → even (scenes without freedom) → first process (rendered faults) →
-self-sampling → process; beside the last, a control that spends the same steps on single-pass data. What
-each stage learns from is settled in ``recipes``; every stage's result lies in a folder of its own, and a
-stage whose result is there is done.
+autoencoder → start → base → even (scenes without freedom) → fluent (more texts) → first process (rendered
+faults) → self-sampling → process; beside the last, a control that spends the same steps on single-pass
+data. What each stage learns from is settled in ``recipes``; every stage's result lies in a folder of its
+own, and a stage whose result is there is done.
 """
 
 import json
@@ -41,7 +41,8 @@ def train_nano(folder: Path, report: Report = print) -> Path:
     start = _stage(folder / "start", report, lambda out: _write_start(folder / "autoencoder", out))
     base = trained(folder, "base", named("nano-base", str(start), None), report)
     even = trained(folder, "even", named("nano-even", str(base), None), report)
-    first = trained(folder, "first", named("nano-process", str(even), None), report)
+    fluent = trained(folder, "fluent", named("nano-fluent", str(even), None), report)
+    first = trained(folder, "first", named("nano-process", str(fluent), None), report)
     own = folder / "own"
     if not (own / "alignment" / "manifest.json").exists():
         report(f"self-sampling: {PROMPTS} prompts")
@@ -50,7 +51,7 @@ def train_nano(folder: Path, report: Report = print) -> Path:
         )
         self_sample(sampling, PainterSampler(Painter.load(first), SAMPLING), own)
     process = trained(folder, "process", nano_own_process(str(first), own), report)
-    trained(folder, "control", nano_control(str(even)), report)
+    trained(folder, "control", nano_control(str(fluent)), report)
     return process
 
 

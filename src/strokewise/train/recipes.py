@@ -6,6 +6,7 @@ of ours, made for this project and stated in docs/training.md.
 
 import importlib
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +16,13 @@ from strokewise.train.records import Rendered, Shards
 from strokewise.train.samples import SourceConfig
 
 # nano's process stages also learn from texts alone: of many plans a small model learns what relations mean.
-PLANS = 0.3
+PLANS = 0.25
 # Samples of the paper's three subsets; the mixture keeps their shares.
 MULTI_TURN, CONFLICT, ALIGNMENT = 32_012, 15_201, 15_000
 # Share of plain text-to-image samples: models tuned on processes alone lose plain generation.
 ANCHORS = 0.1
 # Share of a model's own records among its conflicts and alignments, and the steps that learn from them.
-OWN_SHARE, OWN_STEPS = 0.6, 1_200
+OWN_SHARE, OWN_STEPS = 0.6, 800
 # nano's scenes have one size and one place in each cell from its second stage on (docs/nano.md).
 NANO_FREEDOM = 0.0
 # What nano is trained to paint; more classes need more samples (docs/nano.md).
@@ -91,6 +92,26 @@ def nano_even(
     """As the first stage, for scenes with one size and one place in each cell."""
     base = nano_base(model, text_to_image, editing, reading, planning)
     return replace(base, name="nano-even", steps=1_500)
+
+
+def nano_fluent(
+    model: str,
+    text_to_image: SourceConfig,
+    editing: SourceConfig,
+    reading: SourceConfig,
+    planning: SourceConfig,
+    criticism: SourceConfig,
+) -> TrainConfig:
+    """As the stage before, with three times the texts alone, also of wrong plans and what is said of them."""
+    even = nano_even(model, text_to_image, editing, reading, planning)
+    sources = (
+        WeightedSource("text-to-image", 0.08, text_to_image),
+        WeightedSource("editing", 0.45, editing),
+        WeightedSource("reading", 0.07, reading),
+        WeightedSource("planning", 0.2, planning),
+        WeightedSource("criticism", 0.2, criticism),
+    )
+    return replace(even, name="nano-fluent", sources=sources, steps=1_400)
 
 
 def nano_process(
@@ -217,7 +238,11 @@ def process_mixture(
     return (*weighted, WeightedSource("text-to-image", ANCHORS, anchors))
 
 
-BASE = {"nano-base": nano_base, "nano-even": nano_even}
+BASE: dict[str, Callable[..., TrainConfig]] = {
+    "nano-base": nano_base,
+    "nano-even": nano_even,
+    "nano-fluent": nano_fluent,
+}
 PROCESS = {
     "nano-process": nano_process,
     "bagel-7b-process": bagel_7b_process,
@@ -248,7 +273,10 @@ def named(recipe: str, model: str, data: Path | None) -> TrainConfig:
 
     if recipe in BASE:
         views = ("caption", "stroke", "reading", "planning")
-        return BASE[recipe](model, *(source("multi-turn", view) for view in views))
+        sources = [source("multi-turn", view) for view in views]
+        if recipe == "nano-fluent":
+            sources.append(source("conflict", "planning"))
+        return BASE[recipe](model, *sources)
     if recipe not in PROCESS:
         raise ConfigError(f"unknown recipe {recipe!r}; known are {', '.join({**BASE, **PROCESS})}")
     multi_turn, conflict, alignment = (source(name) for name in ("multi-turn", "conflict", "alignment"))
