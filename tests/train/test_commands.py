@@ -1,5 +1,6 @@
 """The commands, the recipes, and trajectories as samples."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -56,11 +57,12 @@ def test_naming_the_options_needs_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
 
 
-@pytest.mark.parametrize("name", ["nano_base", "nano_process", "bagel_7b_process", "bagel_7b_lora"])
+@pytest.mark.parametrize("name", [*recipes.BASE, *recipes.PROCESS])
 def test_recipes_are_complete(toy, name):
-    sources = [toy.Captions()] * 4
-    made = getattr(recipes, name)("start", *sources)
-    assert made.name == name.replace("_", "-")
+    make = {**recipes.BASE, **recipes.PROCESS}[name]
+    sources = [toy.Captions()] * (len(inspect.signature(make).parameters) - 1)
+    made = make("start", *sources)
+    assert made.name == name
     assert sum(entry.weight for entry in made.sources) == pytest.approx(1)
     assert made.differences(made.to_dict()) == []
 

@@ -116,17 +116,19 @@ def nano_fluent(
 
 def nano_process(
     model: str,
-    multi_turn: Rendered | Shards,
-    conflict: Rendered | Shards,
+    multi_turn: SourceConfig,
+    conflict: SourceConfig,
     alignment: SourceConfig,
     anchors: SourceConfig,
+    planning: SourceConfig,
+    criticism: SourceConfig,
 ) -> TrainConfig:
     """Third stage of nano: the paper's three subsets, plain text-to-image samples, and texts alone."""
     processes = process_mixture(multi_turn, conflict, alignment, anchors)
     rest = [replace(entry, weight=entry.weight * (1 - 2 * PLANS)) for entry in processes]
     plans = (
-        WeightedSource("plans", PLANS, replace(multi_turn, view="planning")),
-        WeightedSource("conflicting plans", PLANS, replace(conflict, view="planning")),
+        WeightedSource("plans", PLANS, planning),
+        WeightedSource("conflicting plans", PLANS, criticism),
     )
     return TrainConfig(
         name="nano-process",
@@ -243,7 +245,7 @@ BASE: dict[str, Callable[..., TrainConfig]] = {
     "nano-even": nano_even,
     "nano-fluent": nano_fluent,
 }
-PROCESS = {
+PROCESS: dict[str, Callable[..., TrainConfig]] = {
     "nano-process": nano_process,
     "bagel-7b-process": bagel_7b_process,
     "bagel-7b-lora": bagel_7b_lora,
@@ -263,7 +265,7 @@ def named(recipe: str, model: str, data: Path | None) -> TrainConfig:
         ConfigError: if there is no such recipe.
     """
 
-    def source(subset: str, view: str = "process") -> Rendered | Shards:
+    def source(subset: str, view: str = "process") -> SourceConfig:
         if data is not None:
             return Shards(str(data / subset), view)
         if not recipe.startswith("nano"):
@@ -281,7 +283,10 @@ def named(recipe: str, model: str, data: Path | None) -> TrainConfig:
         raise ConfigError(f"unknown recipe {recipe!r}; known are {', '.join({**BASE, **PROCESS})}")
     multi_turn, conflict, alignment = (source(name) for name in ("multi-turn", "conflict", "alignment"))
     anchors = source("multi-turn", "caption")
-    return PROCESS[recipe](model, multi_turn, conflict, alignment, anchors)
+    texts = (
+        [source(name, "planning") for name in ("multi-turn", "conflict")] if recipe == "nano-process" else []
+    )
+    return PROCESS[recipe](model, multi_turn, conflict, alignment, anchors, *texts)
 
 
 def own(name: str) -> TrainConfig:
