@@ -15,8 +15,9 @@ from strokewise.train.config import Dropout, Lora, Running, TrainConfig, Weighte
 from strokewise.train.records import Rendered, Shards
 from strokewise.train.samples import SourceConfig
 
-# nano's process stages also learn from texts alone: of many plans a small model learns what relations mean.
-PLANS = 0.25
+# nano's process stages also learn from texts alone (plans; wrong plans and what is said of them), since it
+# takes many to learn what relations mean, and from single strokes, so as not to paint worse than before.
+BESIDE = (0.15, 0.2, 0.3)
 # Samples of the paper's three subsets; the mixture keeps their shares.
 MULTI_TURN, CONFLICT, ALIGNMENT = 32_012, 15_201, 15_000
 # Share of plain text-to-image samples: models tuned on processes alone lose plain generation.
@@ -122,21 +123,23 @@ def nano_process(
     anchors: SourceConfig,
     planning: SourceConfig,
     criticism: SourceConfig,
+    strokes: SourceConfig,
 ) -> TrainConfig:
-    """Third stage of nano: the paper's three subsets, plain text-to-image samples, and texts alone."""
+    """Then, the paper's three subsets, and single strokes and texts, of which more fit into a step."""
     processes = process_mixture(multi_turn, conflict, alignment, anchors)
-    rest = [replace(entry, weight=entry.weight * (1 - 2 * PLANS)) for entry in processes]
-    plans = (
-        WeightedSource("plans", PLANS, planning),
-        WeightedSource("conflicting plans", PLANS, criticism),
+    rest = [replace(entry, weight=entry.weight * (1 - sum(BESIDE))) for entry in processes]
+    beside = (
+        WeightedSource("planning", BESIDE[0], planning),
+        WeightedSource("criticism", BESIDE[1], criticism),
+        WeightedSource("strokes", BESIDE[2], strokes),
     )
     return TrainConfig(
         name="nano-process",
         model=model,
-        sources=(*rest, *plans),
+        sources=(*rest, *beside),
         steps=400,
-        learning_rate=6e-4,
-        muon=0.012,
+        learning_rate=4e-4,
+        muon=0.008,
         warmup_steps=50,
         final_lr=0.02,
         pack_tokens=4096,
@@ -283,10 +286,10 @@ def named(recipe: str, model: str, data: Path | None) -> TrainConfig:
         raise ConfigError(f"unknown recipe {recipe!r}; known are {', '.join({**BASE, **PROCESS})}")
     multi_turn, conflict, alignment = (source(name) for name in ("multi-turn", "conflict", "alignment"))
     anchors = source("multi-turn", "caption")
-    texts = (
-        [source(name, "planning") for name in ("multi-turn", "conflict")] if recipe == "nano-process" else []
-    )
-    return PROCESS[recipe](model, multi_turn, conflict, alignment, anchors, *texts)
+    if recipe != "nano-process":
+        return PROCESS[recipe](model, multi_turn, conflict, alignment, anchors)
+    beside = (("multi-turn", "planning"), ("conflict", "planning"), ("multi-turn", "stroke"))
+    return nano_process(model, multi_turn, conflict, alignment, anchors, *(source(*view) for view in beside))
 
 
 def own(name: str) -> TrainConfig:
