@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: setup test check fix train-nano clean
+PROMPT ?= a photo of a red apple left of a blue bus
+
+.PHONY: setup paint test check fix train-nano clean
 
 setup: $(VENV)/.ready
 
@@ -14,6 +16,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(RUN)/pip install -q -c constraints.txt torch
 	$(RUN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
+
+# The main job: the shipped model paints a prompt while you watch. Another one: make paint PROMPT="a green dog"
+paint: setup
+	$(RUN)/strokewise paint "$(PROMPT)" --out out/paint
 
 test: setup
 	$(RUN)/pytest

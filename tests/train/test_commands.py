@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from strokewise.errors import ConfigError
 from strokewise.train import recipes
+from strokewise.train.canvases import Canvases
 from strokewise.train.commands import app
 from strokewise.train.mixture import block_counts
-from strokewise.train.records import Rendered
+from strokewise.train.records import Rendered, Shards
 
 
 @pytest.fixture
@@ -76,11 +77,26 @@ def test_the_papers_run(toy):
     assert counts == [463, 220, 217, 100]
 
 
-@pytest.mark.parametrize("name", ["nano-base", "nano-process", "bagel-7b-process", "bagel-7b-lora"])
+@pytest.mark.parametrize("name", list(recipes.PROCESS))
 def test_named_recipes_render_the_sprite_world_or_read_data_sets(name):
     rendered, built = recipes.named(name, "start", None), recipes.named(name, "start", Path("sets"))
     assert {type(entry.source) for entry in rendered.sources} == {Rendered}
     assert {Path(entry.source.folder).parent for entry in built.sources} == {Path("sets")}
+
+
+def test_the_first_stage_of_nano_renders_single_canvases_beside_data_sets():
+    rendered, built = (
+        recipes.named("nano-base", "start", None),
+        recipes.named("nano-base", "start", Path("sets")),
+    )
+    assert [type(entry.source) for entry in rendered.sources] == [
+        Canvases,
+        Rendered,
+        Canvases,
+        *[Rendered] * 3,
+    ]
+    assert [type(entry.source) for entry in built.sources] == [Canvases, Shards, Canvases, *[Shards] * 3]
+    assert {entry.source.scenes for entry in rendered.sources} == {recipes.NANO_SCENES}
 
 
 def test_unknown_recipes_are_named():

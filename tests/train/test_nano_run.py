@@ -72,9 +72,9 @@ def test_all_stages_one_after_another(careless, tmp_path, monkeypatch):
     told = []
     finished = nano_run.train_nano(tmp_path, told.append)
     stages = {path.name for path in tmp_path.iterdir()}
-    assert {"start", "base", "even", "fluent", "first", "own", "process", "control"} <= stages
+    assert {"start", "base", "first", "own", "process", "control"} <= stages
     painter = Painter.load(finished)
-    assert painter.vocabulary.classes == recipes.NANO_CLASSES
+    assert painter.vocabulary.classes == recipes.NANO_SCENES.classes
     assert painter.defaults.steps == nano_run.PAINTING["steps"]
     assert read_config(finished).autoencoder.scale != 1.0
     written = json.loads((finished / "vocabulary.json").read_text())

@@ -119,15 +119,6 @@ def test_strokes_go_from_canvas_to_canvas(records, tokenizer):
         assert tokenizer.decode(list(plan.ids)).startswith("<ins>")
 
 
-def test_readings_learn_what_is_on_the_canvas(records, tokenizer):
-    trajectory = records["multi-turn"][0].trajectory
-    for turn in range(TURNS["reading"]):
-        picture, told = VIEWS["reading"](trajectory, tokenizer, turn).parts
-        assert (picture.loss, told.loss) == (False, True)
-        step = trajectory.steps[turn % len(trajectory.images)]
-        assert tokenizer.decode(list(told.ids)) == f"<des>{step.message.des}</des>"
-
-
 @pytest.mark.parametrize("subset", MAKERS)
 def test_shards_hold_what_is_rendered_on_the_fly(built, tokenizer, subset):
     stored = Shards(str(built / subset)).open(tokenizer)

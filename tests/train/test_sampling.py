@@ -6,6 +6,7 @@ import pytest
 
 from strokewise.data.building import read
 from strokewise.data.checking import faults_of
+from strokewise.data.scenes import SceneMix
 from strokewise.errors import ConfigError
 from strokewise.train import sampling as module
 from strokewise.train.records import Shards
@@ -23,7 +24,7 @@ def _small_chunks(monkeypatch):
 
 @pytest.fixture
 def asked():
-    return Sampling("careless", 10, seed=3, classes=KNOWN, right_share=0.5)
+    return Sampling("careless", 10, seed=3, scenes=SceneMix(classes=KNOWN), right_share=0.5)
 
 
 def contents(folder):

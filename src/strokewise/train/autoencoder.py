@@ -13,7 +13,7 @@ that the stroke leaves alone are pulled together.
 import math
 import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,10 +34,11 @@ from strokewise.train.parallel import World
 from strokewise.train.prepare import normalised
 from strokewise.train.samples import Pixels
 from strokewise.train.state import Checkpoints, read_facts, read_tensors
-from strokewise.world.layout import Box
+from strokewise.world.layout import Box, Scene
 from strokewise.world.render import render_array
 
 CROWDED = SceneMix(objects=(0.1, 0.15, 0.25, 0.25, 0.25))
+LATENT = 8  # pixels a side
 ALONE = World(0, 1, torch.device("cpu"))
 MEASURED = 256
 OUTER = ("encoder.conv_in.weight", "conv_out.weight")  # of three channels, or the latents' own
@@ -51,7 +52,9 @@ class AutoencoderRun:
     Attributes:
         steps: optimizer steps in all.
         crops: share of the steps, the first ones, that see crops instead of pairs of whole canvases.
-        side, crop: of canvases and crops, in pixels.
+        even: share of the scenes that have no freedom (``Scene``), as nano's have.
+        side, crop: of canvases and crops, in pixels; crops begin at whole latents, so that things without
+            freedom lie in them as they do on canvases.
         batch, crop_batch: pictures in a step; whole canvases are an even number.
         window, fresh: crops are cut from the last ``window`` canvases, of which ``fresh`` are new each step.
         edges: weight of the error of neighbouring pixels' differences, reached at half of the steps: an edge
@@ -63,8 +66,9 @@ class AutoencoderRun:
         seed: of scenes, crops and noise.
     """
 
-    steps: int = 6_300
-    crops: float = 0.6
+    steps: int = 3_000
+    crops: float = 0.65
+    even: float = 0.5
     side: int = 128
     crop: int = 64
     batch: int = 6
@@ -80,8 +84,8 @@ class AutoencoderRun:
     betas: tuple[float, float] = (0.9, 0.99)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    muon: float | None = 0.015
-    ema_decay: float = 0.998
+    muon: float | None = 0.02
+    ema_decay: float = 0.997
     seed: int = 0
     save_every: int = 500
     log_every: int = 50
@@ -90,11 +94,11 @@ class AutoencoderRun:
         """What step ``step`` sees: pixels (batch, 3, side, side) in [-1, 1], a function of seed and step."""
         draw = random.Random(f"autoencoder/{self.seed}/{step}")
         if step >= self.crops * self.steps:
-            found = [canvas for _ in range(self.batch // 2) for canvas in _stroke(draw, self.side)]
+            found = [canvas for _ in range(self.batch // 2) for canvas in self._stroke(draw)]
         else:
             first = self.fresh * step
             seen = (draw.randrange(first, first + self.window) for _ in range(self.crop_batch))
-            found = [self._cropped(*_canvas(self.seed, self.side, number), draw) for number in seen]
+            found = [self._cropped(*self._canvas(number), draw) for number in seen]
         return normalised(torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous())
 
     def _cropped(self, pixels: Pixels, boxes: tuple[Box, ...], draw: random.Random) -> Pixels:
@@ -102,25 +106,29 @@ class AutoencoderRun:
         x0, y0, x1, y1 = draw.choice(boxes)
         room, jitter = self.side - self.crop, self.crop / 4
         left, top = (
-            round(min(max(0.0, middle * self.side - self.crop / 2 + draw.uniform(-jitter, jitter)), room))
-            for middle in ((x0 + x1) / 2, (y0 + y1) / 2)
+            LATENT * round(min(max(0.0, middle * self.side - self.crop / 2 + shift), room) / LATENT)
+            for middle, shift in (
+                ((x0 + x1) / 2, draw.uniform(-jitter, jitter)),
+                ((y0 + y1) / 2, draw.uniform(-jitter, jitter)),
+            )
         )
         return pixels[top : top + self.crop, left : left + self.crop]
 
+    @lru_cache(maxsize=1100)  # noqa: B019 (a run lives as long as its process)
+    def _canvas(self, number: int) -> tuple[Pixels, tuple[Box, ...]]:
+        """A rendered scene and where its things are."""
+        scene = self._scene(random.Random(f"autoencoder/{self.seed}/canvas/{number}"))
+        return render_array(scene, self.side), tuple(placed.box for placed in scene.placements)
 
-@lru_cache(maxsize=1100)
-def _canvas(seed: int, side: int, number: int) -> tuple[Pixels, tuple[Box, ...]]:
-    """A rendered scene and where its things are."""
-    scene = sample_scene(random.Random(f"autoencoder/{seed}/canvas/{number}"), CROWDED)
-    return render_array(scene, side), tuple(placed.box for placed in scene.placements)
+    def _stroke(self, draw: random.Random) -> tuple[Pixels, Pixels]:
+        """The canvas before and after some stroke on the way to a random scene."""
+        scene = self._scene(draw)
+        scenes = [empty_scene(scene), *(canvas.plan for canvas in strokes(scene, draw))]
+        at = draw.randrange(1, len(scenes))
+        return render_array(scenes[at - 1], self.side), render_array(scenes[at], self.side)
 
-
-def _stroke(draw: random.Random, side: int) -> tuple[Pixels, Pixels]:
-    """The canvas before and after some stroke on the way to a random scene."""
-    scene = sample_scene(draw, CROWDED)
-    scenes = [empty_scene(scene), *(canvas.plan for canvas in strokes(scene, draw))]
-    at = draw.randrange(1, len(scenes))
-    return render_array(scenes[at - 1], side), render_array(scenes[at], side)
+    def _scene(self, draw: random.Random) -> Scene:
+        return sample_scene(draw, replace(CROWDED, freedom=float(draw.random() >= self.even)))
 
 
 def untouched(before: Tensor, after: Tensor, cell: int) -> Tensor:

@@ -102,14 +102,18 @@ def sample(
     """Have a model paint, and judge it: conflict and alignment data of its own faults (self-sampling)."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from strokewise.data.scenes import SceneMix
     from strokewise.painter import Painter
     from strokewise.train.sampling import PainterSampler, Sampling, self_sample
+    from strokewise.world.vocabulary import CLASSES
 
     painter = Painter.load(model)
-    classes = painter.vocabulary.classes if painter.vocabulary else ()
+    classes = painter.vocabulary.classes if painter.vocabulary else CLASSES
     chosen = {"temperature": temperature, "steps": steps, "text_guidance": text_guidance}
     painting = {name: value for name, value in chosen.items() if value is not None}
-    sampling = Sampling(painter.name, n, seed, classes, freedom, right_share, painting)
+    sampling = Sampling(
+        painter.name, n, seed, SceneMix(classes=classes, freedom=freedom), right_share, painting
+    )
     sampler = PainterSampler(painter, painting)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:

@@ -1,9 +1,8 @@
 """How nano is made, from nothing to the shipped folder, in stages that each go on where they stopped.
 
-autoencoder → start → base → even (scenes without freedom) → fluent (more texts) → first process (rendered
-faults) → self-sampling → process; beside the last, a control that spends the same steps on single-pass
-data. What each stage learns from is settled in ``recipes``; every stage's result lies in a folder of its
-own, and a stage whose result is there is done.
+autoencoder → start → base → first process (rendered faults) → self-sampling → process; beside the last two,
+a control that spends the same steps on single-pass data. What each stage learns from is settled in
+``recipes``; every stage's result lies in a folder of its own, and a stage whose result is there is done.
 """
 
 import json
@@ -21,7 +20,7 @@ from strokewise.train.autoencoder import AutoencoderRun, train_autoencoder
 from strokewise.train.build import export
 from strokewise.train.config import TrainConfig
 from strokewise.train.nano import write_start
-from strokewise.train.recipes import NANO_CLASSES, NANO_FREEDOM, named, nano_control, nano_own_process
+from strokewise.train.recipes import NANO_SCENES, named, nano_control, nano_own_process
 from strokewise.train.sampling import PainterSampler, Sampling, self_sample
 from strokewise.train.trainer import Trainer
 from strokewise.world.vocabulary import COLORS
@@ -40,18 +39,14 @@ def train_nano(folder: Path, report: Report = print) -> Path:
     """
     start = _stage(folder / "start", report, lambda out: _write_start(folder / "autoencoder", out))
     base = trained(folder, "base", named("nano-base", str(start), None), report)
-    even = trained(folder, "even", named("nano-even", str(base), None), report)
-    fluent = trained(folder, "fluent", named("nano-fluent", str(even), None), report)
-    first = trained(folder, "first", named("nano-process", str(fluent), None), report)
+    first = trained(folder, "first", named("nano-process", str(base), None), report)
     own = folder / "own"
     if not (own / "alignment" / "manifest.json").exists():
         report(f"self-sampling: {PROMPTS} prompts")
-        sampling = Sampling(
-            first.name, PROMPTS, classes=NANO_CLASSES, freedom=NANO_FREEDOM, painting=SAMPLING
-        )
+        sampling = Sampling(first.name, PROMPTS, scenes=NANO_SCENES, painting=SAMPLING)
         self_sample(sampling, PainterSampler(Painter.load(first), SAMPLING), own)
     process = trained(folder, "process", nano_own_process(str(first), own), report)
-    trained(folder, "control", nano_control(str(fluent)), report)
+    trained(folder, "control", nano_control(str(base)), report)
     return process
 
 
@@ -73,7 +68,7 @@ def trained(folder: Path, name: str, config: TrainConfig, report: Report) -> Pat
         if trainer.step < config.steps:
             raise StrokewiseError(f"stopped after step {trainer.step} of {run}; run the same again to go on")
         export(run, out)
-        knows = {"classes": NANO_CLASSES, "colors": COLORS}
+        knows = {"classes": NANO_SCENES.classes, "colors": COLORS}
         (out / VOCABULARY).write_text(json.dumps(knows, indent=1) + "\n", encoding="utf-8")
         (out / DEFAULTS).write_text(json.dumps(PAINTING, indent=1) + "\n", encoding="utf-8")
 

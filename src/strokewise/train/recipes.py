@@ -10,65 +10,56 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from strokewise.data.scenes import SceneMix
 from strokewise.errors import ConfigError
+from strokewise.train.canvases import Canvases
 from strokewise.train.config import Dropout, Lora, Running, TrainConfig, WeightedSource
 from strokewise.train.records import Rendered, Shards
 from strokewise.train.samples import SourceConfig
+from strokewise.world.vocabulary import CLASSES
 
 # nano's process stages also learn from texts alone (plans; wrong plans and what is said of them), since it
 # takes many to learn what relations mean, and from single strokes, so as not to paint worse than before.
-BESIDE = (0.15, 0.2, 0.3)
+BESIDE = (0.15, 0.15, 0.2)
 # Samples of the paper's three subsets; the mixture keeps their shares.
 MULTI_TURN, CONFLICT, ALIGNMENT = 32_012, 15_201, 15_000
 # Share of plain text-to-image samples: models tuned on processes alone lose plain generation.
 ANCHORS = 0.1
 # Share of a model's own records among its conflicts and alignments, and the steps that learn from them.
-OWN_SHARE, OWN_STEPS = 0.6, 800
-# nano's scenes have one size and one place in each cell from its second stage on (docs/nano.md).
-NANO_FREEDOM = 0.0
-# What nano is trained to paint; more classes need more samples (docs/nano.md).
-NANO_CLASSES = (
-    "apple",
-    "broccoli",
-    "bus",
-    "car",
-    "carrot",
-    "chair",
-    "computer keyboard",
-    "cow",
-    "dog",
-    "giraffe",
-    "horse",
-    "laptop",
-    "orange",
-    "potted plant",
-    "refrigerator",
-    "scissors",
-    "stop sign",
-    "tv",
-    "vase",
-    "zebra",
+OWN_SHARE = 0.6
+# Optimizer steps of nano's stages.
+BASE_STEPS, FIRST_STEPS, OWN_STEPS = 3_200, 500, 600
+# What nano is trained to paint: all classes, at one size and in one place of each cell; fewer things and more
+# instances than other scenes have (docs/nano.md).
+NANO_SCENES = SceneMix(
+    objects=(0.25, 0.35, 0.2, 0.12, 0.08), counts=(0.67, 0.12, 0.11, 0.1), classes=CLASSES, freedom=0.0
 )
+# Training times lie near noise: nearer to the canvas nano would see what is to be painted without reading it.
+NANO_TIME_SHIFT = 3.0
 
 
 def nano_base(
     model: str,
-    text_to_image: SourceConfig,
-    editing: SourceConfig,
+    drawing: SourceConfig,
+    strokes: SourceConfig,
     reading: SourceConfig,
     planning: SourceConfig,
+    criticism: SourceConfig,
+    captions: SourceConfig,
 ) -> TrainConfig:
-    """First stage of nano: single-pass painting, instructed strokes, reading canvases, the language."""
+    """First stage of nano: drawing and reading canvases, strokes, the language, single-pass painting."""
     return TrainConfig(
         name="nano-base",
         model=model,
         sources=(
-            WeightedSource("text-to-image", 0.13, text_to_image),
-            WeightedSource("editing", 0.64, editing),
-            WeightedSource("reading", 0.11, reading),
-            WeightedSource("planning", 0.12, planning),
+            WeightedSource("drawing", 0.27, drawing),
+            WeightedSource("strokes", 0.16, strokes),
+            WeightedSource("reading", 0.15, reading),
+            WeightedSource("planning", 0.22, planning),
+            WeightedSource("criticism", 0.14, criticism),
+            WeightedSource("text-to-image", 0.06, captions),
         ),
-        steps=4_200,
+        steps=BASE_STEPS,
         learning_rate=1e-3,
         muon=0.02,
         warmup_steps=100,
@@ -76,43 +67,12 @@ def nano_base(
         pack_tokens=4096,
         row_tokens=512,
         packs_per_step=1,
-        noised_copies=3,
+        time_shift=NANO_TIME_SHIFT,
+        noised_copies=4,
         dropout=Dropout(vit=0.6, latents=0.05),
         ema_decay=0.995,
         running=Running(workers=1, compile=True, cache_mb=0, log_every=20),
     )
-
-
-def nano_even(
-    model: str,
-    text_to_image: SourceConfig,
-    editing: SourceConfig,
-    reading: SourceConfig,
-    planning: SourceConfig,
-) -> TrainConfig:
-    """As the first stage, for scenes with one size and one place in each cell."""
-    base = nano_base(model, text_to_image, editing, reading, planning)
-    return replace(base, name="nano-even", steps=1_500)
-
-
-def nano_fluent(
-    model: str,
-    text_to_image: SourceConfig,
-    editing: SourceConfig,
-    reading: SourceConfig,
-    planning: SourceConfig,
-    criticism: SourceConfig,
-) -> TrainConfig:
-    """As the stage before, with three times the texts alone, also of wrong plans and what is said of them."""
-    even = nano_even(model, text_to_image, editing, reading, planning)
-    sources = (
-        WeightedSource("text-to-image", 0.08, text_to_image),
-        WeightedSource("editing", 0.45, editing),
-        WeightedSource("reading", 0.07, reading),
-        WeightedSource("planning", 0.2, planning),
-        WeightedSource("criticism", 0.2, criticism),
-    )
-    return replace(even, name="nano-fluent", sources=sources, steps=1_400)
 
 
 def nano_process(
@@ -137,7 +97,7 @@ def nano_process(
         name="nano-process",
         model=model,
         sources=(*rest, *beside),
-        steps=400,
+        steps=FIRST_STEPS,
         learning_rate=4e-4,
         muon=0.008,
         warmup_steps=50,
@@ -145,6 +105,7 @@ def nano_process(
         pack_tokens=4096,
         row_tokens=768,
         packs_per_step=1,
+        time_shift=NANO_TIME_SHIFT,
         dropout=Dropout(vit=0.3, latents=0.05, cut=0.1),
         ema_decay=0.995,
         running=Running(workers=1, compile=True, cache_mb=0, log_every=20),
@@ -243,11 +204,7 @@ def process_mixture(
     return (*weighted, WeightedSource("text-to-image", ANCHORS, anchors))
 
 
-BASE: dict[str, Callable[..., TrainConfig]] = {
-    "nano-base": nano_base,
-    "nano-even": nano_even,
-    "nano-fluent": nano_fluent,
-}
+BASE: dict[str, Callable[..., TrainConfig]] = {"nano-base": nano_base}
 PROCESS: dict[str, Callable[..., TrainConfig]] = {
     "nano-process": nano_process,
     "bagel-7b-process": bagel_7b_process,
@@ -271,25 +228,19 @@ def named(recipe: str, model: str, data: Path | None) -> TrainConfig:
     def source(subset: str, view: str = "process") -> SourceConfig:
         if data is not None:
             return Shards(str(data / subset), view)
-        if not recipe.startswith("nano"):
-            return Rendered(subset, view)
-        freedom = 1.0 if recipe == "nano-base" else NANO_FREEDOM
-        return Rendered(subset, view, classes=NANO_CLASSES, freedom=freedom)
+        return Rendered(subset, view, NANO_SCENES if recipe.startswith("nano") else SceneMix())
 
+    texts = (source("multi-turn", "planning"), source("conflict", "planning"))
+    strokes, captions = source("multi-turn", "stroke"), source("multi-turn", "caption")
     if recipe in BASE:
-        views = ("caption", "stroke", "reading", "planning")
-        sources = [source("multi-turn", view) for view in views]
-        if recipe == "nano-fluent":
-            sources.append(source("conflict", "planning"))
-        return BASE[recipe](model, *sources)
+        drawing, reading = Canvases("drawing", NANO_SCENES), Canvases("reading", NANO_SCENES)
+        return nano_base(model, drawing, strokes, reading, *texts, captions)
     if recipe not in PROCESS:
         raise ConfigError(f"unknown recipe {recipe!r}; known are {', '.join({**BASE, **PROCESS})}")
     multi_turn, conflict, alignment = (source(name) for name in ("multi-turn", "conflict", "alignment"))
-    anchors = source("multi-turn", "caption")
     if recipe != "nano-process":
-        return PROCESS[recipe](model, multi_turn, conflict, alignment, anchors)
-    beside = (("multi-turn", "planning"), ("conflict", "planning"), ("multi-turn", "stroke"))
-    return nano_process(model, multi_turn, conflict, alignment, anchors, *(source(*view) for view in beside))
+        return PROCESS[recipe](model, multi_turn, conflict, alignment, captions)
+    return nano_process(model, multi_turn, conflict, alignment, captions, *texts, strokes)
 
 
 def own(name: str) -> TrainConfig:

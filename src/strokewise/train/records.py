@@ -19,7 +19,6 @@ from strokewise.errors import ConfigError, RecordError
 from strokewise.sequence import Tokenizer
 from strokewise.train.samples import Sample
 from strokewise.train.trajectories import TURNS, VIEWS
-from strokewise.world.vocabulary import CLASSES
 
 SHARDS_IN_MEMORY = 64
 
@@ -96,19 +95,17 @@ class Rendered:
     Attributes:
         subset: multi-turn, conflict or alignment.
         view: one of ``VIEWS``.
+        scenes: which ones.
         seed: of everything random.
         side: of the canvases, in pixels.
-        classes: the only ones to sample from; none: all.
-        freedom: how far sizes and places are left to chance (``Scene``).
         edit_share: of multi-turn trajectories; None: the default.
     """
 
     subset: str
     view: str = "process"
+    scenes: SceneMix = field(default_factory=SceneMix)
     seed: int = 0
     side: int = 128
-    classes: tuple[str, ...] = ()
-    freedom: float = 1.0
     edit_share: float | None = None
 
     def open(self, tokenizer: Tokenizer) -> "RenderedSource":
@@ -136,9 +133,8 @@ class RenderedSource:
         config = self.config
         make, mix = MAKERS[config.subset]
         draw = random.Random(f"{config.subset}/{config.seed}/{index}")
-        scenes = SceneMix(classes=config.classes or CLASSES, freedom=config.freedom)
         shares = {} if config.edit_share is None else {"edit_share": config.edit_share}
-        record = make(draw, mix(scenes=scenes, **shares), SpritePainter(config.side))
+        record = make(draw, mix(scenes=config.scenes, **shares), SpritePainter(config.side))
         return VIEWS[config.view](record.trajectory, self.tokenizer, draw.randrange(60))
 
 

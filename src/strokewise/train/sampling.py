@@ -23,7 +23,6 @@ from strokewise.errors import ConfigError
 from strokewise.painter import Painter
 from strokewise.trajectory import Trajectory
 from strokewise.world.language import write_prompt
-from strokewise.world.vocabulary import CLASSES
 
 JUDGES = {"conflict": judge_sampled, "alignment": judge_sketches}
 WRONG = ("wrong", "negative")
@@ -38,8 +37,7 @@ class Sampling:
         model: name of what samples, for the record.
         prompts: how many the model paints, in chunks of 32.
         seed: of prompts, paintings and wording.
-        classes: what prompts ask for; empty: all of the world's.
-        freedom: of the scenes that the model learns to paint (``Scene``).
+        scenes: what prompts ask for, and how freely corrections are laid out.
         right_share: largest share of right records, since a good model makes few faults to learn from.
         painting: options of the painter. At a temperature its texts go wrong now and then.
     """
@@ -47,8 +45,7 @@ class Sampling:
     model: str
     prompts: int
     seed: int = 0
-    classes: tuple[str, ...] = ()
-    freedom: float = 1.0
+    scenes: SceneMix = field(default_factory=SceneMix)
     right_share: float = 0.45
     painting: dict[str, float] = field(default_factory=lambda: {"temperature": 1.0})
 
@@ -112,15 +109,14 @@ def self_sample(
 def _paint(sampling: Sampling, chunk: int, sampler: Sampler) -> list[Trajectory]:
     draw = random.Random(f"self-sampling/{sampling.seed}/{chunk}")
     count = min(CHUNK, sampling.prompts - chunk * CHUNK)
-    mix = SceneMix(classes=sampling.classes or CLASSES, freedom=sampling.freedom)
-    graphs = [sample_scene(draw, mix).graph for _ in range(count)]
+    graphs = [sample_scene(draw, sampling.scenes).graph for _ in range(count)]
     return sampler.sample([write_prompt(g, draw) for g in graphs], [draw.randrange(2**31) for _ in graphs])
 
 
 def _judged(subset: str, sampled: Sequence[Trajectory], sampling: Sampling, chunk: int) -> list[Record]:
     """The records of a subset; of right ones no more than their share, in their order."""
     draw = random.Random(f"self-sampling/{subset}/{sampling.seed}/{chunk}")
-    records = list(JUDGES[subset](plans_of(sampled, sampling.freedom), SpritePainter(), draw))
+    records = list(JUDGES[subset](plans_of(sampled, sampling.scenes.freedom), SpritePainter(), draw))
     right = [i for i, record in enumerate(records) if record.label not in WRONG]
     allowed = round((len(records) - len(right)) * sampling.right_share / (1 - sampling.right_share))
     kept = set(draw.sample(right, min(len(right), max(1, allowed))))

@@ -1,7 +1,7 @@
 """Trajectories as samples: which of their texts and pictures the model learns.
 
-Five ways to look at one: the whole process, its prompt with the last canvas (plain text-to-image), one stroke
-(canvas, plan, next canvas), the reading of a canvas, and the texts alone. Knows trajectories and a tokenizer,
+Four ways to look at one: the whole process, its prompt with the last canvas (plain text-to-image), one stroke
+(canvas, plan, next canvas), and the texts alone. Knows trajectories and a tokenizer,
 no files.
 
 A step that the next one finds fault with is shown but not learnt: the text of a wrong plan, the picture of a
@@ -55,15 +55,6 @@ def stroke(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sampl
     return Sample((*parts, _text(plan.text(), tokenizer, False), _picture(after, True)), ends=False)
 
 
-def reading(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """A canvas, and what is to be seen on it, learnt; ``turn`` says which canvas."""
-    described = [step for step in trajectory.steps if step.image is not None and step.message.des is not None]
-    step = described[turn % len(described)]
-    assert step.image is not None
-    told = _text(Message(des=step.message.des).text(), tokenizer, True)
-    return Sample((_picture(step.image, False), told), ends=False)
-
-
 def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
     """The texts alone, in the first steps or, with a wrong plan, up to what the next step says of it.
 
@@ -84,11 +75,10 @@ VIEWS: dict[str, View] = {
     "process": process,
     "caption": caption,
     "stroke": stroke,
-    "reading": reading,
     "planning": planning,
 }
 # How many turns a trajectory has, so that a finite set of them shows all of its strokes.
-TURNS = {"process": 1, "caption": 1, "stroke": 4, "reading": 4, "planning": 1}
+TURNS = {"process": 1, "caption": 1, "stroke": 4, "planning": 1}
 
 
 def _text(text: str, tokenizer: Tokenizer, loss: bool) -> Text:

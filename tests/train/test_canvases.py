@@ -1,0 +1,68 @@
+"""Single canvases as samples: what is told is what is shown, and which of both is learnt."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from strokewise.data.sampled import read_canvas
+from strokewise.data.scenes import SceneMix
+from strokewise.errors import ConfigError
+from strokewise.train.canvases import VIEWS, Canvases
+from strokewise.train.nano import nano_tokenizer
+from strokewise.train.samples import Picture
+from strokewise.world.language import parse_description
+from strokewise.world.language.descriptions import compare
+from strokewise.world.vocabulary import REGIONS
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return nano_tokenizer()
+
+
+def told_and_shown(view, index, tokenizer, freedom=0.0):
+    """The sample, its description, and its picture."""
+    sample = Canvases(view, SceneMix(freedom=freedom), seed=5).open(tokenizer).sample(index)
+    text, picture = sorted(sample.parts, key=lambda part: isinstance(part, Picture))
+    words = tokenizer.decode(list(text.ids))
+    assert words.startswith("<des>")
+    assert words.endswith("</des>")
+    return sample, parse_description(words[5:-6]), picture
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("freedom", [0.0, 1.0])
+def test_the_canvas_shows_what_is_told(tokenizer, view, freedom):
+    for index in range(6):
+        _, told, picture = told_and_shown(view, index, tokenizer, freedom)
+        assert not compare(told, read_canvas(Image.fromarray(picture.pixels))).faults
+
+
+def test_the_canvas_is_learnt_or_what_is_said_of_it(tokenizer):
+    drawing, reading = (told_and_shown(view, 0, tokenizer)[0] for view in ("drawing", "reading"))
+    assert [(type(part) is Picture, part.loss) for part in drawing.parts] == [(False, False), (True, True)]
+    assert [(type(part) is Picture, part.loss) for part in reading.parts] == [(True, False), (False, True)]
+    assert not drawing.ends
+    assert not reading.ends
+
+
+def test_canvases_are_read_in_one_order(tokenizer):
+    for index in range(20):
+        _, told, _ = told_and_shown("reading", index, tokenizer)
+        places = [[REGIONS.index(region) for region in regions] for regions in told.regions]
+        assert all(regions == sorted(regions) for regions in places)
+        first = [regions[0] for regions in places]
+        assert first == sorted(first)
+
+
+def test_the_same_number_gives_the_same_canvas(tokenizer):
+    source = Canvases("drawing").open(tokenizer)
+    one, other, third = source.sample(3), source.sample(3), source.sample(4)
+    assert one.parts[0].ids == other.parts[0].ids
+    assert np.array_equal(one.parts[1].pixels, other.parts[1].pixels)
+    assert one.parts[0].ids != third.parts[0].ids
+
+
+def test_views_that_are_not_there(tokenizer):
+    with pytest.raises(ConfigError, match="unknown view 'process' of a canvas; known are drawing, reading"):
+        Canvases("process").open(tokenizer)
