@@ -19,7 +19,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 # The main job: the shipped model paints a prompt while you watch. Another one: make paint PROMPT="a green dog"
 paint: setup
-	$(RUN)/strokewise paint "$(PROMPT)" --out out/paint
+	$(RUN)/strokewise paint "$(PROMPT)"
 
 test: setup
 	$(RUN)/pytest
@@ -38,7 +38,7 @@ fix: setup
 # takes memory to pieces: without these settings a step takes up to twice as long. jemalloc, where it is installed
 # (Debian: libjemalloc2), does still better than glibc with the settings below it.
 train-nano: export LD_PRELOAD = $(firstword $(wildcard /usr/lib/*/libjemalloc.so.2))
-train-nano: export MALLOC_CONF = thp:always,metadata_thp:auto,oversize_threshold:1000000000,dirty_decay_ms:-1,muzzy_decay_ms:-1
+train-nano: export MALLOC_CONF = thp:always,metadata_thp:auto,oversize_threshold:1000000000,dirty_decay_ms:2000,muzzy_decay_ms:2000
 train-nano: export GLIBC_TUNABLES = glibc.malloc.hugetlb=1
 train-nano: export MALLOC_TRIM_THRESHOLD_ = 100000000000
 train-nano: export MALLOC_MMAP_THRESHOLD_ = 100000000000

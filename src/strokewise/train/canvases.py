@@ -23,7 +23,7 @@ from strokewise.world.vocabulary import REGIONS
 
 # Up to six things with up to four instances: about half of the cells are taken. Places say all of relations.
 CROWDED: dict[str, Any] = {
-    "objects": (0.05, 0.1, 0.15, 0.2, 0.25, 0.25),
+    "objects": (0.15, 0.25, 0.25, 0.15, 0.1, 0.1),
     "counts": (0.8, 0.1, 0.06, 0.04),
     "relation_share": 0.0,
 }

@@ -26,8 +26,8 @@ from strokewise.train.trainer import Trainer
 from strokewise.world.vocabulary import COLORS
 
 # Self-sampling paints faster and worse than nano does for its users: it is faults that are wanted.
-PROMPTS, SAMPLING = 640, {"temperature": 1.0, "steps": 12, "text_guidance": 1.0}
-PAINTING = {"steps": 24, "shift": 1.0, "text_guidance": 2.0, "image_guidance": 1.0, "max_tokens": 160}
+PROMPTS, SAMPLING = 384, {"temperature": 1.0, "steps": 10, "text_guidance": 1.0}
+PAINTING = {"steps": 16, "shift": 3.0, "text_guidance": 2.0, "image_guidance": 1.0, "max_tokens": 160}
 Report = Callable[[str], None]
 
 

@@ -20,7 +20,7 @@ from strokewise.world.vocabulary import CLASSES
 
 # nano's process stages also learn from texts alone (plans; wrong plans and what is said of them), since it
 # takes many to learn what relations mean, and from single strokes, so as not to paint worse than before.
-BESIDE = (0.15, 0.15, 0.2)
+BESIDE = (0.08, 0.1, 0.32)
 # Samples of the paper's three subsets; the mixture keeps their shares.
 MULTI_TURN, CONFLICT, ALIGNMENT = 32_012, 15_201, 15_000
 # Share of plain text-to-image samples: models tuned on processes alone lose plain generation.
@@ -28,7 +28,7 @@ ANCHORS = 0.1
 # Share of a model's own records among its conflicts and alignments, and the steps that learn from them.
 OWN_SHARE = 0.6
 # Optimizer steps of nano's stages.
-BASE_STEPS, FIRST_STEPS, OWN_STEPS = 3_200, 500, 600
+BASE_STEPS, FIRST_STEPS, OWN_STEPS = 2_600, 250, 650
 # What nano is trained to paint: all classes, at one size and in one place of each cell; fewer things and more
 # instances than other scenes have (docs/nano.md).
 NANO_SCENES = SceneMix(
@@ -52,12 +52,12 @@ def nano_base(
         name="nano-base",
         model=model,
         sources=(
-            WeightedSource("drawing", 0.27, drawing),
-            WeightedSource("strokes", 0.16, strokes),
-            WeightedSource("reading", 0.15, reading),
-            WeightedSource("planning", 0.22, planning),
-            WeightedSource("criticism", 0.14, criticism),
-            WeightedSource("text-to-image", 0.06, captions),
+            WeightedSource("drawing", 0.40, drawing),
+            WeightedSource("strokes", 0.25, strokes),
+            WeightedSource("reading", 0.14, reading),
+            WeightedSource("planning", 0.08, planning),
+            WeightedSource("criticism", 0.06, criticism),
+            WeightedSource("text-to-image", 0.07, captions),
         ),
         steps=BASE_STEPS,
         learning_rate=1e-3,
@@ -71,7 +71,7 @@ def nano_base(
         noised_copies=4,
         dropout=Dropout(vit=0.6, latents=0.05),
         ema_decay=0.995,
-        running=Running(workers=1, compile=True, cache_mb=0, log_every=20),
+        running=Running(workers=1, compile=True, cache_mb=0, log_every=20, save_every=250),
     )
 
 
@@ -98,17 +98,18 @@ def nano_process(
         model=model,
         sources=(*rest, *beside),
         steps=FIRST_STEPS,
-        learning_rate=4e-4,
-        muon=0.008,
+        learning_rate=5e-4,
+        muon=0.01,
         warmup_steps=50,
         final_lr=0.02,
         pack_tokens=4096,
         row_tokens=768,
         packs_per_step=1,
         time_shift=NANO_TIME_SHIFT,
+        noised_copies=2,
         dropout=Dropout(vit=0.3, latents=0.05, cut=0.1),
         ema_decay=0.995,
-        running=Running(workers=1, compile=True, cache_mb=0, log_every=20),
+        running=Running(workers=1, compile=True, cache_mb=0, log_every=20, save_every=250),
     )
 
 
