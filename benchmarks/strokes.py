@@ -1,6 +1,6 @@
 """How well a model paints single strokes: right canvas and right plan given, is the new canvas as planned?
 
-python benchmarks/strokes.py MODEL [--n 64] [--guidance 1.0 2.0] [--steps 24] [--out strokes.png]
+python benchmarks/strokes.py MODEL [--n 64] [--guidance 1.0 2.0] [--steps 12] [--out strokes.png]
 """
 
 import argparse
@@ -87,8 +87,8 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--n", type=int, default=64)
     parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 2.0])
-    parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument("--shift", type=float, default=1.0)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--shift", type=float, default=3.0)
     parser.add_argument("--freedom", type=float, default=0.0, help="of sizes and places in the cells")
     parser.add_argument("--out", type=Path, help="picture of the first ten: before, wanted, painted")
     options = parser.parse_args()

@@ -40,15 +40,16 @@ def test_it_paints_in_rounds_to_its_own_end(painter):
     assert all(trajectory.steps[-1].image is None for trajectory in trajectories)
 
 
-def test_most_of_what_is_asked_for_is_on_the_canvas(painter):
-    asked = read_prompts("geneval")[::70]
+def test_most_single_things_are_as_asked_for(painter):
+    easy = [prompt for prompt in read_prompts("geneval") if prompt.tag in ("single_object", "colors")]
+    asked = easy[::15]
     detector = load_detector("sprite", "cpu")
     painted = painter.paint_many([prompt.text for prompt in asked], seeds=[0] * len(asked))
     right = [
         score_picture("x.png", trajectory.images[-1], prompt.metadata, detector).correct
         for prompt, trajectory in zip(asked, painted, strict=True)
     ]
-    assert sum(right) >= 0.6 * len(right)
+    assert sum(right) >= 0.75 * len(right)
 
 
 def test_a_seed_gives_the_same_picture_alone_and_among_others(painter):

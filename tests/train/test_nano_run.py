@@ -44,7 +44,7 @@ def test_a_models_own_records_stand_beside_rendered_ones(tmp_path):
     assert folders == {str(tmp_path / "conflict"), str(tmp_path / "alignment")}
 
 
-def test_the_control_spends_what_both_process_stages_spend(tmp_path):
+def test_the_control_spends_what_the_process_stages_spend(tmp_path):
     first, control = recipes.named("nano-process", "m", None), recipes.nano_control("m")
     own = recipes.nano_own_process("m", tmp_path)
     spent = [run.steps * run.pack_tokens for run in (first, own)]

@@ -21,7 +21,7 @@ from strokewise.world.layout import Scene
 from strokewise.world.render import render_array
 from strokewise.world.vocabulary import REGIONS
 
-# Up to six things with up to four instances: about half of the cells are taken. Places say all of relations.
+# About four things a canvas, where a stroke adds one. Places say all of relations.
 CROWDED: dict[str, Any] = {
     "objects": (0.15, 0.25, 0.25, 0.15, 0.1, 0.1),
     "counts": (0.8, 0.1, 0.06, 0.04),

@@ -28,7 +28,7 @@ ANCHORS = 0.1
 # Share of a model's own records among its conflicts and alignments, and the steps that learn from them.
 OWN_SHARE = 0.6
 # Optimizer steps of nano's stages.
-BASE_STEPS, FIRST_STEPS, OWN_STEPS = 2_600, 250, 650
+BASE_STEPS, FIRST_STEPS, OWN_STEPS = 2_600, 250, 560
 # What nano is trained to paint: all classes, at one size and in one place of each cell; fewer things and more
 # instances than other scenes have (docs/nano.md).
 NANO_SCENES = SceneMix(
@@ -71,7 +71,7 @@ def nano_base(
         noised_copies=4,
         dropout=Dropout(vit=0.6, latents=0.05),
         ema_decay=0.995,
-        running=Running(workers=1, compile=True, cache_mb=0, log_every=20, save_every=250),
+        running=Running(workers=1, compile=True, cache_mb=0, log_every=20, save_every=100),
     )
 
 
@@ -109,7 +109,7 @@ def nano_process(
         noised_copies=2,
         dropout=Dropout(vit=0.3, latents=0.05, cut=0.1),
         ema_decay=0.995,
-        running=Running(workers=1, compile=True, cache_mb=0, log_every=20, save_every=250),
+        running=Running(workers=1, compile=True, cache_mb=0, log_every=20, save_every=100),
     )
 
 
