@@ -106,12 +106,10 @@ class AutoencoderRun:
         x0, y0, x1, y1 = draw.choice(boxes)
         room, jitter = self.side - self.crop, self.crop / 4
         left, top = (
-            LATENT * round(min(max(0.0, middle * self.side - self.crop / 2 + shift), room) / LATENT)
-            for middle, shift in (
-                ((x0 + x1) / 2, draw.uniform(-jitter, jitter)),
-                ((y0 + y1) / 2, draw.uniform(-jitter, jitter)),
-            )
+            min(max(0.0, middle * self.side - self.crop / 2 + draw.uniform(-jitter, jitter)), room)
+            for middle in ((x0 + x1) / 2, (y0 + y1) / 2)
         )
+        left, top = (LATENT * round(edge / LATENT) for edge in (left, top))
         return pixels[top : top + self.crop, left : left + self.crop]
 
     @lru_cache(maxsize=1100)  # noqa: B019 (a run lives as long as its process)

@@ -1,7 +1,7 @@
 """Single canvases of the sprite world as samples: many things to learn from in few tokens.
 
 A trajectory adds one thing a canvas; here a canvas holds several, so that a small model learns what things
-look like from a tenth of the tokens. Knows scenes and their words; ``trajectories`` knows strokes
+look like from fewer tokens. Knows scenes and their words; ``trajectories`` knows strokes
 and inspections.
 """
 

@@ -71,7 +71,7 @@ def nano_base(
         noised_copies=4,
         dropout=Dropout(vit=0.6, latents=0.05),
         ema_decay=0.995,
-        running=Running(workers=1, compile=True, cache_mb=0, log_every=20, save_every=100),
+        running=Running(workers=1, compile=True, cache_mb=0, log_every=20, save_every=250),
     )
 
 
@@ -109,7 +109,7 @@ def nano_process(
         noised_copies=2,
         dropout=Dropout(vit=0.3, latents=0.05, cut=0.1),
         ema_decay=0.995,
-        running=Running(workers=1, compile=True, cache_mb=0, log_every=20, save_every=100),
+        running=Running(workers=1, compile=True, cache_mb=0, log_every=20, save_every=250),
     )
 
 

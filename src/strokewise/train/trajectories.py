@@ -1,8 +1,7 @@
 """Trajectories as samples: which of their texts and pictures the model learns.
 
 Four ways to look at one: the whole process, its prompt with the last canvas (plain text-to-image), one stroke
-(canvas, plan, next canvas), and the texts alone. Knows trajectories and a tokenizer,
-no files.
+(canvas, plan, next canvas), and the texts alone. Knows trajectories and a tokenizer, no files.
 
 A step that the next one finds fault with is shown but not learnt: the text of a wrong plan, the picture of a
 sketch that does not show its plan. Otherwise the model would learn to make the faults it shall find.
