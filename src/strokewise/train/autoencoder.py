@@ -98,7 +98,7 @@ class AutoencoderRun:
         else:
             first = self.fresh * step
             seen = (draw.randrange(first, first + self.window) for _ in range(self.crop_batch))
-            found = [self._cropped(*self._canvas(number), draw) for number in seen]
+            found = [self._cropped(*_canvas(self, number), draw) for number in seen]
         return normalised(torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous())
 
     def _cropped(self, pixels: Pixels, boxes: tuple[Box, ...], draw: random.Random) -> Pixels:
@@ -112,21 +112,23 @@ class AutoencoderRun:
         left, top = (LATENT * round(edge / LATENT) for edge in (left, top))
         return pixels[top : top + self.crop, left : left + self.crop]
 
-    @lru_cache(maxsize=1100)  # noqa: B019 (a run lives as long as its process)
-    def _canvas(self, number: int) -> tuple[Pixels, tuple[Box, ...]]:
-        """A rendered scene and where its things are."""
-        scene = self._scene(random.Random(f"autoencoder/{self.seed}/canvas/{number}"))
-        return render_array(scene, self.side), tuple(placed.box for placed in scene.placements)
-
     def _stroke(self, draw: random.Random) -> tuple[Pixels, Pixels]:
         """The canvas before and after some stroke on the way to a random scene."""
-        scene = self._scene(draw)
+        scene = self.scene(draw)
         scenes = [empty_scene(scene), *(canvas.plan for canvas in strokes(scene, draw))]
         at = draw.randrange(1, len(scenes))
         return render_array(scenes[at - 1], self.side), render_array(scenes[at], self.side)
 
-    def _scene(self, draw: random.Random) -> Scene:
+    def scene(self, draw: random.Random) -> Scene:
+        """A random scene, with or without freedom."""
         return sample_scene(draw, replace(CROWDED, freedom=float(draw.random() >= self.even)))
+
+
+@lru_cache(maxsize=1100)
+def _canvas(run: AutoencoderRun, number: int) -> tuple[Pixels, tuple[Box, ...]]:
+    """A rendered scene of a run and where its things are."""
+    scene = run.scene(random.Random(f"autoencoder/{run.seed}/canvas/{number}"))
+    return render_array(scene, run.side), tuple(placed.box for placed in scene.placements)
 
 
 def untouched(before: Tensor, after: Tensor, cell: int) -> Tensor:

@@ -25,7 +25,7 @@ BESIDE = (0.08, 0.1, 0.32)
 MULTI_TURN, CONFLICT, ALIGNMENT = 32_012, 15_201, 15_000
 # Share of plain text-to-image samples: models tuned on processes alone lose plain generation.
 ANCHORS = 0.1
-# Share of a model's own records among its conflicts and alignments, and the steps that learn from them.
+# Share of a model's own records among its conflicts and alignments.
 OWN_SHARE = 0.6
 # Optimizer steps of nano's stages.
 BASE_STEPS, FIRST_STEPS, OWN_STEPS = 2_600, 250, 560
