@@ -262,7 +262,8 @@ def damaged_truth(record):
     yield with_truth(record, lambda truth: truth.update(scenes=None))
     yield with_truth(record, lambda truth: truth.update(scenes=3))
     yield with_truth(record, lambda truth: truth["scenes"].__setitem__(0, None))
-    yield with_truth(record, lambda truth: truth["scenes"][0].update(placements=[]))
+    if record.truth["scenes"][0]["placements"]:  # a faulty first sketch may show nothing at all
+        yield with_truth(record, lambda truth: truth["scenes"][0].update(placements=[]))
     yield with_truth(record, lambda truth: truth["scenes"][0]["graph"].update(background="moon"))
 
 

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from strokewise.data import scenes
 from strokewise.data.building import MAKERS
+from strokewise.data.checking import faults_of
 from strokewise.data.painters import SpritePainter
 from strokewise.data.scenes import SceneMix, sample_graph, sample_scene
 from strokewise.errors import SceneError
 from strokewise.scene_graph import INVERSE, Relation, SceneGraph, SceneObject
 from strokewise.world import atlas
-from strokewise.world.language import parse_description
+from strokewise.world.language import parse_description, parse_prompt, write_prompt
 from strokewise.world.layout import MAX_INSTANCES, Scene, apart, even_box, holds, place, region_of
 from strokewise.world.recognise import recognise
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, DEFAULT_BACKGROUND, REGIONS
@@ -296,6 +297,43 @@ def test_without_freedom_every_canvas_has_sprites_of_one_size(subset):
                 off.append(max(abs(a - b) * 128 for a, b in zip(p.box, even, strict=True)))
     assert len(off) > 50
     assert max(off) <= 1  # the recogniser's own pixel
+
+
+class TestOrder:
+    @given(seeds)
+    def test_a_scene_in_the_order_of_its_prompt_says_and_shows_the_same(self, seed):
+        rng = random.Random(seed)
+        scene = sample_scene(rng, SceneMix())
+        prompt = parse_prompt(write_prompt(scene.graph, rng))
+        ordered = scenes.in_order_of(prompt, scene)
+        assert_sound(ordered)
+        assert ordered.graph.isomorphic(scene.graph)
+        assert [obj.thing for obj in ordered.graph.objects] == [obj.thing for obj in prompt.objects]
+        assert Counter(ordered.placements) == Counter(scene.placements)
+        assert ordered.graph.painting_order() == tuple(obj.id for obj in ordered.graph.objects)
+
+    def test_relations_lead_back_to_what_comes_earlier(self):
+        turned = replace(PAIR, relations=(Relation("o0", "right of", "o1"), Relation("o1", "left of", "o0")))
+        assert scenes.later_to_earlier(turned).relations == (Relation("o1", "left of", "o0"),)
+
+
+@pytest.mark.parametrize("subset", ["multi-turn", "conflict", "alignment"])
+def test_plain_texts_have_one_wording_and_one_order(subset):
+    make, mix = MAKERS[subset]
+    for number in range(60):
+        record = make(random.Random(number), mix(scenes=SceneMix(freedom=0.0, plain=True)), SpritePainter(64))
+        assert list(faults_of(record)) == []
+        asked = [obj.name for obj in parse_prompt(record.trajectory.prompt).objects]
+        for step in record.trajectory.steps:
+            text = step.message.text()
+            assert not re.search(r"agrees|does not fit|draw|\bplace |erase|change|on a \w+ background:", text)
+            if step.message.des is not None:
+                told = parse_description(step.message.des)
+                known = [obj.name for obj in told.graph.objects if obj.name in asked]
+                if record.label != "wrong" and subset != "multi-turn":
+                    assert known == asked[: len(known)]
+                for regions in told.regions:
+                    assert record.label == "wrong" or list(regions) == sorted(regions, key=REGIONS.index)
 
 
 @pytest.mark.parametrize("subset", ["multi-turn", "conflict", "alignment"])

@@ -191,3 +191,20 @@ def test_texts_alone_do_not_teach_what_opens_after_them(records, tokenizer):
         assert len(segments) > 1
         assert all(segment.end_label is None for segment in segments)
         assert any(segment.loss for segment in segments)
+
+
+def test_the_last_inspection_is_learnt_with_what_it_looks_at(records, tokenizer):
+    endings = set()
+    for record in records["alignment"]:
+        trajectory = record.trajectory
+        sample = VIEWS["inspection"](trajectory, tokenizer, 0)
+        looked_at, last = trajectory.steps[-2:]
+        wanted = [(trajectory.prompt, False), (looked_at.message.text(), False), (last.message.text(), True)]
+        assert texts(sample, tokenizer) == wanted
+        (picture,) = (part for part in sample.parts if isinstance(part, Picture))
+        assert sample.parts.index(picture) == 2
+        assert not picture.loss
+        assert np.array_equal(picture.pixels, np.asarray(looked_at.image))
+        endings.add(sample.ends)
+        assert sample.ends == (trajectory.stop == "end")
+    assert endings == {True, False}

@@ -116,6 +116,11 @@ def test_every_geneval_prompt_has_a_layout_without_freedom():
         check(scene)
         for p in scene.placements:
             assert p.box == even_box(scene.graph[p.object_id].name, REGIONS.index(p.region))
+        places = [
+            [REGIONS.index(p.region) for p in scene.placements if p.object_id == o.id]
+            for o in scene.graph.objects
+        ]
+        assert all(regions == sorted(regions) for regions in places)
 
 
 @pytest.mark.parametrize("name", ["bus", "giraffe", "apple"])

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from strokewise.data.conflict import EXCERPT, accepted
+from strokewise.data.conflict import EXCERPT, accepted, right_plan
 from strokewise.data.multi_turn import strokes
 from strokewise.data.oracle import judge_plan
 from strokewise.data.painters import Painter
@@ -25,17 +25,16 @@ from strokewise.data.sampled import SampledPlan
 from strokewise.data.scenes import (
     SceneMix,
     moved,
-    sample_scene,
     unused_class,
     with_more,
     with_object,
     without,
 )
-from strokewise.data.telling import Canvas, inspect, tell, truth_of, verdict_of
+from strokewise.data.telling import Asked, Canvas, ask, inspect, tell, truth_of, verdict_of
 from strokewise.errors import RecordError, SceneError
-from strokewise.scene_graph import MAX_COUNT, SceneGraph, SceneObject
+from strokewise.scene_graph import MAX_COUNT, SceneObject
 from strokewise.trajectory import Message, Step, Trajectory, Verdict
-from strokewise.world.language import describe, mend, write_correction, write_inspection, write_prompt
+from strokewise.world.language import describe, mend, write_correction, write_inspection
 from strokewise.world.layout import Scene, place_in
 from strokewise.world.vocabulary import COLORS
 
@@ -54,47 +53,35 @@ class AlignmentMix:
 def alignment(rng: random.Random, mix: AlignmentMix, painter: Painter) -> Record:
     """One record of a rendered sketch."""
     while True:
-        scene = sample_scene(rng, mix.scenes)
-        canvases = strokes(scene, rng)
+        asked = ask(rng, mix.scenes)
+        canvases = strokes(asked.scene, rng, classes=mix.scenes.classes, in_order=mix.scenes.plain)
         at = rng.randrange(len(canvases))
         if rng.random() < mix.right_share:
-            return _positive(scene.graph, canvases, at, painter, rng)
+            return _positive(asked, canvases, at, painter)
         spoilt = _spoil(canvases[at], mix.scenes.classes, rng)
         if spoilt is not None:
-            return _negative(scene.graph, canvases, at, *spoilt, painter, rng)
+            return _negative(asked, canvases, at, *spoilt, painter)
 
 
-def _positive(
-    prompt: SceneGraph, canvases: list[Canvas], at: int, painter: Painter, rng: random.Random
-) -> Record:
-    kept = canvases[: at + 2]
-    steps, done = tell(prompt, kept, painter, rng), at == len(canvases) - 1
-    trajectory = Trajectory(
-        write_prompt(prompt, rng), tuple(steps if done else steps[:-1]), stop="end" if done else EXCERPT
-    )
-    return Record("alignment", "positive", trajectory, truth=truth_of(prompt, [c.shown for c in kept]))
+def _positive(asked: Asked, canvases: list[Canvas], at: int, painter: Painter) -> Record:
+    right = right_plan(asked, canvases, at, painter)
+    return replace(right, subset="alignment", label="positive")
 
 
 def _negative(
-    prompt: SceneGraph,
-    canvases: list[Canvas],
-    at: int,
-    fault: str,
-    shown: Scene,
-    painter: Painter,
-    rng: random.Random,
+    asked: Asked, canvases: list[Canvas], at: int, fault: str, shown: Scene, painter: Painter
 ) -> Record:
     """The steps up to a faulty sketch, then its inspection, correction and the corrected canvas."""
-    right = canvases[at]
+    right, prompt, voice = canvases[at], asked.scene.graph, asked.voice
     wrong = replace(right, shown=shown)
-    steps = tell(prompt, [*canvases[:at], wrong], painter, rng)[:-1]
+    steps = tell(prompt, [*canvases[:at], wrong], painter, voice)[:-1]
     found = inspect(prompt, wrong)
-    refine = write_correction(mend(describe(right.plan), describe(shown)), rng)
-    message = Message(write_inspection(found, rng), refine)
+    refine = write_correction(mend(describe(right.plan), describe(shown)), voice)
+    message = Message(write_inspection(found, voice), refine)
     canvas = painter.paint(steps[-1].image, refine, steps[-1].message.des or "", right.shown, 0)
     steps.append(Step(message, canvas, verdict_of(found)))
     scenes = [*(c.shown for c in canvases[:at]), shown, right.shown]
-    trajectory = Trajectory(write_prompt(prompt, rng), tuple(steps), stop=EXCERPT)
+    trajectory = Trajectory(asked.prompt, tuple(steps), stop=EXCERPT)
     return Record("alignment", "negative", trajectory, fault, truth_of(prompt, scenes))
 
 

@@ -17,12 +17,11 @@ from strokewise.data.sampled import SampledPlan
 from strokewise.data.scenes import (
     SceneMix,
     reversed_relation,
-    sample_scene,
     unused_class,
     with_more,
     with_object,
 )
-from strokewise.data.telling import Canvas, inspect, plan_message, tell, truth_of, verdict_of
+from strokewise.data.telling import Asked, Canvas, ask, inspect, plan_message, tell, truth_of, verdict_of
 from strokewise.errors import SceneError
 from strokewise.scene_graph import MAX_COUNT, SceneGraph, SceneObject
 from strokewise.trajectory import Message, Step, Trajectory
@@ -32,7 +31,6 @@ from strokewise.world.language import (
     mend,
     write_correction,
     write_inspection,
-    write_prompt,
 )
 from strokewise.world.layout import Scene
 from strokewise.world.vocabulary import COLORS
@@ -52,46 +50,38 @@ class ConflictMix:
 def conflict(rng: random.Random, mix: ConflictMix, painter: Painter) -> Record:
     """One symbolic record."""
     while True:
-        scene = sample_scene(rng, mix.scenes)
-        canvases = strokes(scene, rng)
+        asked = ask(rng, mix.scenes)
+        canvases = strokes(asked.scene, rng, classes=mix.scenes.classes, in_order=mix.scenes.plain)
         at = rng.randrange(len(canvases))
         if rng.random() < mix.right_share:
-            return right_plan(scene.graph, canvases, at, painter, rng)
-        broken = _break(scene.graph, canvases[at], mix.scenes.classes, rng)
+            return right_plan(asked, canvases, at, painter)
+        broken = _break(asked.scene.graph, canvases[at], mix.scenes.classes, rng)
         if broken is not None:
-            return wrong_plan(scene.graph, canvases, at, *broken, painter, rng)
+            return wrong_plan(asked, canvases, at, *broken, painter)
 
 
-def right_plan(
-    prompt: SceneGraph, canvases: list[Canvas], at: int, painter: Painter, rng: random.Random
-) -> Record:
+def right_plan(asked: Asked, canvases: list[Canvas], at: int, painter: Painter) -> Record:
     """The steps up to a right plan, its inspection, and the next step if there is one."""
-    kept = canvases[: at + 2]
-    steps, done = tell(prompt, kept, painter, rng), len(kept) == len(canvases) and at == len(canvases) - 1
+    kept, prompt = canvases[: at + 2], asked.scene.graph
+    steps, done = tell(prompt, kept, painter, asked.voice), at == len(canvases) - 1
     trajectory = Trajectory(
-        write_prompt(prompt, rng), tuple(steps if done else steps[:-1]), stop="end" if done else EXCERPT
+        asked.prompt, tuple(steps if done else steps[:-1]), stop="end" if done else EXCERPT
     )
     return Record("conflict", "right", trajectory, truth=truth_of(prompt, [c.shown for c in kept]))
 
 
 def wrong_plan(
-    prompt: SceneGraph,
-    canvases: list[Canvas],
-    at: int,
-    fault: str,
-    wrong: Canvas,
-    painter: Painter,
-    rng: random.Random,
+    asked: Asked, canvases: list[Canvas], at: int, fault: str, wrong: Canvas, painter: Painter
 ) -> Record:
     """The steps up to a wrong plan, then its inspection, correction, revised plan and canvas."""
-    right = canvases[at]
-    steps = tell(prompt, [*canvases[:at], wrong], painter, rng)[:-1]
+    right, prompt, voice = canvases[at], asked.scene.graph, asked.voice
+    steps = tell(prompt, [*canvases[:at], wrong], painter, voice)[:-1]
     found = inspect(prompt, wrong)
-    message = plan_message(right, rng, found, mend(describe(right.plan), describe(wrong.shown)))
+    message = plan_message(right, voice, found, mend(describe(right.plan), describe(wrong.shown)))
     canvas = painter.paint(steps[-1].image, message.refine or "", message.des or "", right.shown, 0)
     steps.append(Step(message, canvas, verdict_of(found)))
     scenes = [*(c.shown for c in canvases[:at]), wrong.shown, right.shown]
-    trajectory = Trajectory(write_prompt(prompt, rng), tuple(steps), stop=EXCERPT)
+    trajectory = Trajectory(asked.prompt, tuple(steps), stop=EXCERPT)
     return Record("conflict", "wrong", trajectory, fault, truth_of(prompt, scenes))
 
 

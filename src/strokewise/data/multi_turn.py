@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from strokewise.data.painters import Painter
 from strokewise.data.records import Record
-from strokewise.data.scenes import SceneMix, sample_scene, unused_class, with_more, with_object
-from strokewise.data.telling import Canvas, tell, truth_of
+from strokewise.data.scenes import SceneMix, unused_class, with_more, with_object
+from strokewise.data.telling import Canvas, ask, tell, truth_of
 from strokewise.errors import SceneError
 from strokewise.scene_graph import SceneObject
 from strokewise.trajectory import Trajectory
-from strokewise.world.language import Beside, Stroke, write_prompt
+from strokewise.world.language import Beside, Stroke
 from strokewise.world.layout import Scene
 from strokewise.world.vocabulary import CLASSES
 
@@ -38,21 +38,30 @@ class MultiTurnMix:
 
 def multi_turn(rng: random.Random, mix: MultiTurnMix, painter: Painter) -> Record:
     """One trajectory from a random scene."""
-    scene = sample_scene(rng, mix.scenes)
-    prompt = write_prompt(scene.graph, rng)
-    canvases = strokes(scene, rng, mix.edit_share, mix.scenes.classes)
-    steps = tell(scene.graph, canvases, painter, rng)
-    trajectory = Trajectory(prompt, tuple(steps))
-    return Record(
-        "multi-turn", "complete", trajectory, truth=truth_of(scene.graph, [c.shown for c in canvases])
-    )
+    asked = ask(rng, mix.scenes)
+    graph = asked.scene.graph
+    canvases = strokes(asked.scene, rng, mix.edit_share, mix.scenes.classes, mix.scenes.plain)
+    trajectory = Trajectory(asked.prompt, tuple(tell(graph, canvases, painter, asked.voice)))
+    return Record("multi-turn", "complete", trajectory, truth=truth_of(graph, [c.shown for c in canvases]))
 
 
 def strokes(
-    scene: Scene, rng: random.Random, edit_share: float = 0.0, classes: Sequence[str] = CLASSES
+    scene: Scene,
+    rng: random.Random,
+    edit_share: float = 0.0,
+    classes: Sequence[str] = CLASSES,
+    in_order: bool = False,
 ) -> list[Canvas]:
-    """The canvases on the way to a scene; what only stands in for a while is one of ``classes``."""
-    order = scene.graph.painting_order(rng)
+    """The canvases on the way to a scene.
+
+    Args:
+        scene: with all that is to be painted.
+        rng: of the order and of changes.
+        edit_share: see :class:`MultiTurnMix`.
+        classes: what only stands in for a while is one of these.
+        in_order: paint objects in the graph's order, as far as relations allow.
+    """
+    order = scene.graph.painting_order(None if in_order else rng)
     canvases = [_added(scene, order[: i + 1]) for i in range(len(order))]
     if len(order) < MAX_IMAGES and rng.random() < edit_share:
         for edit in rng.sample(EDITS, len(EDITS)):

@@ -44,6 +44,16 @@ class SpritePainter:
         return render(scene, self.size)
 
 
+class NoPainter:
+    """Paints next to nothing, for who needs the texts alone."""
+
+    def paint(
+        self, canvas: Image.Image | None, instruction: str, description: str, scene: Scene | None, seed: int
+    ) -> Image.Image:
+        """One black pixel."""
+        return Image.new("RGB", (1, 1))
+
+
 class KontextPainter:
     """FLUX.1-Kontext through diffusers: the first canvas from its description, later ones by editing."""
 

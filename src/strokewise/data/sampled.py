@@ -13,6 +13,7 @@ from PIL import Image
 
 from strokewise.data.multi_turn import adding
 from strokewise.data.oracle import judge_plan, judge_sketch
+from strokewise.data.scenes import later_to_earlier
 from strokewise.data.telling import Canvas
 from strokewise.errors import LanguageError, SceneError
 from strokewise.scene_graph import Fault, SceneGraph
@@ -99,7 +100,7 @@ def plans_of(trajectories: Iterable[Trajectory], freedom: float = 1.0) -> Iterat
     """
     for trajectory in trajectories:
         try:
-            prompt = parse_prompt(trajectory.prompt)
+            prompt = later_to_earlier(parse_prompt(trajectory.prompt))
         except LanguageError:
             continue
         plans = list(_plans(trajectory, prompt))

@@ -28,6 +28,7 @@ class SceneMix:
         background_share: share of scenes with a stated background.
         classes: what there is to sample from; at least six more than a scene has objects.
         freedom: how far sizes and places are left to chance (``Scene``).
+        plain: whether the painter's texts have one wording, and take things up in the order of the prompt.
     """
 
     objects: tuple[float, ...] = (0.18, 0.19, 0.22, 0.23, 0.18)
@@ -37,6 +38,7 @@ class SceneMix:
     background_share: float = 0.5
     classes: tuple[str, ...] = CLASSES
     freedom: float = 1.0
+    plain: bool = False
 
 
 def sample_scene(rng: random.Random, mix: SceneMix) -> Scene:
@@ -67,6 +69,28 @@ def sample_graph(rng: random.Random, mix: SceneMix) -> SceneGraph:
     )
     background = rng.choice(BACKGROUNDS) if rng.random() < mix.background_share else None
     return SceneGraph(tuple(objects), relations, background)
+
+
+def in_order_of(prompt: SceneGraph, scene: Scene) -> Scene:
+    """A scene of the prompt with its objects in the prompt's order, related as in ``later_to_earlier``."""
+    ids = {obj.name: obj.id for obj in scene.graph.objects}
+    by_prompt = {obj.id: ids[obj.name] for obj in prompt.objects}
+    objects = tuple(scene.graph[by_prompt[obj.id]] for obj in prompt.objects)
+    relations = tuple(
+        Relation(by_prompt[r.subject], r.kind, by_prompt[r.target])
+        for r in later_to_earlier(prompt).relations
+    )
+    return scene.subset(replace(scene.graph, objects=objects, relations=relations))
+
+
+def later_to_earlier(graph: SceneGraph) -> SceneGraph:
+    """The same said otherwise: each relation tells where a later object stands beside an earlier one."""
+    at = {obj.id: i for i, obj in enumerate(graph.objects)}
+    turned = (
+        r if at[r.subject] > at[r.target] else Relation(r.target, INVERSE[r.kind], r.subject)
+        for r in graph.relations
+    )
+    return replace(graph, relations=tuple(dict.fromkeys(turned)))
 
 
 # --- changes ------------------------------------------------------------------------------------------------

@@ -9,19 +9,46 @@ from dataclasses import dataclass, replace
 
 from strokewise.data.oracle import judge_plan, judge_sketch
 from strokewise.data.painters import Painter
-from strokewise.data.scenes import scene_to_json
+from strokewise.data.scenes import SceneMix, in_order_of, sample_scene, scene_to_json
 from strokewise.scene_graph import SceneGraph
 from strokewise.trajectory import Message, Step, Verdict
 from strokewise.world.language import (
     Inspection,
+    PlainVoice,
     Stroke,
     describe,
+    parse_prompt,
     write_correction,
     write_description,
     write_inspection,
     write_instruction,
+    write_prompt,
 )
 from strokewise.world.layout import Scene
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a trajectory is about.
+
+    Attributes:
+        prompt: in words.
+        scene: what it asks for, laid out.
+        voice: chance that words what is said of it.
+    """
+
+    prompt: str
+    scene: Scene
+    voice: random.Random
+
+
+def ask(rng: random.Random, mix: SceneMix) -> Asked:
+    """A random scene and a prompt for it."""
+    scene = sample_scene(rng, mix)
+    prompt = write_prompt(scene.graph, rng)
+    if not mix.plain:
+        return Asked(prompt, scene, rng)
+    return Asked(prompt, in_order_of(parse_prompt(prompt), scene), PlainVoice(rng.randrange(2**31)))
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,19 @@ vision models through the ``Judge`` interface. This file knows whose turn it is.
 settled in ``process.course``, what is right in ``data``.
 """
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Protocol
 
-from PIL import Image
-
 from strokewise.data.alignment import judge_sketches
 from strokewise.data.conflict import judge_sampled
 from strokewise.data.judges import Judge, critiques
 from strokewise.data.multi_turn import strokes
+from strokewise.data.painters import NoPainter
 from strokewise.data.records import Record
 from strokewise.data.sampled import plans_of
+from strokewise.data.scenes import later_to_earlier
 from strokewise.data.telling import inspect, plan_message
 from strokewise.errors import ConfigError, InputError
 from strokewise.evals.costs import Cost, image_cost
@@ -30,7 +29,7 @@ from strokewise.process.messages import has_room
 from strokewise.scene_graph import SceneGraph
 from strokewise.sequence import Segment
 from strokewise.trajectory import Message, Trajectory
-from strokewise.world.language import parse_prompt
+from strokewise.world.language import PlainVoice, parse_prompt
 from strokewise.world.layout import place
 
 Told = tuple[Trajectory, Cost]
@@ -55,13 +54,6 @@ class Planner(Protocol):
         """
 
 
-class _Nobody:
-    """A painter whose canvases nobody will look at: only the words of a record are wanted."""
-
-    def paint(self, *_: object) -> Image.Image:
-        return Image.new("RGB", (1, 1))
-
-
 class SpriteInspector:
     """The oracle, in the words in which the conflict and alignment subsets are told."""
 
@@ -70,10 +62,10 @@ class SpriteInspector:
         plans = list(plans_of([trajectory]))
         if not plans or len(plans[-1].steps) != len(trajectory.steps):
             return None
-        rng = random.Random(f"{trajectory.prompt}/{trajectory.seed}/{len(trajectory.steps)}")
+        voice = PlainVoice(trajectory.seed)
         found = [
-            *judge_sampled(iter(plans[-1:]), _Nobody(), rng),
-            *judge_sketches(iter(plans[-1:]), _Nobody(), rng),
+            *judge_sampled(iter(plans[-1:]), NoPainter(), voice),
+            *judge_sketches(iter(plans[-1:]), NoPainter(), voice),
         ]
         return _said(found)
 
@@ -88,7 +80,7 @@ class JudgeInspector:
     def inspect(self, trajectory: Trajectory) -> Message | None:
         """See :class:`Inspector`."""
         last = replace(trajectory, steps=trajectory.steps[-1:])
-        return _said(list(critiques(self.judge, [last], _Nobody())))
+        return _said(list(critiques(self.judge, [last], NoPainter())))
 
 
 def _said(records: Sequence[Record]) -> Message | None:
@@ -106,11 +98,11 @@ class GraphPlanner:
 
     def plan(self, prompt: str, seed: int) -> list[Message]:
         """See :class:`Planner`; in the sprite world's language where the graph is of that world."""
-        graph, rng = self.graph(prompt), random.Random(f"{prompt}/{seed}")
+        graph, voice = later_to_earlier(self.graph(prompt)), PlainVoice(seed)
         try:
-            canvases = strokes(place(graph, seed), rng)
+            canvases = strokes(place(graph, seed, freedom=0.0), voice, in_order=True)
             found = [None, *(inspect(graph, canvas) for canvas in canvases)]
-            return [plan_message(canvas, rng, one) for canvas, one in zip(canvases, found, strict=False)]
+            return [plan_message(canvas, voice, one) for canvas, one in zip(canvases, found, strict=False)]
         except InputError:
             return list(_plain_strokes(graph))
 

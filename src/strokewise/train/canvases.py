@@ -16,7 +16,7 @@ from strokewise.errors import ConfigError
 from strokewise.sequence import Tokenizer
 from strokewise.train.samples import Picture, Sample, Text
 from strokewise.trajectory import Message
-from strokewise.world.language import describe, write_description
+from strokewise.world.language import PlainVoice, describe, write_description
 from strokewise.world.layout import Scene
 from strokewise.world.render import render_array
 from strokewise.world.vocabulary import REGIONS
@@ -70,19 +70,20 @@ class CanvasSource:
         config = self.config
         draw = random.Random(f"canvas/{config.view}/{config.seed}/{index}")
         scene = sample_scene(draw, replace(config.scenes, **CROWDED))
-        return VIEWS[config.view](scene, config.side, draw, self.tokenizer)
+        voice = PlainVoice(0) if config.scenes.plain else draw
+        return VIEWS[config.view](scene, config.side, voice, self.tokenizer)
 
 
-def drawing(scene: Scene, side: int, draw: random.Random, tokenizer: Tokenizer) -> Sample:
+def drawing(scene: Scene, side: int, voice: random.Random, tokenizer: Tokenizer) -> Sample:
     """What a description tells, painted on an empty canvas."""
-    told = _description(scene, draw, tokenizer, False)
+    told = _description(scene, voice, tokenizer, False)
     return Sample((told, Picture(render_array(scene, side), True)), ends=False)
 
 
-def reading(scene: Scene, side: int, draw: random.Random, tokenizer: Tokenizer) -> Sample:
+def reading(scene: Scene, side: int, voice: random.Random, tokenizer: Tokenizer) -> Sample:
     """What is to be seen on a canvas, from the upper left to the lower right: no other order can be seen."""
     shown = Picture(render_array(scene, side))
-    return Sample((shown, _description(_in_reading_order(scene), draw, tokenizer, True)), ends=False)
+    return Sample((shown, _description(_in_reading_order(scene), voice, tokenizer, True)), ends=False)
 
 
 VIEWS: dict[str, Callable[[Scene, int, random.Random, Tokenizer], Sample]] = {
@@ -101,6 +102,6 @@ def _in_reading_order(scene: Scene) -> Scene:
     return replace(scene, graph=replace(scene.graph, objects=objects), placements=numbered)
 
 
-def _description(scene: Scene, draw: random.Random, tokenizer: Tokenizer, loss: bool) -> Text:
-    text = Message(des=write_description(describe(scene), draw)).text()
+def _description(scene: Scene, voice: random.Random, tokenizer: Tokenizer, loss: bool) -> Text:
+    text = Message(des=write_description(describe(scene), voice)).text()
     return Text(tuple(tokenizer.encode(text)), loss)

@@ -32,7 +32,11 @@ BASE_STEPS, FIRST_STEPS, OWN_STEPS = 2_600, 250, 560
 # What nano is trained to paint: all classes, at one size and in one place of each cell; fewer things and more
 # instances than other scenes have (docs/nano.md).
 NANO_SCENES = SceneMix(
-    objects=(0.25, 0.35, 0.2, 0.12, 0.08), counts=(0.67, 0.12, 0.11, 0.1), classes=CLASSES, freedom=0.0
+    objects=(0.25, 0.35, 0.2, 0.12, 0.08),
+    counts=(0.67, 0.12, 0.11, 0.1),
+    classes=CLASSES,
+    freedom=0.0,
+    plain=True,
 )
 # Training times lie near noise: nearer to the canvas nano would see what is to be painted without reading it.
 NANO_TIME_SHIFT = 3.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from strokewise.data.building import MAKERS, read_manifest, read_rows
-from strokewise.data.painters import SpritePainter
+from strokewise.data.painters import NoPainter, SpritePainter
 from strokewise.data.records import from_table_row
 from strokewise.data.scenes import SceneMix
 from strokewise.errors import ConfigError, RecordError
@@ -134,7 +134,8 @@ class RenderedSource:
         make, mix = MAKERS[config.subset]
         draw = random.Random(f"{config.subset}/{config.seed}/{index}")
         shares = {} if config.edit_share is None else {"edit_share": config.edit_share}
-        record = make(draw, mix(scenes=config.scenes, **shares), SpritePainter(config.side))
+        painter = NoPainter() if config.view == "planning" else SpritePainter(config.side)
+        record = make(draw, mix(scenes=config.scenes, **shares), painter)
         return VIEWS[config.view](record.trajectory, self.tokenizer, draw.randrange(60))
 
 

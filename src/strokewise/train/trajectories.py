@@ -1,7 +1,8 @@
 """Trajectories as samples: which of their texts and pictures the model learns.
 
-Four ways to look at one: the whole process, its prompt with the last canvas (plain text-to-image), one stroke
-(canvas, plan, next canvas), and the texts alone. Knows trajectories and a tokenizer, no files.
+Five ways to look at one: the whole process, its prompt with the last canvas (plain text-to-image), one stroke
+(canvas, plan, next canvas), the texts alone, and the last inspection. Knows trajectories and a tokenizer, no
+files.
 
 A step that the next one finds fault with is shown but not learnt: the text of a wrong plan, the picture of a
 sketch that does not show its plan. Otherwise the model would learn to make the faults it shall find.
@@ -69,15 +70,26 @@ def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sam
     return Sample(tuple(parts), ends=False)
 
 
+def inspection(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
+    """Prompt, last plan and its sketch, and what is then said of them: the last message."""
+    *_, looked_at, last = trajectory.steps
+    assert looked_at.image is not None
+    prompt, plan = (_text(t, tokenizer, False) for t in (trajectory.prompt, looked_at.message.text()))
+    ends = last.image is None and trajectory.stop == "end"
+    said = replace(_text(last.message.text(), tokenizer, True), opens=ends)
+    return Sample((prompt, plan, _picture(looked_at.image, False), said), ends=ends)
+
+
 View = Callable[[Trajectory, Tokenizer, int], Sample]
 VIEWS: dict[str, View] = {
     "process": process,
     "caption": caption,
     "stroke": stroke,
     "planning": planning,
+    "inspection": inspection,
 }
 # How many turns a trajectory has, so that a finite set of them shows all of its strokes.
-TURNS = {"process": 1, "caption": 1, "stroke": 4, "planning": 1}
+TURNS = {"process": 1, "caption": 1, "stroke": 4, "planning": 1, "inspection": 1}
 
 
 def _text(text: str, tokenizer: Tokenizer, loss: bool) -> Text:

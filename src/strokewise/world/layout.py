@@ -61,8 +61,8 @@ class Placement:
 class Scene:
     """A graph together with a place for every instance; all that the renderer needs.
 
-    freedom: how far sizes, and places in the cells, are left to chance: 0 (one size, the same place in every
-    cell) to 1. What is added to the scene later is placed with the same freedom.
+    freedom: how far sizes, places in the cells and the order of an object's instances are left to chance: 0
+    (one size, the same place in every cell, reading order) to 1. What is added later is placed likewise.
     """
 
     graph: SceneGraph
@@ -118,7 +118,7 @@ def place(graph: SceneGraph, seed: int = 0, fixed: Sequence[Placement] = (), fre
         chosen = _choose_cells(graph, free, cells, boxes, rng)
         if chosen is None:
             break
-        scene = _fill(graph, chosen, kept, seed, rng, freedom)
+        scene = _fill(graph, chosen if freedom else _in_reading_order(chosen), kept, seed, rng, freedom)
         if scene is not None:
             return scene
     raise SceneError(_impossible(graph, kept))
@@ -220,6 +220,10 @@ def _choose_cells(
                 domains[subject] = frozenset(near)
     waiting = {i: count for i, count in free.items() if count}
     return _search(graph, waiting, domains, {}, rng)
+
+
+def _in_reading_order(chosen: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    return {object_id: tuple(sorted(cells)) for object_id, cells in chosen.items()}
 
 
 def _search(

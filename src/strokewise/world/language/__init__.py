@@ -11,7 +11,7 @@ from strokewise.world.language.descriptions import (
     parse_description,
     write_description,
 )
-from strokewise.world.language.english import split, words
+from strokewise.world.language.english import PlainVoice, split, words
 from strokewise.world.language.geneval import GenEvalPrompt, geneval_metadata, geneval_prompts
 from strokewise.world.language.inspections import Inspection, parse_inspection, write_inspection
 from strokewise.world.language.instructions import (
@@ -30,6 +30,7 @@ __all__ = [
     "Description",
     "GenEvalPrompt",
     "Inspection",
+    "PlainVoice",
     "Stroke",
     "apply_stroke",
     "compare",

@@ -8,9 +8,12 @@ All texts are lower case with the punctuation `. , ; :` so that a small model ca
 
 from __future__ import annotations
 
+import math
+import random
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from strokewise.errors import SceneError
 from strokewise.scene_graph import RELATIONS, Thing
@@ -47,6 +50,21 @@ FUNCTION_WORDS = """
     plan prompt fits fit agrees contradicts does still come should be missing wanted
     sketch shows lacks also instead
 """
+
+
+class PlainVoice(random.Random):
+    """Chance for the `write_...` functions that always takes the first, plainest wording.
+
+    A small model that writes in one wording only has to learn what to say, not how.
+    """
+
+    def choice(self, seq: Any) -> Any:
+        """The first one."""
+        return seq[0]
+
+    def random(self) -> float:
+        """Never what is said only now and then."""
+        return math.nextafter(1.0, 0.0)
 
 
 def plural(name: str) -> str:
