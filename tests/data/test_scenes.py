@@ -305,7 +305,7 @@ class TestOrder:
         rng = random.Random(seed)
         scene = sample_scene(rng, SceneMix())
         prompt = parse_prompt(write_prompt(scene.graph, rng))
-        ordered = scenes.in_order_of(prompt, scene)
+        ordered = scenes.in_prompt_order(prompt, scene)
         assert_sound(ordered)
         assert ordered.graph.isomorphic(scene.graph)
         assert [obj.thing for obj in ordered.graph.objects] == [obj.thing for obj in prompt.objects]

@@ -6,6 +6,7 @@ import json
 import random
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -111,9 +112,8 @@ def inspections(draw: st.DrawFn) -> lang.Inspection:
     some = st.lists(faults(), max_size=3).map(tuple)
     plan, sketch = draw(st.none() | some), draw(st.none() | some)
     pending = draw(st.lists(things, max_size=3).map(tuple))
-    return lang.Inspection(
-        () if plan is sketch is None else plan, sketch, pending, draw(st.none() | backgrounds)
-    )
+    coming, seen = draw(st.none() | backgrounds), draw(st.none() | descriptions())
+    return lang.Inspection(() if plan is sketch is None else plan, sketch, pending, coming, seen)
 
 
 def assert_closed(text: str) -> None:
@@ -161,7 +161,34 @@ def test_corrections_come_back(several, rng):
 def test_inspections_come_back(inspection, rng):
     text = lang.write_inspection(inspection, rng)
     assert_closed(text)
-    assert lang.parse_inspection(text) == inspection, text
+    found = lang.parse_inspection(text)
+    assert replace(found, seen=inspection.seen) == inspection, text
+    assert (found.seen is None) == (inspection.seen is None)
+    if found.seen is not None and inspection.seen is not None:
+        assert found.seen.graph.isomorphic(inspection.seen.graph), text
+        assert found.seen.regions == inspection.seen.regions, text
+
+
+@EXAMPLES
+@given(st.one_of(strokes(), inspections(), descriptions()), st.integers(), st.integers())
+def test_a_plain_voice_has_one_wording(value, one, other):
+    write: dict[type, Callable[..., str]] = {
+        lang.Stroke: lang.write_instruction,
+        lang.Inspection: lang.write_inspection,
+        lang.Description: lang.write_description,
+    }
+    told = [write[type(value)](value, lang.PlainVoice(seed)) for seed in (one, other)]
+    assert told[0] == told[1]
+
+
+def test_what_is_seen_is_told_in_the_order_of_the_plan():
+    plan = lang.parse_description("a red bus on the left; a cat at the top; a dog on the right.")
+    seen = lang.parse_description(
+        "a cup at the bottom; a dog in the center; a vase at the top; two buses on the left and right."
+    )
+    told = lang.in_order_of(plan, seen)
+    assert [obj.name for obj in told.graph.objects] == ["bus", "vase", "dog", "cup"]
+    assert told.regions == (("left", "right"), ("top",), ("center",), ("bottom",))
 
 
 def test_one_seed_gives_one_text_and_many_seeds_give_many():

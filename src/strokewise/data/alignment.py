@@ -18,7 +18,6 @@ from PIL import Image, UnidentifiedImageError
 
 from strokewise.data.conflict import EXCERPT, accepted, right_plan
 from strokewise.data.multi_turn import strokes
-from strokewise.data.oracle import judge_plan
 from strokewise.data.painters import Painter
 from strokewise.data.records import Record
 from strokewise.data.sampled import SampledPlan
@@ -58,7 +57,7 @@ def alignment(rng: random.Random, mix: AlignmentMix, painter: Painter) -> Record
         at = rng.randrange(len(canvases))
         if rng.random() < mix.right_share:
             return _positive(asked, canvases, at, painter)
-        spoilt = _spoil(canvases[at], mix.scenes.classes, rng)
+        spoilt = spoil(canvases[at].plan, mix.scenes.classes, rng)
         if spoilt is not None:
             return _negative(asked, canvases, at, *spoilt, painter)
 
@@ -75,7 +74,7 @@ def _negative(
     right, prompt, voice = canvases[at], asked.scene.graph, asked.voice
     wrong = replace(right, shown=shown)
     steps = tell(prompt, [*canvases[:at], wrong], painter, voice)[:-1]
-    found = inspect(prompt, wrong)
+    found = inspect(prompt, wrong, voice)
     refine = write_correction(mend(describe(right.plan), describe(shown)), voice)
     message = Message(write_inspection(found, voice), refine)
     canvas = painter.paint(steps[-1].image, refine, steps[-1].message.des or "", right.shown, 0)
@@ -88,16 +87,16 @@ def _negative(
 # --- faults of sketches -------------------------------------------------------------------------------------
 
 
-def _spoil(canvas: Canvas, classes: Sequence[str], rng: random.Random) -> tuple[str, Scene] | None:
-    """A faulty scene in the place of the planned one, and the name of its fault; None if none is possible."""
-    obj = rng.choice(canvas.plan.graph.objects)
+def spoil(scene: Scene, classes: Sequence[str], rng: random.Random) -> tuple[str, Scene] | None:
+    """A faulty scene in the place of a planned one, and the name of its fault; None if none is possible."""
+    obj = rng.choice(scene.graph.objects)
     for name, change in rng.sample(sorted(SPOILS.items()), len(SPOILS)):
         try:
-            scene = change(canvas.plan, obj, classes, rng)
+            spoilt = change(scene, obj, classes, rng)
         except SceneError:
             continue
-        if scene is not None:
-            return name, scene
+        if spoilt is not None:
+            return name, spoilt
     return None
 
 
@@ -151,7 +150,7 @@ def judge_sketches(plans: Iterator[SampledPlan], painter: Painter, rng: random.R
         faults = plan.sketch_faults
         if faults is None or plan.seen is None:
             continue
-        found = replace(judge_plan(plan.prompt, plan.described), sketch=faults)
+        found = plan.inspected(rng)
         if found.plan:
             continue  # a wrong plan is the business of the other subset
         truth: dict[str, object] = {"prompt": plan.prompt.to_json()}

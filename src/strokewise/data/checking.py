@@ -128,6 +128,8 @@ def _check_inspection(
         if found.pending_background != right.pending_background:
             coming = f"{found.pending_background} is still to come, but it is {right.pending_background}"
             yield f"the inspection says the background {coming}"
+    if found.seen is not None and _differ(found.seen, seen):
+        yield f"the inspection says that {found.seen} is seen, but it is {seen}"
     if found.sketch is not None and set(found.sketch) != set(right.sketch or ()):
         yield f"the inspection says {found.sketch} of the sketch, but it is {right.sketch}"
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from strokewise.data.multi_turn import adding, strokes
-from strokewise.data.oracle import judge_plan
 from strokewise.data.painters import Painter
 from strokewise.data.records import Record
 from strokewise.data.sampled import SampledPlan
@@ -76,7 +75,7 @@ def wrong_plan(
     """The steps up to a wrong plan, then its inspection, correction, revised plan and canvas."""
     right, prompt, voice = canvases[at], asked.scene.graph, asked.voice
     steps = tell(prompt, [*canvases[:at], wrong], painter, voice)[:-1]
-    found = inspect(prompt, wrong)
+    found = inspect(prompt, wrong, voice)
     message = plan_message(right, voice, found, mend(describe(right.plan), describe(wrong.shown)))
     canvas = painter.paint(steps[-1].image, message.refine or "", message.des or "", right.shown, 0)
     steps.append(Step(message, canvas, verdict_of(found)))
@@ -158,7 +157,7 @@ def accepted(plan: SampledPlan, found: Inspection, rng: random.Random) -> Trajec
 def judge_sampled(plans: Iterator[SampledPlan], painter: Painter, rng: random.Random) -> Iterator[Record]:
     """Records of a model's own plans: the steps up to each, and the right inspection of it."""
     for plan in plans:
-        found = replace(judge_plan(plan.prompt, plan.described), sketch=plan.sketch_faults)
+        found = plan.inspected(rng)
         steps = plan.steps
         truth: dict[str, object] = {"prompt": plan.prompt.to_json()}
         if not found.plan:

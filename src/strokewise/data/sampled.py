@@ -14,11 +14,11 @@ from PIL import Image
 from strokewise.data.multi_turn import adding
 from strokewise.data.oracle import judge_plan, judge_sketch
 from strokewise.data.scenes import later_to_earlier
-from strokewise.data.telling import Canvas
+from strokewise.data.telling import Canvas, with_sketch
 from strokewise.errors import LanguageError, SceneError
 from strokewise.scene_graph import Fault, SceneGraph
 from strokewise.trajectory import Step, Trajectory
-from strokewise.world.language import Description, describe, parse_description, parse_prompt
+from strokewise.world.language import Description, Inspection, describe, parse_description, parse_prompt
 from strokewise.world.layout import place, place_in
 from strokewise.world.recognise import recognise
 from strokewise.world.vocabulary import DEFAULT_BACKGROUND
@@ -59,6 +59,11 @@ class SampledPlan:
     def sketch_faults(self) -> tuple[Fault, ...] | None:
         """How the canvas differs from the plan; None where it cannot be told."""
         return None if self.seen is None else judge_sketch(self.described, self.seen)
+
+    def inspected(self, voice: random.Random) -> Inspection:
+        """The right inspection of plan and sketch."""
+        judged = judge_plan(self.prompt, self.described)
+        return with_sketch(judged, self.sketch_faults, self.described, self.seen, voice)
 
     @property
     def right(self) -> bool:

@@ -71,7 +71,7 @@ def sample_graph(rng: random.Random, mix: SceneMix) -> SceneGraph:
     return SceneGraph(tuple(objects), relations, background)
 
 
-def in_order_of(prompt: SceneGraph, scene: Scene) -> Scene:
+def in_prompt_order(prompt: SceneGraph, scene: Scene) -> Scene:
     """A scene of the prompt with its objects in the prompt's order, related as in ``later_to_earlier``."""
     ids = {obj.name: obj.id for obj in scene.graph.objects}
     by_prompt = {obj.id: ids[obj.name] for obj in prompt.objects}

@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 
 from strokewise.data.oracle import judge_plan, judge_sketch
 from strokewise.data.painters import Painter
-from strokewise.data.scenes import SceneMix, in_order_of, sample_scene, scene_to_json
-from strokewise.scene_graph import SceneGraph
+from strokewise.data.scenes import SceneMix, in_prompt_order, sample_scene, scene_to_json
+from strokewise.scene_graph import Fault, SceneGraph
 from strokewise.trajectory import Message, Step, Verdict
 from strokewise.world.language import (
+    Description,
     Inspection,
     PlainVoice,
     Stroke,
     describe,
+    in_order_of,
     parse_prompt,
     write_correction,
     write_description,
@@ -48,7 +50,7 @@ def ask(rng: random.Random, mix: SceneMix) -> Asked:
     prompt = write_prompt(scene.graph, rng)
     if not mix.plain:
         return Asked(prompt, scene, rng)
-    return Asked(prompt, in_order_of(parse_prompt(prompt), scene), PlainVoice(rng.randrange(2**31)))
+    return Asked(prompt, in_prompt_order(parse_prompt(prompt), scene), PlainVoice(rng.randrange(2**31)))
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,26 @@ class Canvas:
     judged: bool = True
 
 
-def inspect(prompt: SceneGraph, canvas: Canvas) -> Inspection:
+def inspect(prompt: SceneGraph, canvas: Canvas, voice: random.Random) -> Inspection:
     """The right inspection of a canvas."""
-    plan = describe(canvas.plan)
-    faults = judge_sketch(plan, describe(canvas.shown))
-    if not canvas.judged:
-        return Inspection(None, faults)
-    return replace(judge_plan(prompt, plan), sketch=faults)
+    plan, shown = describe(canvas.plan), describe(canvas.shown)
+    judged = judge_plan(prompt, plan) if canvas.judged else Inspection(None)
+    return with_sketch(judged, judge_sketch(plan, shown), plan, shown, voice)
+
+
+def with_sketch(
+    judged: Inspection,
+    faults: tuple[Fault, ...] | None,
+    plan: Description,
+    seen: Description | None,
+    voice: random.Random,
+) -> Inspection:
+    """An inspection of a plan with that of its sketch.
+
+    A plain voice also tells what is to be seen: a small model judges better what it has put into words.
+    """
+    told = seen if seen is not None and isinstance(voice, PlainVoice) else None
+    return replace(judged, sketch=faults, seen=None if told is None else in_order_of(plan, told))
 
 
 def verdict_of(inspection: Inspection) -> Verdict:
@@ -103,7 +118,7 @@ def tell(prompt: SceneGraph, canvases: Sequence[Canvas], painter: Painter, rng: 
         message = plan_message(canvas, rng, found)
         image = painter.paint(image, message.ins or "", message.des or "", canvas.shown, rng.randrange(2**31))
         steps.append(Step(message, image, verdict_of(found) if found else None))
-        found = inspect(prompt, canvas)
+        found = inspect(prompt, canvas, rng)
     assert found is not None, "a scene has at least one thing"
     steps.append(Step(Message(write_inspection(found, rng)), None, verdict_of(found)))
     return steps

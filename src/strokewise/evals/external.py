@@ -101,7 +101,7 @@ class GraphPlanner:
         graph, voice = later_to_earlier(self.graph(prompt)), PlainVoice(seed)
         try:
             canvases = strokes(place(graph, seed, freedom=0.0), voice, in_order=True)
-            found = [None, *(inspect(graph, canvas) for canvas in canvases)]
+            found = [None, *(inspect(graph, canvas, voice) for canvas in canvases)]
             return [plan_message(canvas, voice, one) for canvas, one in zip(canvases, found, strict=False)]
         except InputError:
             return list(_plain_strokes(graph))

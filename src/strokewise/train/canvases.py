@@ -6,17 +6,26 @@ and inspections.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
+from strokewise.data.alignment import spoil
+from strokewise.data.oracle import judge_sketch
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.errors import ConfigError
 from strokewise.sequence import Tokenizer
 from strokewise.train.samples import Picture, Sample, Text
 from strokewise.trajectory import Message
-from strokewise.world.language import PlainVoice, describe, write_description
+from strokewise.world.language import (
+    Inspection,
+    PlainVoice,
+    describe,
+    in_order_of,
+    write_description,
+    write_inspection,
+)
 from strokewise.world.layout import Scene
 from strokewise.world.render import render_array
 from strokewise.world.vocabulary import REGIONS
@@ -27,6 +36,8 @@ CROWDED: dict[str, Any] = {
     "counts": (0.8, 0.1, 0.06, 0.04),
     "relation_share": 0.0,
 }
+# Weight of 0, 1, 2, … faults of a canvas that is looked at.
+FAULTS = (0.35, 0.3, 0.2, 0.15)
 
 
 @dataclass(frozen=True)
@@ -34,8 +45,9 @@ class Canvases:
     """Canvases made when they are asked for, an endless number of them.
 
     Attributes:
-        view: ``drawing`` (a description, then the canvas, learnt) or ``reading`` (the canvas, then its
-            description, learnt).
+        view: ``drawing`` (a description, then the canvas, learnt), ``reading`` (the canvas, then its
+            description, learnt) or ``looking`` (a plan, a canvas that often differs from it, then what the
+            canvas shows and whether it shows the plan, learnt).
         scenes: which ones, but for how much stands in them, which is much.
         seed: of everything random.
         side: in pixels.
@@ -71,24 +83,60 @@ class CanvasSource:
         draw = random.Random(f"canvas/{config.view}/{config.seed}/{index}")
         scene = sample_scene(draw, replace(config.scenes, **CROWDED))
         voice = PlainVoice(0) if config.scenes.plain else draw
-        return VIEWS[config.view](scene, config.side, voice, self.tokenizer)
+        parts = VIEWS[config.view](scene, config.scenes.classes, draw)
+        return Sample(tuple(self._part(part, voice) for part in parts), ends=False)
+
+    def _part(self, part: "Drawn", voice: random.Random) -> Text | Picture:
+        scene, loss = part.what, part.loss
+        if isinstance(scene, Inspection):
+            text = write_inspection(scene, voice)
+        elif part.painted:
+            return Picture(render_array(scene, self.config.side), loss)
+        else:
+            text = Message(des=write_description(describe(scene), voice)).text()
+        return Text(tuple(self.tokenizer.encode(text)), loss)
 
 
-def drawing(scene: Scene, side: int, voice: random.Random, tokenizer: Tokenizer) -> Sample:
+@dataclass(frozen=True)
+class Drawn:
+    """One part of a sample.
+
+    Attributes:
+        what: a scene, or what is said of one.
+        loss: whether it is learnt.
+        painted: whether a scene is shown as a canvas, or described.
+    """
+
+    what: Scene | Inspection
+    loss: bool = False
+    painted: bool = False
+
+
+def drawing(scene: Scene, classes: Sequence[str], draw: random.Random) -> list[Drawn]:
     """What a description tells, painted on an empty canvas."""
-    told = _description(scene, voice, tokenizer, False)
-    return Sample((told, Picture(render_array(scene, side), True)), ends=False)
+    return [Drawn(scene), Drawn(scene, loss=True, painted=True)]
 
 
-def reading(scene: Scene, side: int, voice: random.Random, tokenizer: Tokenizer) -> Sample:
+def reading(scene: Scene, classes: Sequence[str], draw: random.Random) -> list[Drawn]:
     """What is to be seen on a canvas, from the upper left to the lower right: no other order can be seen."""
-    shown = Picture(render_array(scene, side))
-    return Sample((shown, _description(_in_reading_order(scene), voice, tokenizer, True)), ends=False)
+    return [Drawn(scene, painted=True), Drawn(_in_reading_order(scene), loss=True)]
 
 
-VIEWS: dict[str, Callable[[Scene, int, random.Random, Tokenizer], Sample]] = {
+def looking(scene: Scene, classes: Sequence[str], draw: random.Random) -> list[Drawn]:
+    """A plan, a canvas with some faults, and an inspection of it that first tells what is to be seen."""
+    shown = scene
+    for _ in range(draw.choices(range(len(FAULTS)), FAULTS)[0]):
+        spoilt = spoil(shown, classes, draw) if shown.graph.objects else None
+        shown = spoilt[1] if spoilt else shown
+    plan, seen = describe(scene), describe(shown)
+    found = Inspection(None, judge_sketch(plan, seen), seen=in_order_of(plan, seen))
+    return [Drawn(scene), Drawn(shown, painted=True), Drawn(found, loss=True)]
+
+
+VIEWS: dict[str, Callable[[Scene, Sequence[str], random.Random], list[Drawn]]] = {
     "drawing": drawing,
     "reading": reading,
+    "looking": looking,
 }
 
 
@@ -100,8 +148,3 @@ def _in_reading_order(scene: Scene) -> Scene:
     numbers = {obj.id: count() for obj in objects}
     numbered = tuple(replace(placed, index=next(numbers[placed.object_id])) for placed in places)
     return replace(scene, graph=replace(scene.graph, objects=objects), placements=numbered)
-
-
-def _description(scene: Scene, voice: random.Random, tokenizer: Tokenizer, loss: bool) -> Text:
-    text = Message(des=write_description(describe(scene), voice)).text()
-    return Text(tuple(tokenizer.encode(text)), loss)

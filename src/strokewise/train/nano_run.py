@@ -27,7 +27,7 @@ from strokewise.world.vocabulary import COLORS
 
 # Self-sampling paints faster and worse than nano does for its users: it is faults that are wanted.
 PROMPTS, SAMPLING = 384, {"temperature": 1.0, "steps": 10, "text_guidance": 1.0}
-PAINTING = {"steps": 12, "shift": 3.0, "text_guidance": 2.0, "image_guidance": 1.0, "max_tokens": 160}
+PAINTING = {"steps": 12, "shift": 3.0, "text_guidance": 2.0, "image_guidance": 1.0, "max_tokens": 256}
 Report = Callable[[str], None]
 
 

@@ -20,6 +20,7 @@ from strokewise.trajectory import Message, Trajectory, Verdict
 
 FINE = Verdict()
 PLANNED = 3
+OF_SKETCH = "the sketch"  # how the last sentences of an inspection begin
 
 
 def process(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
@@ -59,14 +60,15 @@ def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sam
     """The texts alone, in the first steps or, with a wrong plan, up to what the next step says of it.
 
     What opens after a text is not learnt: it is a picture, which is left out here and must not be unlearnt. A
-    wrong plan is shown only.
+    wrong plan is shown only. Nothing is said of sketches: to be told without a look, they would be guessed.
     """
     found = [step.verdict or FINE for step in trajectory.steps[1:]]
     wrong = next((i for i, verdict in enumerate(found) if verdict.plan is False), None)
     last = PLANNED if wrong is None else wrong + 2
     parts = [_text(trajectory.prompt, tokenizer, False)]
     for i, step in enumerate(trajectory.steps[:last]):
-        parts.append(replace(_text(step.message.text(), tokenizer, i != wrong), opens=False))
+        message = replace(step.message, inspect=step.message.inspect.partition(OF_SKETCH)[0].strip())
+        parts.append(replace(_text(message.text(), tokenizer, i != wrong), opens=False))
     return Sample(tuple(parts), ends=False)
 
 

@@ -8,6 +8,7 @@ from strokewise.world.language.descriptions import (
     Description,
     compare,
     describe,
+    in_order_of,
     parse_description,
     write_description,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "describe",
     "geneval_metadata",
     "geneval_prompts",
+    "in_order_of",
     "mend",
     "parse_correction",
     "parse_description",

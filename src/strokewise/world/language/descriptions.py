@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from strokewise.errors import SceneError
@@ -59,6 +59,21 @@ def compare(wanted: Description, seen: Description) -> SceneDiff:
                 pairs = zip(left, right, strict=True)
                 faults += [Fault("wrong place", obj.thing, None, want, see) for want, see in pairs]
     return SceneDiff(tuple(sorted(faults, key=lambda fault: FAULT_KINDS.index(fault.kind))))
+
+
+def in_order_of(plan: Description, seen: Description) -> Description:
+    """What is seen in the order of a plan: each thing at its like there, or at what it stands in for."""
+    planned = list(zip(plan.graph.objects, plan.regions, strict=True))
+
+    def place(entry: tuple[SceneObject, tuple[str, ...]]) -> int:
+        obj, regions = entry
+        alike = (i for i, (other, _) in enumerate(planned) if other.name == obj.name)
+        there = (i for i, (_, places) in enumerate(planned) if set(places) & set(regions))
+        return next(alike, next(there, len(planned)))
+
+    shown = sorted(zip(seen.graph.objects, seen.regions, strict=True), key=place)
+    graph = replace(seen.graph, objects=tuple(obj for obj, _ in shown))
+    return Description(graph, tuple(regions for _, regions in shown))
 
 
 class PlacementLike(Protocol):
@@ -120,15 +135,21 @@ def write_description(description: Description, rng: random.Random) -> str:
 def parse_description(text: str) -> Description:
     """The described scene; LanguageError saying what was not understood."""
     reader = Reader(text)
+    description = read_description(reader)
+    reader.end()
+    return description
+
+
+def read_description(reader: Reader) -> Description:
+    """The described scene, up to the full stop; LanguageError saying what was not understood."""
     builder = GraphBuilder()
     regions: list[tuple[str, ...]] = []
     relations: list[tuple[str, str, Noun]] = []
     if reader.accept("an empty canvas"):
-        reader.end()
+        pass
     elif reader.accept("an empty"):
         builder.set_background(reader.background_name())
         reader.expect("background")
-        reader.end()
     else:
         _read_items(reader, builder, regions, relations)
     for subject, kind, target in relations:
@@ -152,7 +173,6 @@ def _read_items(
     if background is not None:
         builder.set_background(background)
         if not reader.accept(":", ",", ";"):
-            reader.end()
             return
     while True:
         background = reader.background()
@@ -164,7 +184,6 @@ def _read_items(
             relations += [(subject, kind, target) for kind, target in _read_relations(reader)]
         if not reader.accept(";"):
             break
-    reader.end()
 
 
 def _read_item(reader: Reader, builder: GraphBuilder) -> tuple[str, tuple[str, ...]]:

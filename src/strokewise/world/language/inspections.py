@@ -13,10 +13,12 @@ from strokewise.errors import LanguageError, SceneError
 from strokewise.scene_graph import Fault, Thing
 from strokewise.world.language import english as en
 from strokewise.world.language import fault_phrases as phrases
+from strokewise.world.language.descriptions import Description, read_description, write_description
 from strokewise.world.language.reader import Reader
 
 PLAN_FITS = ("the plan fits the prompt", "the plan agrees with the prompt")
 PLAN_FAILS = ("the plan contradicts the prompt:", "the plan does not fit the prompt:")
+SEEN = "the sketch shows:"
 SKETCH_FITS = ("the sketch shows the plan", "the sketch agrees with the plan")
 
 
@@ -28,12 +30,14 @@ class Inspection:
     sketch: faults of the sketch against the plan, likewise.
     pending: things of the prompt that are not painted yet and were not due, which is no fault.
     pending_background: a background that is still to come, if any.
+    seen: what the sketch shows, told before it is judged; None when only the verdict is told.
     """
 
     plan: tuple[Fault, ...] | None = ()
     sketch: tuple[Fault, ...] | None = ()
     pending: tuple[Thing, ...] = ()
     pending_background: str | None = None
+    seen: Description | None = None
 
     @property
     def accepted(self) -> bool:
@@ -42,9 +46,10 @@ class Inspection:
 
 
 def write_inspection(inspection: Inspection, rng: random.Random) -> str:
-    """The verdict in one to three sentences; SceneError on faults that cannot be told.
+    """The verdict in one to four sentences; SceneError on faults that cannot be told.
 
-    `parse_inspection` gives back an equal inspection, but that counts above four are all read as five.
+    `parse_inspection` gives back an equal inspection, but that counts above four are all read as five, and
+    what is seen as an isomorphic graph.
     """
     if inspection.plan is None and inspection.sketch is None:
         raise SceneError("an inspection judges the plan, the sketch or both")
@@ -59,6 +64,8 @@ def write_inspection(inspection: Inspection, rng: random.Random) -> str:
             pending = []
     if pending:
         sentences.append(f"still to come: {', '.join(pending)}")
+    if inspection.seen is not None:
+        sentences.append(f"{SEEN} {write_description(inspection.seen, rng).removesuffix('.')}")
     if inspection.sketch is not None:
         sentences.append(_sketch_sentence(inspection.sketch, rng))
     return ". ".join(sentences) + "."
@@ -70,11 +77,14 @@ def parse_inspection(text: str) -> Inspection:
     plan: tuple[Fault, ...] | None = None
     sketch: tuple[Fault, ...] | None = None
     pending: tuple[list[Thing], list[str]] = ([], [])
+    seen: Description | None = None
     while not reader.done:
         if plan is None and reader.at("the plan"):
             plan = _read_plan(reader, pending)
         elif not any(pending) and reader.accept("still to come:"):
             _read_pending(reader, pending, until="")
+        elif seen is None and reader.accept(SEEN):
+            seen = read_description(reader)
         elif sketch is None and reader.at("the sketch"):
             sketch = _read_sketch(reader)
         else:
@@ -87,7 +97,7 @@ def parse_inspection(text: str) -> Inspection:
     things, backgrounds = pending
     if len(backgrounds) > 1:
         raise LanguageError("not understood: more than one background is still to come")
-    return Inspection(plan, sketch, tuple(things), backgrounds[0] if backgrounds else None)
+    return Inspection(plan, sketch, tuple(things), backgrounds[0] if backgrounds else None, seen)
 
 
 def _plan_sentence(faults: tuple[Fault, ...], rng: random.Random) -> str:
