@@ -23,7 +23,7 @@ from strokewise.data.painters import SpritePainter
 from strokewise.errors import StrokewiseError
 from strokewise.process.writing import WriteOptions, Written
 from strokewise.sequence import Segment
-from strokewise.train.recipes import NANO_SCENES
+from strokewise.train.nano_recipes import NANO_SCENES
 from strokewise.trajectory import Message, Trajectory
 from strokewise.world.language import parse_description, parse_inspection, parse_instruction, parse_prompt
 

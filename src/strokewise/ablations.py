@@ -18,9 +18,10 @@ from strokewise.evals.runs import Prompt, Run
 from strokewise.evals.scoring import write_results
 from strokewise.evals.strategies import make_strategy
 from strokewise.painter import Painter
+from strokewise.train.canvases import Canvases
 from strokewise.train.config import TrainConfig, WeightedSource
+from strokewise.train.nano_recipes import nano_process
 from strokewise.train.nano_run import trained
-from strokewise.train.recipes import named
 from strokewise.train.records import Rendered, Shards
 from strokewise.world.language.geneval import TAGS
 
@@ -89,7 +90,7 @@ class Ablation:
 
     def config(self, variant: Variant) -> TrainConfig:
         """The training of a variant."""
-        full = named("nano-process", str(self.base), None)
+        full = nano_process(str(self.base))
         sources = [made for entry in full.sources if (made := self._source(variant, entry)) is not None]
         warmup = min(full.warmup_steps, self.steps // 10)
         return replace(full, sources=tuple(sources), steps=self.steps, warmup_steps=warmup)
@@ -97,6 +98,8 @@ class Ablation:
     def _source(self, variant: Variant, entry: WeightedSource) -> WeightedSource | None:
         """A source of the full mixture as the variant has it; None if it goes without."""
         rendered = entry.source
+        if isinstance(rendered, Canvases):  # rendered sketches and what is to be said of them
+            return entry if variant.alignment == SYMBOLIC else None
         assert isinstance(rendered, Rendered)
         if rendered.subset == "multi-turn":
             share = None if variant.edits else 0.0

@@ -1,6 +1,5 @@
 """The commands, the recipes, and trajectories as samples."""
 
-import inspect
 import os
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from strokewise.train import recipes
 from strokewise.train.canvases import Canvases
 from strokewise.train.commands import app
 from strokewise.train.mixture import block_counts
-from strokewise.train.records import Rendered, Shards
+from strokewise.train.nano_recipes import NANO_SCENES, STAGES
+from strokewise.train.records import Rendered
 
 
 @pytest.fixture
@@ -58,11 +58,9 @@ def test_naming_the_options_needs_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
 
 
-@pytest.mark.parametrize("name", [*recipes.BASE, *recipes.PROCESS])
-def test_recipes_are_complete(toy, name):
-    make = {**recipes.BASE, **recipes.PROCESS}[name]
-    sources = [toy.Captions()] * (len(inspect.signature(make).parameters) - 1)
-    made = make("start", *sources)
+@pytest.mark.parametrize("name", [*STAGES, *recipes.RECIPES])
+def test_recipes_are_complete(name):
+    made = recipes.named(name, "start", None)
     assert made.name == name
     assert sum(entry.weight for entry in made.sources) == pytest.approx(1)
     assert made.differences(made.to_dict()) == []
@@ -77,26 +75,22 @@ def test_the_papers_run(toy):
     assert counts == [463, 220, 217, 100]
 
 
-@pytest.mark.parametrize("name", list(recipes.PROCESS))
+@pytest.mark.parametrize("name", [*STAGES, *recipes.RECIPES])
 def test_named_recipes_render_the_sprite_world_or_read_data_sets(name):
-    rendered, built = recipes.named(name, "start", None), recipes.named(name, "start", Path("sets"))
-    assert {type(entry.source) for entry in rendered.sources} == {Rendered}
-    assert {Path(entry.source.folder).parent for entry in built.sources} == {Path("sets")}
+    """But for single canvases, which no data set holds."""
+    made = recipes.named(name, "start", None), recipes.named(name, "start", Path("sets"))
+    rendered, built = ([e.source for e in m.sources if type(e.source) is not Canvases] for m in made)
+    assert {type(source) for source in rendered} == {Rendered}
+    assert {Path(source.folder).parent for source in built} == {Path("sets")}
+    assert [source.view for source in rendered] == [source.view for source in built]
 
 
-def test_the_first_stage_of_nano_renders_single_canvases_beside_data_sets():
-    rendered, built = (
-        recipes.named("nano-base", "start", None),
-        recipes.named("nano-base", "start", Path("sets")),
-    )
-    assert [type(entry.source) for entry in rendered.sources] == [
-        Canvases,
-        Rendered,
-        Canvases,
-        *[Rendered] * 3,
-    ]
-    assert [type(entry.source) for entry in built.sources] == [Canvases, Shards, Canvases, *[Shards] * 3]
-    assert {entry.source.scenes for entry in rendered.sources} == {recipes.NANO_SCENES}
+def test_nano_learns_its_own_scenes_and_no_stage_what_another_has_seen():
+    made = [make("start", None) for make in STAGES.values()]
+    assert {entry.source.scenes for config in made for entry in config.sources} == {NANO_SCENES}
+    seeds = [{entry.source.seed for entry in config.sources} for config in made]
+    assert all(len(seed) == 1 for seed in seeds)
+    assert len(set.union(*seeds)) == len(seeds)
 
 
 def test_unknown_recipes_are_named():

@@ -8,7 +8,7 @@ import pytest
 from strokewise.errors import StrokewiseError
 from strokewise.model.loading import read_config
 from strokewise.painter import Painter
-from strokewise.train import nano_run, recipes
+from strokewise.train import nano_recipes, nano_run
 from strokewise.train.autoencoder import AutoencoderRun
 from strokewise.train.records import Shards
 
@@ -33,20 +33,20 @@ def test_a_stage_is_made_once_and_whole_or_not_at_all(tmp_path):
 
 
 def test_a_models_own_records_stand_beside_rendered_ones(tmp_path):
-    first, made = recipes.named("nano-process", "m", None), recipes.nano_own_process("m", tmp_path)
+    first, made = nano_recipes.nano_process("m"), nano_recipes.nano_own_process("m", tmp_path)
     weights = {entry.name: entry.weight for entry in made.sources}
     assert sum(weights.values()) == pytest.approx(1)
     for entry in first.sources:
         own = weights.get(f"own {entry.name}", 0.0)
         assert own + weights[entry.name] == pytest.approx(entry.weight)
-        assert (own > 0) == (entry.source.subset in ("conflict", "alignment"))
+        assert (own > 0) == (getattr(entry.source, "subset", "") in ("conflict", "alignment"))
     folders = {entry.source.folder for entry in made.sources if isinstance(entry.source, Shards)}
     assert folders == {str(tmp_path / "conflict"), str(tmp_path / "alignment")}
 
 
 def test_the_control_spends_what_the_process_stages_spend(tmp_path):
-    first, control = recipes.named("nano-process", "m", None), recipes.nano_control("m")
-    own = recipes.nano_own_process("m", tmp_path)
+    first, control = nano_recipes.nano_process("m"), nano_recipes.nano_control("m")
+    own = nano_recipes.nano_own_process("m", tmp_path)
     spent = [run.steps * run.pack_tokens for run in (first, own)]
     assert control.steps * control.pack_tokens == sum(spent)
     assert [entry.source.view for entry in control.sources] == ["caption"]
@@ -64,7 +64,11 @@ def test_all_stages_one_after_another(careless, tmp_path, monkeypatch):
 
         return made
 
-    for name in ("named", "nano_own_process", "nano_control"):
+    for name in (
+        *(make.__name__ for make in nano_recipes.STAGES.values()),
+        "nano_own_process",
+        "nano_control",
+    ):
         monkeypatch.setattr(nano_run, name, brief(getattr(nano_run, name)))
     monkeypatch.setattr(nano_run, "AutoencoderRun", lambda: AutoencoderRun(steps=2, batch=2, crop_batch=2))
     monkeypatch.setattr(nano_run, "PainterSampler", lambda painter, painting: careless())
@@ -72,9 +76,9 @@ def test_all_stages_one_after_another(careless, tmp_path, monkeypatch):
     told = []
     finished = nano_run.train_nano(tmp_path, told.append)
     stages = {path.name for path in tmp_path.iterdir()}
-    assert {"start", "base", "first", "own", "process", "control"} <= stages
+    assert {"start", "base", "strokes", "language", "look", "first", "own", "process", "control"} <= stages
     painter = Painter.load(finished)
-    assert painter.vocabulary.classes == recipes.NANO_SCENES.classes
+    assert painter.vocabulary.classes == nano_recipes.NANO_SCENES.classes
     assert painter.defaults.steps == nano_run.PAINTING["steps"]
     assert read_config(finished).autoencoder.scale != 1.0
     written = json.loads((finished / "vocabulary.json").read_text())

@@ -1,8 +1,9 @@
 """How nano is made, from nothing to the shipped folder, in stages that each go on where they stopped.
 
-autoencoder → start → base → first process (rendered faults) → self-sampling → process; beside the last two,
-a control that spends the same steps on single-pass data. What each stage learns from is settled in
-``recipes``; every stage's result lies in a folder of its own, and a stage whose result is there is done.
+autoencoder → start → base → strokes → language → look → first process (rendered faults) → self-sampling →
+process; beside the last two, a control that spends the same steps on single-pass data. What each stage learns
+from is settled in ``nano_recipes``; every stage's result lies in a folder of its own, and a stage whose result
+is there is done.
 """
 
 import json
@@ -20,13 +21,22 @@ from strokewise.train.autoencoder import AutoencoderRun, train_autoencoder
 from strokewise.train.build import export
 from strokewise.train.config import TrainConfig
 from strokewise.train.nano import write_start
-from strokewise.train.recipes import NANO_SCENES, named, nano_control, nano_own_process
+from strokewise.train.nano_recipes import (
+    NANO_SCENES,
+    nano_base,
+    nano_control,
+    nano_language,
+    nano_look,
+    nano_own_process,
+    nano_process,
+    nano_strokes,
+)
 from strokewise.train.sampling import PainterSampler, Sampling, self_sample
 from strokewise.train.trainer import Trainer
 from strokewise.world.vocabulary import COLORS
 
 # Self-sampling paints faster and worse than nano does for its users: it is faults that are wanted.
-PROMPTS, SAMPLING = 384, {"temperature": 1.0, "steps": 10, "text_guidance": 1.0}
+PROMPTS, SAMPLING = 640, {"temperature": 1.0, "steps": 10, "text_guidance": 1.0}
 PAINTING = {"steps": 12, "shift": 3.0, "text_guidance": 2.0, "image_guidance": 1.0, "max_tokens": 256}
 Report = Callable[[str], None]
 
@@ -38,15 +48,18 @@ def train_nano(folder: Path, report: Report = print) -> Path:
         StrokewiseError: if a stage fails; what is done stays.
     """
     start = _stage(folder / "start", report, lambda out: _write_start(folder / "autoencoder", out))
-    base = trained(folder, "base", named("nano-base", str(start), None), report)
-    first = trained(folder, "first", named("nano-process", str(base), None), report)
+    base = trained(folder, "base", nano_base(str(start)), report)
+    strokes = trained(folder, "strokes", nano_strokes(str(base)), report)
+    language = trained(folder, "language", nano_language(str(strokes)), report)
+    look = trained(folder, "look", nano_look(str(language)), report)
+    first = trained(folder, "first", nano_process(str(look)), report)
     own = folder / "own"
     if not (own / "alignment" / "manifest.json").exists():
         report(f"self-sampling: {PROMPTS} prompts")
         sampling = Sampling(first.name, PROMPTS, scenes=NANO_SCENES, painting=SAMPLING)
         self_sample(sampling, PainterSampler(Painter.load(first), SAMPLING), own)
     process = trained(folder, "process", nano_own_process(str(first), own), report)
-    trained(folder, "control", nano_control(str(base)), report)
+    trained(folder, "control", nano_control(str(look)), report)
     return process
 
 

@@ -21,6 +21,10 @@ from strokewise.train.samples import Sample
 from strokewise.train.trajectories import TURNS, VIEWS
 
 SHARDS_IN_MEMORY = 64
+# Samples of the paper's three subsets; mixtures keep their proportions.
+SUBSETS = {"multi-turn": 32_012, "conflict": 15_201, "alignment": 15_000}
+# Share of plain text-to-image samples: models tuned on processes alone lose plain generation.
+ANCHORS = 0.1
 
 
 @dataclass(frozen=True)
