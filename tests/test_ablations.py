@@ -21,13 +21,14 @@ def sources(ablation, variant):
 @pytest.mark.parametrize("variant", {v.name: v for rows in TABLES.values() for v in rows.values()}.values())
 def test_a_variant_has_the_data_it_is_named_for(ablation, variant):
     found = sources(ablation, variant)
-    assert ("conflict" in found) == bool(variant.conflict)
-    assert ("alignment" in found) == bool(variant.alignment)
+    assert ("conflict process" in found) == bool(variant.conflict)
+    assert ("alignment process" in found) == bool(variant.alignment)
     for name in ("conflict", "alignment"):
         kinds = {OWN: Shards, SYMBOLIC: Rendered, "": type(None)}
-        assert type(found.get(name)) is kinds[getattr(variant, name)]
-    assert (found["multi-turn"].edit_share == 0.0) == (not variant.edits)
-    assert found["text-to-image"].view == "caption"
+        assert type(found.get(f"{name} process")) is kinds[getattr(variant, name)]
+    assert (found["multi-turn process"].edit_share == 0.0) == (not variant.edits)
+    assert ("looking" in found) == (variant.alignment == SYMBOLIC)
+    assert found["multi-turn caption"].view == "caption"
 
 
 def test_variants_share_all_but_their_data(ablation):
@@ -43,7 +44,7 @@ def test_variants_share_all_but_their_data(ablation):
 
 
 def test_additive_data_only_adds(ablation, tiny_tokenizer):
-    additive = sources(ablation, TABLES["instructions"]["additive only"])["multi-turn"].open(tiny_tokenizer)
+    additive = sources(ablation, TABLES["instructions"]["additive only"])["multi-turn process"].open(tiny_tokenizer)
     assert additive.config.edit_share == 0.0
     assert additive.sample(3).parts
 

@@ -2,8 +2,7 @@
 
 autoencoder → start → base → strokes → language → look → first process (rendered faults) → self-sampling →
 process; beside the last two, a control that spends the same steps on single-pass data. What each stage learns
-from is settled in ``nano_recipes``; every stage's result lies in a folder of its own, and a stage whose result
-is there is done.
+from is settled in ``nano_recipes``; every stage has a folder of its own, and one that has it is done.
 """
 
 import json
