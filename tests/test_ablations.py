@@ -44,7 +44,8 @@ def test_variants_share_all_but_their_data(ablation):
 
 
 def test_additive_data_only_adds(ablation, tiny_tokenizer):
-    additive = sources(ablation, TABLES["instructions"]["additive only"])["multi-turn process"].open(tiny_tokenizer)
+    found = sources(ablation, TABLES["instructions"]["additive only"])
+    additive = found["multi-turn process"].open(tiny_tokenizer)
     assert additive.config.edit_share == 0.0
     assert additive.sample(3).parts
 
