@@ -11,7 +11,8 @@ from strokewise.errors import ConfigError
 from strokewise.train.canvases import Canvases
 from strokewise.train.nano import nano_tokenizer
 from strokewise.train.samples import Picture
-from strokewise.world.language import parse_description, parse_inspection
+from strokewise.trajectory import Message
+from strokewise.world.language import apply_stroke, parse_correction, parse_description, parse_inspection
 from strokewise.world.language.descriptions import compare
 from strokewise.world.vocabulary import REGIONS
 
@@ -61,6 +62,24 @@ def test_what_a_look_tells_is_true(tokenizer):
         assert set(found.sketch) == set(judge_sketch(wanted, shown))
         verdicts.add(found.accepted)
     assert verdicts == {True, False}
+
+
+def test_what_is_compared_leads_to_the_right_verdict_and_correction(tokenizer):
+    source = Canvases("comparing", SceneMix(freedom=0.0, plain=True), seed=5).open(tokenizer)
+    corrections = 0
+    for index in range(40):
+        parts = source.sample(index).parts
+        assert [part.loss for part in parts] == [False, False, True]
+        plan, seen, said = (tokenizer.decode(list(part.ids)) for part in parts)
+        wanted, message = parse_description(plan[5:-6]), Message.parse(said)
+        found = parse_inspection(f"{seen} {message.inspect}")
+        assert set(found.sketch) == set(judge_sketch(wanted, found.seen))
+        mended = found.seen
+        for stroke in parse_correction(message.refine) if message.refine else ():
+            mended = apply_stroke(stroke, mended)
+        assert not judge_sketch(wanted, mended)
+        corrections += message.refine is not None
+    assert 10 < corrections < 40
 
 
 def test_canvases_are_read_in_one_order(tokenizer):

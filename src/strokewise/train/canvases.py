@@ -23,6 +23,8 @@ from strokewise.world.language import (
     PlainVoice,
     describe,
     in_order_of,
+    mend,
+    write_correction,
     write_description,
     write_inspection,
 )
@@ -46,8 +48,9 @@ class Canvases:
 
     Attributes:
         view: ``drawing`` (a description, then the canvas, learnt), ``reading`` (the canvas, then its
-            description, learnt) or ``looking`` (a plan, a canvas that often differs from it, then what the
-            canvas shows and whether it shows the plan, learnt).
+            description, learnt), ``looking`` (a plan, a canvas that often differs from it, then what the
+            canvas shows and whether it shows the plan, learnt) or ``comparing`` (without the canvas: a plan
+            and what a canvas shows, in words, then the verdict and the correction, learnt).
         scenes: which ones, but for how much stands in them, which is much.
         seed: of everything random.
         side: in pixels.
@@ -83,18 +86,17 @@ class CanvasSource:
         draw = random.Random(f"canvas/{config.view}/{config.seed}/{index}")
         scene = sample_scene(draw, replace(config.scenes, **CROWDED))
         voice = PlainVoice(0) if config.scenes.plain else draw
-        parts = VIEWS[config.view](scene, config.scenes.classes, draw)
+        parts = VIEWS[config.view](scene, config.scenes.classes, draw, voice)
         return Sample(tuple(self._part(part, voice) for part in parts), ends=False)
 
     def _part(self, part: "Drawn", voice: random.Random) -> Text | Picture:
-        scene, loss = part.what, part.loss
-        if isinstance(scene, Inspection):
-            text = write_inspection(scene, voice)
+        if isinstance(part.what, str):
+            text = part.what
         elif part.painted:
-            return Picture(render_array(scene, self.config.side), loss)
+            return Picture(render_array(part.what, self.config.side), part.loss)
         else:
-            text = Message(des=write_description(describe(scene), voice)).text()
-        return Text(tuple(self.tokenizer.encode(text)), loss)
+            text = Message(des=write_description(describe(part.what), voice)).text()
+        return Text(tuple(self.tokenizer.encode(text)), part.loss, opens=False)
 
 
 @dataclass(frozen=True)
@@ -102,42 +104,62 @@ class Drawn:
     """One part of a sample.
 
     Attributes:
-        what: a scene, or what is said of one.
+        what: a scene, or a text.
         loss: whether it is learnt.
         painted: whether a scene is shown as a canvas, or described.
     """
 
-    what: Scene | Inspection
+    what: Scene | str
     loss: bool = False
     painted: bool = False
 
 
-def drawing(scene: Scene, classes: Sequence[str], draw: random.Random) -> list[Drawn]:
+def drawing(scene: Scene, classes: Sequence[str], draw: random.Random, voice: random.Random) -> list[Drawn]:
     """What a description tells, painted on an empty canvas."""
     return [Drawn(scene), Drawn(scene, loss=True, painted=True)]
 
 
-def reading(scene: Scene, classes: Sequence[str], draw: random.Random) -> list[Drawn]:
+def reading(scene: Scene, classes: Sequence[str], draw: random.Random, voice: random.Random) -> list[Drawn]:
     """What is to be seen on a canvas, from the upper left to the lower right: no other order can be seen."""
     return [Drawn(scene, painted=True), Drawn(_in_reading_order(scene), loss=True)]
 
 
-def looking(scene: Scene, classes: Sequence[str], draw: random.Random) -> list[Drawn]:
+def looking(scene: Scene, classes: Sequence[str], draw: random.Random, voice: random.Random) -> list[Drawn]:
     """A plan, a canvas with some faults, and an inspection of it that first tells what is to be seen."""
-    shown = scene
-    for _ in range(draw.choices(range(len(FAULTS)), FAULTS)[0]):
-        spoilt = spoil(shown, classes, draw) if shown.graph.objects else None
-        shown = spoilt[1] if spoilt else shown
-    plan, seen = describe(scene), describe(shown)
-    found = Inspection(None, judge_sketch(plan, seen), seen=in_order_of(plan, seen))
-    return [Drawn(scene), Drawn(shown, painted=True), Drawn(found, loss=True)]
+    shown = _faulty(scene, classes, draw)
+    return [Drawn(scene), Drawn(shown, painted=True), Drawn(_inspected(scene, shown, voice), loss=True)]
 
 
-VIEWS: dict[str, Callable[[Scene, Sequence[str], random.Random], list[Drawn]]] = {
+def comparing(scene: Scene, classes: Sequence[str], draw: random.Random, voice: random.Random) -> list[Drawn]:
+    """The same without the canvas: what is seen is given, and only what follows from it is learnt."""
+    shown = _faulty(scene, classes, draw)
+    seen, _, verdict = _inspected(scene, shown, voice).partition(". ")
+    strokes = mend(describe(scene), describe(shown))
+    said = Message(verdict, write_correction(strokes, voice) if strokes else None)
+    return [Drawn(scene), Drawn(f"{seen}."), Drawn(said.text(), loss=True)]
+
+
+View = Callable[[Scene, Sequence[str], random.Random, random.Random], list[Drawn]]
+VIEWS: dict[str, View] = {
     "drawing": drawing,
     "reading": reading,
     "looking": looking,
+    "comparing": comparing,
 }
+
+
+def _faulty(scene: Scene, classes: Sequence[str], draw: random.Random) -> Scene:
+    """A scene with no, one or some faults."""
+    for _ in range(draw.choices(range(len(FAULTS)), FAULTS)[0]):
+        spoilt = spoil(scene, classes, draw) if scene.graph.objects else None
+        scene = spoilt[1] if spoilt else scene
+    return scene
+
+
+def _inspected(scene: Scene, shown: Scene, voice: random.Random) -> str:
+    plan, seen = describe(scene), describe(shown)
+    found = Inspection(None, judge_sketch(plan, seen), seen=in_order_of(plan, seen))
+    return write_inspection(found, voice)
 
 
 def _in_reading_order(scene: Scene) -> Scene:

@@ -30,7 +30,7 @@ NANO_SCENES = SceneMix(
 NANO_TIME_SHIFT = 3.0
 # Optimizer steps of the stages.
 BASE_STEPS, STROKES_STEPS, LANGUAGE_STEPS, LOOK_STEPS = 2_600, 1_700, 1_200, 1_000
-FIRST_STEPS, OWN_STEPS = 250, 560
+FIRST_STEPS, OWN_STEPS = 450, 560
 # Share of a model's own records among its conflicts and alignments.
 OWN_SHARE = 0.6
 
@@ -66,11 +66,12 @@ LOOK = {
 }
 # Beside whole processes: what more of fits into a step, so that nothing of it is unlearnt.
 BESIDE = {
-    "looking": 0.10,
+    "comparing": 0.14,
+    "looking": 0.08,
     "alignment inspection": 0.06,
-    "multi-turn planning": 0.05,
+    "multi-turn planning": 0.04,
     "conflict planning": 0.03,
-    "multi-turn stroke": 0.18,
+    "multi-turn stroke": 0.16,
     "alignment stroke": 0.04,
 }
 # The paper's proportions of its subsets, beside plain text-to-image.
