@@ -95,6 +95,9 @@ def sample(
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     right_share: Annotated[float, typer.Option(help="Largest share of right records.")] = 0.45,
     freedom: Annotated[float, typer.Option(help="Chance in sizes and places of corrections, 0 to 1.")] = 1.0,
+    plain: Annotated[
+        bool, typer.Option(help="Tell inspections in one wording, as nano learnt them.")
+    ] = False,
     temperature: Annotated[float, typer.Option(help="Of the model's own texts.")] = 1.0,
     steps: Annotated[int | None, typer.Option(min=1, help="Flow steps of each canvas.")] = None,
     text_guidance: Annotated[float | None, typer.Option(help="Guidance of the texts; 1 is off.")] = None,
@@ -111,9 +114,8 @@ def sample(
     classes = painter.vocabulary.classes if painter.vocabulary else CLASSES
     chosen = {"temperature": temperature, "steps": steps, "text_guidance": text_guidance}
     painting = {name: value for name, value in chosen.items() if value is not None}
-    sampling = Sampling(
-        painter.name, n, seed, SceneMix(classes=classes, freedom=freedom), right_share, painting
-    )
+    scenes = SceneMix(classes=classes, freedom=freedom, plain=plain)
+    sampling = Sampling(painter.name, n, seed, scenes, right_share, painting)
     sampler = PainterSampler(painter, painting)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
