@@ -19,7 +19,13 @@ from strokewise.data.telling import Canvas, tell, truth_of
 from strokewise.errors import SceneError
 from strokewise.scene_graph import SceneObject
 from strokewise.trajectory import Message, Step, Trajectory
-from strokewise.world.language import parse_description, parse_prompt, write_prompt
+from strokewise.world.language import (
+    describe,
+    parse_description,
+    parse_prompt,
+    write_description,
+    write_prompt,
+)
 from strokewise.world.layout import place
 from strokewise.world.vocabulary import CLASSES, COLORS
 
@@ -284,3 +290,18 @@ def test_a_plan_that_revises_is_for_the_canvas_before(records_of):
         assert mended.before == wrong.before
         assert wrong.following is None
         assert not mended.right
+
+
+def test_a_canvas_that_is_right_by_chance_needs_no_correction():
+    """The plan is wrong, what was painted is not, and the revised plan may be just that."""
+    red = place(parse_prompt("a red cup"), 1)
+    (region,) = (p.region for p in red.placements)
+    where = write_description(describe(red), random.Random(0)).replace("red", "blue")
+    step = Step(Message(ins="add a blue cup.", des=where), SpritePainter().paint(None, "", "", red, 0))
+    told = []
+    for seed in range(60):
+        trajectory = Trajectory("a red cup", (step,))
+        for record in judge_sampled(plans_of([trajectory]), SpritePainter(), random.Random(seed)):
+            told.append(record.trajectory.steps[-1].message.refine)
+    assert 30 < len(told) < 60
+    assert all(region in refine for refine in told)

@@ -28,7 +28,6 @@ from strokewise.world.language import (
     Inspection,
     describe,
     mend,
-    write_correction,
     write_inspection,
 )
 from strokewise.world.layout import Scene
@@ -167,9 +166,10 @@ def judge_sampled(plans: Iterator[SampledPlan], painter: Painter, rng: random.Ra
         right = plan.mended(rng)
         if right is None:
             continue  # no layout mends it; another sample will do
-        revised = describe(right.plan)
-        message = plan_message(right, rng, found)
-        message = replace(message, refine=write_correction(mend(revised, plan.seen or plan.described), rng))
+        changes = mend(describe(right.plan), plan.seen or plan.described)
+        if not changes:
+            continue  # the canvas does not show the wrong plan but, by chance, the right one
+        message = plan_message(right, rng, found, changes)
         canvas = painter.paint(steps[-1].image, message.refine or "", message.des or "", right.plan, 0)
         trajectory = Trajectory(plan.text, (*steps, Step(message, canvas, verdict_of(found))), stop=EXCERPT)
         yield Record("conflict", "wrong", trajectory, found.plan[0].kind, truth)
