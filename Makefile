@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-PROMPT ?= a photo of a green couch and an orange umbrella
+PROMPT ?= a photo of a red apple left of a blue bus
 
 .PHONY: setup paint test check fix train-nano clean
 
