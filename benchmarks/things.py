@@ -13,12 +13,11 @@ from rich.table import Table
 
 import machine
 from strokewise import Painter
-from strokewise.data.oracle import prompt_fulfilled
 from strokewise.data.scenes import sample_scene
 from strokewise.errors import SceneError
+from strokewise.evals.verifiers import SpriteVerifier
 from strokewise.train.nano_recipes import NANO_SCENES
-from strokewise.world.language import parse_prompt, write_prompt
-from strokewise.world.recognise import recognise
+from strokewise.world.language import write_prompt
 
 MOST = 4
 
@@ -26,8 +25,7 @@ MOST = 4
 def right(prompt: str, image: Image.Image) -> bool:
     """Whether all that the prompt asks for is there, and nothing unknown."""
     try:
-        found = recognise(image)
-        return not found.unknown and prompt_fulfilled(parse_prompt(prompt), found.scene)
+        return SpriteVerifier().score(prompt, image) == 1.0
     except SceneError:
         return False
 

@@ -147,10 +147,10 @@ SPOILS: dict[str, Callable[[Scene, SceneObject, Sequence[str], random.Random], S
 def judge_sketches(plans: Iterator[SampledPlan], painter: Painter, rng: random.Random) -> Iterator[Record]:
     """Records of a model's own sketches, where all of the canvas was recognised."""
     for plan in plans:
-        faults = plan.sketch_faults
+        found = plan.inspected(rng)
+        faults = found.sketch
         if faults is None or plan.seen is None:
             continue
-        found = plan.inspected(rng)
         if found.plan:
             continue  # a wrong plan is the business of the other subset
         truth: dict[str, object] = {"prompt": plan.prompt.to_json()}

@@ -88,8 +88,10 @@ def with_sketch(
 
     A plain voice also tells what is to be seen: a small model judges better what it has put into words.
     """
-    told = seen if seen is not None and isinstance(voice, PlainVoice) else None
-    return replace(judged, sketch=faults, seen=None if told is None else in_order_of(plan, told))
+    found = replace(judged, sketch=faults)
+    if seen is None or not isinstance(voice, PlainVoice):
+        return found
+    return replace(found, seen=in_order_of(plan, seen))
 
 
 def verdict_of(inspection: Inspection) -> Verdict:

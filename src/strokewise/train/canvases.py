@@ -1,8 +1,8 @@
 """Single canvases of the sprite world as samples: many things to learn from in few tokens.
 
 A trajectory adds one thing a canvas; here a canvas holds several, so that a small model learns what things
-look like from fewer tokens. Knows scenes and their words; ``trajectories`` knows strokes
-and inspections.
+look like, and what is to be said of them, from fewer tokens. Knows scenes, their faults and their words;
+``trajectories`` knows what comes one after another.
 """
 
 import random

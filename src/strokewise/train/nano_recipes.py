@@ -125,19 +125,9 @@ def nano_process(model: str, data: Data = None) -> TrainConfig:
     """Then the paper's three subsets."""
     rest = 1 - sum(BESIDE.values())
     mixture = {**{name: weight * rest for name, weight in PROCESSES.items()}, **BESIDE}
-    return replace(
-        nano_base(model),
-        name="nano-process",
-        sources=_sources(mixture, data, seed=41),
-        steps=FIRST_STEPS,
-        learning_rate=5e-4,
-        muon=0.01,
-        warmup_steps=50,
-        row_tokens=768,
-        noised_copies=2,
-        dropout=Dropout(vit=0.3, latents=0.05, cut=0.1),
-        seed=41,
-    )
+    slower = {"learning_rate": 5e-4, "muon": 0.01, "steps": FIRST_STEPS}
+    longer = {"row_tokens": 768, "noised_copies": 2, "dropout": Dropout(vit=0.3, latents=0.05, cut=0.1)}
+    return _further("nano-process", model, mixture, data, 41, **slower, **longer)
 
 
 def nano_own_process(model: str, own: Path) -> TrainConfig:
@@ -177,7 +167,7 @@ STAGES: dict[str, Callable[[str, Data], TrainConfig]] = {
 def _further(
     name: str, model: str, mixture: Mapping[str, float], data: Data, seed: int, **changes: Any
 ) -> TrainConfig:
-    """A stage that goes on from the first, at a lower rate."""
+    """A stage that goes on from the first, at a lower rate, but for ``changes``."""
     settings: dict[str, Any] = {"learning_rate": 7e-4, "muon": 0.014, "warmup_steps": 50, **changes}
     sources = _sources(mixture, data, seed)
     return replace(nano_base(model), name=name, sources=sources, seed=seed, **settings)
