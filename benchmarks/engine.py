@@ -22,7 +22,8 @@ from torch import Tensor
 import machine
 from naive import NaiveEngine
 from strokewise.flow import Guidance, timesteps
-from strokewise.model import (
+from strokewise.inference import Context, Generator, Painted, PaintOptions, WriteOptions
+from strokewise.models.bagel import (
     AutoencoderConfig,
     LanguageConfig,
     ModelConfig,
@@ -32,7 +33,6 @@ from strokewise.model import (
     costs,
     nano,
 )
-from strokewise.process import Context, Generator, Painted, PaintOptions, WriteOptions
 from strokewise.sequence import SpecialTokens
 
 PROMPT_TOKENS = TEXT_TOKENS = 40

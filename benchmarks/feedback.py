@@ -19,9 +19,9 @@ from torch import Tensor
 
 import machine
 from strokewise.flow import Guidance
-from strokewise.model import UnifiedModel, nano
-from strokewise.model.vae import Autoencoder
-from strokewise.process import Generator, PaintOptions
+from strokewise.inference import Generator, PaintOptions
+from strokewise.models.bagel import UnifiedModel, nano
+from strokewise.models.bagel.vae import Autoencoder
 from strokewise.scene_graph import SceneGraph, SceneObject
 from strokewise.sequence import SpecialTokens, to_image, to_tensor
 from strokewise.world.layout import place

@@ -11,9 +11,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from strokewise.critics.geneval_rules import evaluate
 from strokewise.errors import StrokewiseError
-from strokewise.evals.geneval import evaluate
-from strokewise.evals.recorded import read_cases
+from strokewise.evals.benchmarks.geneval.recorded_cases import read_cases
 
 
 def compare(path: Path) -> tuple[Counter[str], Counter[str], list[str]]:

@@ -16,15 +16,15 @@ from rich.table import Table
 
 import machine
 from strokewise import Painter
+from strokewise.critics.oracle import judge_plan
 from strokewise.data.building import MAKERS
+from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.multi_turn import MultiTurnMix
-from strokewise.data.oracle import judge_plan
-from strokewise.data.painters import SpritePainter
 from strokewise.errors import StrokewiseError
-from strokewise.process.writing import WriteOptions, Written
+from strokewise.inference.writing import WriteOptions, Written
+from strokewise.recipes.nano.stages import NANO_SCENES
 from strokewise.sequence import Segment
-from strokewise.train.nano_recipes import NANO_SCENES
-from strokewise.trajectory import Message, Trajectory
+from strokewise.trajectory.values import Message, Trajectory
 from strokewise.world.language import parse_description, parse_inspection, parse_instruction, parse_prompt
 
 BATCH = 16

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from strokewise.flow import Guidance, combine, timesteps
-from strokewise.model import KVCache, UnifiedModel, visibility
-from strokewise.process import Generator
+from strokewise.inference import Generator
+from strokewise.models.bagel import KVCache, UnifiedModel, visibility
 from strokewise.sequence import Kind, Segment, pack
 
 

@@ -22,10 +22,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from strokewise.flow import Guidance, training_times
-from strokewise.model import ModelConfig, UnifiedModel
-from strokewise.model.checkpoint import autoencoder_names, bagel_names, read_header
-from strokewise.model.loading import bagel_config, fill_model, split_names
-from strokewise.process import Context, Generator, Painted, PaintOptions, WriteOptions, Written
+from strokewise.inference import Context, Generator, Painted, PaintOptions, WriteOptions, Written
+from strokewise.models.bagel import ModelConfig, UnifiedModel
+from strokewise.models.bagel.checkpoint import autoencoder_names, bagel_names, read_header
+from strokewise.models.bagel.loading import bagel_config, fill_model, split_names
 from strokewise.sequence import Kind, Packed, Segment, SpecialTokens, grid_positions, pack, patchify
 
 TOLERANCE = 1e-4

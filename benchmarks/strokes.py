@@ -14,16 +14,16 @@ from rich.table import Table
 
 import machine
 from strokewise import Painter
+from strokewise.critics.oracle import judge_sketch
+from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.multi_turn import strokes
-from strokewise.data.oracle import judge_sketch
-from strokewise.data.painters import SpritePainter
 from strokewise.data.sampled import read_canvas
 from strokewise.data.scenes import SceneMix, sample_scene
-from strokewise.data.telling import Canvas, tell
+from strokewise.data.wording import Canvas, tell
 from strokewise.flow import Guidance
-from strokewise.process import Painted, PaintOptions
+from strokewise.inference import Painted, PaintOptions
 from strokewise.sequence import Segment
-from strokewise.trajectory import Message
+from strokewise.trajectory.values import Message
 from strokewise.world.language import describe
 from strokewise.world.vocabulary import CLASSES
 

@@ -13,10 +13,10 @@ from rich.table import Table
 
 import machine
 from strokewise import Painter
+from strokewise.critics.verifiers import SpriteVerifier
 from strokewise.data.scenes import sample_scene
 from strokewise.errors import SceneError
-from strokewise.evals.verifiers import SpriteVerifier
-from strokewise.train.nano_recipes import NANO_SCENES
+from strokewise.recipes.nano.stages import NANO_SCENES
 from strokewise.world.language import write_prompt
 
 MOST = 4

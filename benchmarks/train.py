@@ -21,16 +21,16 @@ from rich.console import Console
 from rich.table import Table
 
 import machine
-from strokewise.model import ModelConfig, UnifiedModel, bagel_7b, nano
+from strokewise.datasets.latents import LatentEncoder
+from strokewise.datasets.loader import arrange
+from strokewise.datasets.prepare import Prepared, Preparer
+from strokewise.datasets.samples import Part, Picture, Sample, Text
+from strokewise.models.bagel import ModelConfig, UnifiedModel, bagel_7b, nano
 from strokewise.sequence import Packed, Segment, SpecialTokens, pack
 from strokewise.train.build import fresh_model
 from strokewise.train.config import Dropout
-from strokewise.train.latents import LatentEncoder
-from strokewise.train.loader import arrange
-from strokewise.train.losses import Losses
+from strokewise.train.objectives.sft import Losses
 from strokewise.train.optim import trainable
-from strokewise.train.prepare import Prepared, Preparer
-from strokewise.train.samples import Part, Picture, Sample, Text
 from strokewise.train.work import Work
 
 SPECIAL = SpecialTokens(1, 2, 3, 4, 0)

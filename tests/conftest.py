@@ -37,7 +37,7 @@ def special():
 @pytest.fixture(scope="session")
 def tiny_config():
     """A BAGEL of two layers: stride 4 pixels, canvases up to 32 pixels, ViT patches of 4 pixels."""
-    from strokewise.model import AutoencoderConfig, LanguageConfig, ModelConfig, VisionConfig
+    from strokewise.models.bagel import AutoencoderConfig, LanguageConfig, ModelConfig, VisionConfig
 
     return ModelConfig(
         language=LanguageConfig(
@@ -74,7 +74,7 @@ def make_model():
     """A model of a configuration with random weights that make every part matter."""
     import torch
 
-    from strokewise.model import UnifiedModel
+    from strokewise.models.bagel import UnifiedModel
 
     def make(config, seed=0):
         draw = torch.Generator().manual_seed(seed)
@@ -104,7 +104,7 @@ def tiny_model(make_model, tiny_config):
 @pytest.fixture(scope="session")
 def generator(tiny_model, special):
     """The tiny model's generator (it keeps no state of its own)."""
-    from strokewise.process import Generator
+    from strokewise.inference import Generator
 
     return Generator(tiny_model, special)
 
@@ -130,7 +130,7 @@ def tiny_tokenizer():
 
     from strokewise.sequence import Tokenizer
     from strokewise.sequence.tokenizer import IMAGE_END, IMAGE_START, SEQUENCE_END, TEXT_END, TEXT_START
-    from strokewise.trajectory import TAGS
+    from strokewise.trajectory.values import TAGS
 
     special = [SEQUENCE_END, TEXT_START, TEXT_END, IMAGE_START, IMAGE_END]
     characters = "abcdefghijklmnopqrstuvwxyz .,:;<>/0123456789_"
@@ -146,7 +146,7 @@ def tiny_tokenizer():
 @pytest.fixture(scope="session")
 def tiny_folder(tiny_model, tiny_tokenizer, tmp_path_factory):
     """The tiny model as a checkpoint folder: do not change it."""
-    from strokewise.model import save_model
+    from strokewise.models.bagel import save_model
 
     folder = tmp_path_factory.mktemp("tiny")
     save_model(tiny_model, folder)

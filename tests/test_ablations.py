@@ -2,11 +2,11 @@
 
 import pytest
 
-from strokewise import ablations
-from strokewise.ablations import OWN, SYMBOLIC, TABLES, Ablation
+from strokewise.datasets.records import Rendered, Shards
 from strokewise.errors import ConfigError
-from strokewise.evals.runs import read_prompts
-from strokewise.train.records import Rendered, Shards
+from strokewise.evals import ablations
+from strokewise.evals.ablations import OWN, SYMBOLIC, TABLES, Ablation
+from strokewise.evals.run_store import read_prompts
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from strokewise import cli
+from strokewise.cli import main as cli
 from strokewise.errors import ConfigError
-from strokewise.model import export_bagel, save_model
+from strokewise.models.bagel import export_bagel, save_model
 
 
 @pytest.fixture
@@ -144,6 +144,6 @@ def test_as_a_process(arguments):
 
 def test_the_command_line_imports_nothing_heavy():
     """Help and mistakes must not wait for torch."""
-    code = "import sys, strokewise.cli; print([*{'torch', 'transformers', 'fastapi'} & {*sys.modules}])"
+    code = "import sys, strokewise.cli.main; print([*{'torch', 'transformers', 'fastapi'} & {*sys.modules}])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strokewise.errors import RecordError
-from strokewise.events import KINDS, ImageFinished, TextDelta, from_dict
+from strokewise.trajectory.events import KINDS, ImageFinished, TextDelta, from_dict
 
 VALUES = {
     int: st.integers(),

@@ -6,12 +6,12 @@ import pytest
 from safetensors import safe_open
 
 from strokewise import Painter
-from strokewise.data.sampled import read_canvas
+from strokewise.critics.canvas_reader import read_canvas
+from strokewise.critics.detectors import load_detector
 from strokewise.errors import PromptError
-from strokewise.evals.detectors import load_detector
-from strokewise.evals.runs import read_prompts
-from strokewise.evals.scoring import score_picture
-from strokewise.model.loading import WEIGHTS, find_checkpoint
+from strokewise.evals.benchmarks.geneval.images import score_picture
+from strokewise.evals.run_store import read_prompts
+from strokewise.models.bagel.loading import WEIGHTS, find_checkpoint
 from strokewise.world.vocabulary import CLASSES
 
 PROMPTS = ("a photo of a red apple left of a blue bus", "a photo of a zebra", "a photo of two benches")

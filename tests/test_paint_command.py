@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from strokewise import cli, gallery
-from strokewise.events import from_dict
-from strokewise.trajectory import Message, Step, Trajectory
-from strokewise.trajectory_files import load
+from strokewise.cli import main as cli
+from strokewise.trajectory import gallery
+from strokewise.trajectory.events import from_dict
+from strokewise.trajectory.files import load
+from strokewise.trajectory.values import Message, Step, Trajectory
 
 FAST = ("--steps", "2", "--device", "cpu")
 
@@ -182,7 +183,7 @@ def test_a_model_that_paints_nothing_is_told(paint, tmp_path):
 
 
 def test_an_interrupted_painting_keeps_what_was_made(paint, tmp_path, monkeypatch):
-    from strokewise.process import Process
+    from strokewise.inference import Process
 
     def run(self):
         self.courses[0].painted(Image.new("RGB", (16, 16)), 1, 0.5)
@@ -221,7 +222,7 @@ def test_help_and_a_process_of_its_own(tiny_folder, tmp_path):
 
 def test_a_terminal_sees_the_canvas_grow(tiny_folder, tmp_path):
     ours, theirs = pty.openpty()
-    code = "from strokewise.cli import main; main()"
+    code = "from strokewise.cli.main import main; main()"
     command = [sys.executable, "-c", code, "paint", "a cup", "--model", str(tiny_folder), *FAST]
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
     process = subprocess.Popen(

@@ -7,10 +7,10 @@ import pytest
 
 import strokewise
 from strokewise.errors import CheckpointError, ConfigError, InputError, PromptError
-from strokewise.events import Event
-from strokewise.knowledge import Vocabulary
-from strokewise.painter import Painter
-from strokewise.process import DIALECTS, PaintingOptions, Request
+from strokewise.inference import DIALECTS, PaintingOptions, Request
+from strokewise.inference.painter import Painter
+from strokewise.inference.prompt_check import Vocabulary
+from strokewise.trajectory.events import Event
 
 FAST = {"steps": 2, "single_pass": True}
 

@@ -11,8 +11,8 @@ PACKAGES = [
     "strokewise",
     "strokewise.flow",
     "strokewise.sequence",
-    "strokewise.model",
-    "strokewise.process",
+    "strokewise.models.bagel",
+    "strokewise.inference",
 ]
 
 

@@ -7,17 +7,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from strokewise.events import (
-    Failed,
-    Finished,
-    ImageFinished,
-    ImagePreview,
-    ImageStarted,
-    TextDelta,
-    TextFinished,
-    TextStarted,
-)
-from strokewise.terminal import (
+from strokewise.cli.terminal import (
     HalfBlocks,
     LiveView,
     Story,
@@ -28,7 +18,17 @@ from strokewise.terminal import (
     render,
     resampled,
 )
-from strokewise.trajectory_files import encode_png
+from strokewise.trajectory.events import (
+    Failed,
+    Finished,
+    ImageFinished,
+    ImagePreview,
+    ImageStarted,
+    TextDelta,
+    TextFinished,
+    TextStarted,
+)
+from strokewise.trajectory.files import encode_png
 
 PNG = encode_png(Image.new("RGB", (32, 32), "red"))
 PLAN = "<ins>Add a cat.</ins> <des>a cat</des>"

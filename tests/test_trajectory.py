@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from strokewise.errors import ProtocolError
-from strokewise.trajectory import (
+from strokewise.trajectory.values import (
     TAG,
     Message,
     Stage,

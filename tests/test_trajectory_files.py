@@ -12,10 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from strokewise import trajectory_files
 from strokewise.errors import RecordError
-from strokewise.trajectory import Message, Step, Trajectory, Verdict
-from strokewise.trajectory_files import (
+from strokewise.trajectory import files as trajectory_files
+from strokewise.trajectory.files import (
     FILE,
     MAX_STEPS,
     all_images,
@@ -29,6 +28,7 @@ from strokewise.trajectory_files import (
     to_json,
     to_row,
 )
+from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 
 
 def noise(seed, size=(6, 4), mode="RGB"):

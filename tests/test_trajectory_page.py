@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from strokewise.errors import RecordError
-from strokewise.trajectory import Message, Step, Trajectory, Verdict
-from strokewise.trajectory_page import FADED, OUTLINE, changes, marks, page, rounds, write_page
+from strokewise.trajectory.page import FADED, OUTLINE, changes, marks, page, rounds, write_page
+from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 RED, BLUE = Image.new("RGB", (16, 16), "red"), Image.new("RGB", (16, 16), "blue")

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from strokewise.data.building import MAKERS, Recipe, records_of
 from strokewise.data.records import Record
-from strokewise.trajectory import Trajectory
-from strokewise.trajectory_files import load
+from strokewise.trajectory.files import load
+from strokewise.trajectory.values import Trajectory
 
 CANVAS, GAP, COLUMNS, MOST = 148, 16, 2, 5
 TITLE, CAPTION, LINE = 17, 12, 15

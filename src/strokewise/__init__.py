@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from strokewise.painter import Painter, PaintingOptions
+    from strokewise.inference.painter import Painter, PaintingOptions
 
 __version__ = "0.1.0"
 
@@ -13,7 +13,7 @@ __all__ = ["Painter", "PaintingOptions", "__version__"]
 def __getattr__(name: str) -> Any:
     """Import the painter when it is first asked for: it needs torch, which importing the package must not."""
     if name in ("Painter", "PaintingOptions"):
-        from strokewise import painter
+        from strokewise.inference import painter
 
         return getattr(painter, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ import pytest
 def records_of():
     """Records of a subset: the same list for the same arguments, so do not change it."""
     from strokewise.data.building import MAKERS
-    from strokewise.data.painters import SpritePainter
+    from strokewise.data.canvas_painters import SpritePainter
 
     @cache
     def make(subset, count=256, seed=1, mix=None, size=64):

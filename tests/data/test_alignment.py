@@ -5,13 +5,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from strokewise.critics.oracle import judge_plan, judge_sketch
 from strokewise.data.alignment import SPOILS, AlignmentMix
 from strokewise.data.checking import faults_of
-from strokewise.data.oracle import judge_plan, judge_sketch
 from strokewise.data.records import to_table_row
 from strokewise.data.scenes import scene_from_json
 from strokewise.scene_graph import SceneGraph
-from strokewise.trajectory import Stage, Verdict
+from strokewise.trajectory.values import Stage, Verdict
 from strokewise.world.language import (
     apply_stroke,
     describe,

@@ -33,7 +33,7 @@ building.SHARD = {SMALL_SHARD}
 building.build(building.Recipe{RECIPE_ARGS!r}, Path(sys.argv[1]))
 """
 
-CLI = "from strokewise.cli import main; main()"
+CLI = "from strokewise.cli.main import main; main()"
 
 
 def contents(folder):

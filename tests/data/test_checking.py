@@ -15,7 +15,7 @@ from strokewise.data.records import Record, from_table_row, to_table_row
 from strokewise.data.scenes import scene_from_json
 from strokewise.errors import RecordError
 from strokewise.scene_graph import SceneGraph, Thing
-from strokewise.trajectory import Message, Step, Trajectory, Verdict
+from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 from strokewise.world.language import (
     Inspection,
     parse_correction,

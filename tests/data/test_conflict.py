@@ -4,13 +4,13 @@ from collections import Counter
 
 import pytest
 
+from strokewise.critics.oracle import judge_plan, judge_sketch
 from strokewise.data.checking import faults_of
 from strokewise.data.conflict import BREAKS, ConflictMix
-from strokewise.data.oracle import judge_plan, judge_sketch
 from strokewise.data.records import to_table_row
 from strokewise.data.scenes import scene_from_json
 from strokewise.scene_graph import SceneGraph
-from strokewise.trajectory import Stage, Verdict
+from strokewise.trajectory.values import Stage, Verdict
 from strokewise.world.language import describe, parse_description, parse_inspection
 
 # What the oracle calls each fault that is put in; a thing of another class is one that nobody asked for.

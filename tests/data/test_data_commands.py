@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from strokewise.cli import app
+from strokewise.cli.main import app
 from strokewise.data import building
 from strokewise.data.records import to_table_row
 from strokewise.data.report import write_page
 from strokewise.errors import StrokewiseError
 
-CLI = "from strokewise.cli import main; main()"
+CLI = "from strokewise.cli.main import main; main()"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from PIL import Image
 from strokewise.data.alignment import AGREES, GENREF_FILES, read_genref
 from strokewise.data.checking import faults_of
 from strokewise.errors import RecordError
-from strokewise.trajectory import Message, Verdict
+from strokewise.trajectory.values import Message, Verdict
 
 
 def jpeg(seed, size=(24, 16), kind="JPEG"):

@@ -12,8 +12,8 @@ from strokewise.data import building, interop
 from strokewise.data.interop import from_bagel, from_irg, to_bagel, to_irg
 from strokewise.data.records import to_table_row
 from strokewise.errors import ConfigError, ProtocolError, RecordError
-from strokewise.trajectory import Message, to_parts
-from strokewise.trajectory_files import encode_png
+from strokewise.trajectory.files import encode_png
+from strokewise.trajectory.values import Message, to_parts
 
 WRITERS = {"irg": to_irg, "bagel": to_bagel}
 READERS = {"irg": from_irg, "bagel": from_bagel}

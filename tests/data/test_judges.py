@@ -16,17 +16,16 @@ import pytest
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
-from strokewise.data.asking import Asker, Limits
-from strokewise.data.judges import (
+from strokewise.critics.judges import (
     ApiJudge,
     OracleJudge,
-    critiques,
-    filtered,
     opinions,
     parse_prompt_with,
 )
+from strokewise.critics.vlm_client import Asker, Limits
+from strokewise.data.judged import critiques, filtered
 from strokewise.errors import ConfigError, LanguageError, SceneError, ServiceError
-from strokewise.trajectory import Message, Step, Trajectory
+from strokewise.trajectory.values import Message, Step, Trajectory
 
 PATH = Path(__file__).with_name("judge_server.py")
 SPEC = importlib.util.spec_from_file_location("judge_server", PATH)
@@ -280,8 +279,8 @@ def test_another_process_finds_the_answer(server, asker, tmp_path):
     judge = ApiJudge(asker(tmp_path))
     judge.plan("a bus", PLAN)
     code = (
-        "import sys; from pathlib import Path; from strokewise.data.asking import Asker;"
-        "from strokewise.data.judges import ApiJudge; from strokewise.trajectory import Message;"
+        "import sys; from pathlib import Path; from strokewise.critics.vlm_client import Asker;"
+        "from strokewise.critics.judges import ApiJudge; from strokewise.trajectory.values import Message;"
         f"judge = ApiJudge(Asker('judge-1', sys.argv[1], 'key', Path(sys.argv[2])));"
         f"print(judge.plan('a bus', {PLAN!r}).analysis)"
     )
@@ -517,13 +516,15 @@ def test_an_apis_critiques_become_records(server, asker):
 
 
 def test_importing_judges_is_quick():
-    code = "import sys, strokewise.data.judges; assert not {'openai', 'pydantic', 'torch'} & set(sys.modules)"
+    code = (
+        "import sys, strokewise.critics.judges; assert not {'openai', 'pydantic', 'torch'} & set(sys.modules)"
+    )
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
 
 
 def test_the_schema_is_one_that_strict_services_take():
-    from strokewise.data.judges import _answers
+    from strokewise.critics.judges import _answers
 
     def check(part):
         if part.get("type") == "object":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from strokewise.data.painters import KontextPainter, SpritePainter
+from strokewise.data.canvas_painters import KontextPainter, SpritePainter
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.errors import ConfigError
 from strokewise.world.render import render

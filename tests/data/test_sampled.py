@@ -9,16 +9,16 @@ import pytest
 from PIL import Image
 
 from strokewise.data.alignment import judge_sketches
+from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.checking import faults_of
 from strokewise.data.conflict import judge_sampled
 from strokewise.data.multi_turn import adding, strokes
-from strokewise.data.painters import SpritePainter
 from strokewise.data.sampled import Sampler, plans_of
 from strokewise.data.scenes import SceneMix, sample_scene, unused_class, with_more, with_object
-from strokewise.data.telling import Canvas, tell, truth_of
+from strokewise.data.wording import Canvas, tell, truth_of
 from strokewise.errors import SceneError
 from strokewise.scene_graph import SceneObject
-from strokewise.trajectory import Message, Step, Trajectory
+from strokewise.trajectory.values import Message, Step, Trajectory
 from strokewise.world.language import (
     describe,
     parse_description,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from strokewise.data import scenes
 from strokewise.data.building import MAKERS
+from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.checking import faults_of
-from strokewise.data.painters import SpritePainter
 from strokewise.data.scenes import SceneMix, sample_graph, sample_scene
 from strokewise.errors import SceneError
 from strokewise.scene_graph import INVERSE, Relation, SceneGraph, SceneObject

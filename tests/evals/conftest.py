@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from strokewise import cli
+from strokewise.cli import main as cli
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import json
 import pytest
 from PIL import Image
 
-from strokewise.evals.detectors import SpriteDetector, load_detector
-from strokewise.evals.folders import write_metadata, write_picture
-from strokewise.evals.scoring import score_picture
+from strokewise.critics.detectors import SpriteDetector, load_detector
+from strokewise.evals.benchmarks.geneval.images import score_picture
+from strokewise.evals.image_folders import write_metadata, write_picture
 from strokewise.world.language import geneval_metadata, geneval_prompts, parse_prompt
 from strokewise.world.layout import place
 from strokewise.world.render import render

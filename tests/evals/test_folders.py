@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from strokewise.errors import InputError, RecordError
-from strokewise.evals.folders import read_picture, read_samples, write_metadata, write_picture
+from strokewise.evals.image_folders import read_picture, read_samples, write_metadata, write_picture
 from strokewise.world.language import geneval_metadata, geneval_prompts
 
 METADATA = [geneval_metadata(prompt) for prompt in geneval_prompts()[:3]]

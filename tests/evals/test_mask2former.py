@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from strokewise.critics import clip_colors, mask2former
+from strokewise.critics.clip_colors import ClipColors, crop
+from strokewise.critics.geneval_rules import Detection
+from strokewise.critics.mask2former import Mask2FormerDetector, preprocess
 from strokewise.errors import CheckpointError, ConfigError
-from strokewise.evals import clip_colors, mask2former
-from strokewise.evals.clip_colors import ClipColors, crop
-from strokewise.evals.geneval import Detection
-from strokewise.evals.mask2former import Mask2FormerDetector, preprocess
 from strokewise.world.vocabulary import CLASSES, COLORS
 
 transformers = pytest.importorskip("transformers")

@@ -12,11 +12,11 @@ import pytest
 
 from strokewise.errors import ConfigError, InputError, PromptError, RecordError
 from strokewise.evals.costs import image_cost
-from strokewise.evals.runner import Shard, fingerprint, known_prompts, paint_run, parse_seeds
-from strokewise.evals.runs import Prompt, Run, find_runs, read_prompts, result_files
-from strokewise.evals.strategies import NEEDS, Helpers, Task, candidate_seed, make_strategy
-from strokewise.knowledge import Vocabulary
-from strokewise.painter import Painter
+from strokewise.evals.generate import Shard, fingerprint, known_prompts, paint_run, parse_seeds
+from strokewise.evals.run_store import Prompt, Run, find_runs, read_prompts, result_files
+from strokewise.evals.strategies.strategies import NEEDS, Helpers, Task, candidate_seed, make_strategy
+from strokewise.inference.painter import Painter
+from strokewise.inference.prompt_check import Vocabulary
 
 FAST = {"steps": 3, "max_tokens": 4, "max_rounds": 2, "max_images": 2, "size": (16, 16)}
 WORDS = ("--steps", "3", "--max-tokens", "4", "--max-rounds", "2", "--max-images", "2", "--size", "16x16")
@@ -175,7 +175,7 @@ def test_prompts_outside_the_vocabulary(tiny_folder):
 
 
 def test_other_weights_have_another_fingerprint(tiny_folder, make_model, tiny_config, tmp_path):
-    from strokewise.model import save_model
+    from strokewise.models.bagel import save_model
 
     save_model(make_model(tiny_config, 1), tmp_path)
     assert fingerprint(tiny_folder) != fingerprint(tmp_path)

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from strokewise.data.judges import OracleJudge
+from strokewise.critics.judges import OracleJudge
+from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.multi_turn import strokes
-from strokewise.data.painters import SpritePainter
 from strokewise.data.scenes import unused_class, with_object
-from strokewise.data.telling import tell
+from strokewise.data.wording import tell
 from strokewise.errors import ConfigError, InputError, RecordError
-from strokewise.evals import wise
+from strokewise.evals.benchmarks import wise
+from strokewise.evals.benchmarks.process.judging import JudgedCanvas, JudgedTrajectory, judge_trajectory
+from strokewise.evals.benchmarks.process.metrics import Share, measure
+from strokewise.evals.benchmarks.process.run import judge_run, store, stored_metrics
 from strokewise.evals.costs import Cost
-from strokewise.evals.process_judging import JudgedCanvas, JudgedTrajectory, judge_trajectory
-from strokewise.evals.process_metrics import Share, measure
-from strokewise.evals.process_run import judge_run, store, stored_metrics
-from strokewise.evals.runs import Prompt, Run, Writer, prepare
-from strokewise.evals.strategies import Outcome
-from strokewise.trajectory import Message, Step, Trajectory, Verdict
+from strokewise.evals.run_store import Prompt, Run, Writer, prepare
+from strokewise.evals.strategies.strategies import Outcome
+from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 from strokewise.world.language import geneval_metadata, geneval_prompts, parse_prompt
 from strokewise.world.layout import place
 from strokewise.world.vocabulary import CLASSES

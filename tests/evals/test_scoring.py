@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from strokewise.critics.geneval_rules import Detection
 from strokewise.errors import InputError
-from strokewise.evals.geneval import Detection
-from strokewise.evals.scoring import score_picture, write_results
+from strokewise.evals.benchmarks.geneval.images import score_picture, write_results
 
 PICTURE = Image.new("RGB", (64, 64))
 METADATA = {

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from strokewise.errors import InputError
-from strokewise.evals.summary import Judged, summarise, table
+from strokewise.evals.benchmarks.geneval.summary import Judged, summarise, table
 from strokewise.world.language import geneval_metadata, geneval_prompts
 
 PROMPTS = [geneval_metadata(prompt) for prompt in geneval_prompts()]

@@ -3,11 +3,11 @@
 import random
 from dataclasses import replace
 
+from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.multi_turn import strokes
-from strokewise.data.painters import SpritePainter
 from strokewise.data.scenes import unused_class, with_object
-from strokewise.data.telling import tell
-from strokewise.trajectory import Trajectory
+from strokewise.data.wording import tell
+from strokewise.trajectory.values import Trajectory
 from strokewise.world.language import parse_prompt
 from strokewise.world.layout import place
 from strokewise.world.vocabulary import CLASSES

@@ -41,7 +41,7 @@ def start(tmp_path_factory, tiny_config, make_model):
     from tokenizers import Tokenizer as Raw
     from tokenizers.models import WordLevel
 
-    from strokewise.model import save_model
+    from strokewise.models.bagel import save_model
 
     folder = tmp_path_factory.mktemp("start")
     save_model(make_model(tiny_config), folder)

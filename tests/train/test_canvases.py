@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from strokewise.data.oracle import judge_sketch
-from strokewise.data.sampled import read_canvas
+from strokewise.critics.canvas_reader import read_canvas
+from strokewise.critics.oracle import judge_sketch
 from strokewise.data.scenes import SceneMix
+from strokewise.datasets.samples import Picture
 from strokewise.errors import ConfigError
-from strokewise.train.canvases import Canvases
-from strokewise.train.nano import nano_tokenizer
-from strokewise.train.samples import Picture
-from strokewise.trajectory import Message
+from strokewise.recipes.nano.canvases import Canvases
+from strokewise.recipes.nano.start import nano_tokenizer
+from strokewise.trajectory.values import Message
 from strokewise.world.language import apply_stroke, parse_correction, parse_description, parse_inspection
 from strokewise.world.language.descriptions import compare
 from strokewise.world.vocabulary import REGIONS

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from strokewise.cli.train import app
+from strokewise.datasets.mixture import block_counts
+from strokewise.datasets.records import Rendered
 from strokewise.errors import ConfigError
-from strokewise.train import recipes
-from strokewise.train.canvases import Canvases
-from strokewise.train.commands import app
-from strokewise.train.mixture import block_counts
-from strokewise.train.nano_recipes import NANO_SCENES, STAGES
-from strokewise.train.records import Rendered
+from strokewise.recipes import bagel as recipes
+from strokewise.recipes.nano.canvases import Canvases
+from strokewise.recipes.nano.stages import NANO_SCENES, STAGES
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_recipes_that_are_not(recipe, name):
 
 
 def test_naming_the_options_needs_no_torch():
-    code = "import sys, strokewise.train.commands; assert 'torch' not in sys.modules"
+    code = "import sys, strokewise.cli.train; assert 'torch' not in sys.modules"
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
 
@@ -100,7 +100,7 @@ def test_unknown_recipes_are_named():
 
 def strokewise(*arguments, cwd):
     """The real command in a real process."""
-    code = "from strokewise.cli import main; main()"
+    code = "from strokewise.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120
     )

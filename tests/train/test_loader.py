@@ -6,12 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strokewise.datasets.loader import Loader, arrange
+from strokewise.datasets.mixture import Mixture
+from strokewise.datasets.prepare import Preparer
+from strokewise.datasets.samples import Sample, Text
 from strokewise.sequence import Kind, Segment
 from strokewise.train.config import Dropout
-from strokewise.train.loader import Loader, arrange
-from strokewise.train.mixture import Mixture
-from strokewise.train.prepare import Preparer
-from strokewise.train.samples import Sample, Text
 
 
 class Lengths:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from strokewise.sequence import Kind, Segment, pack
-from strokewise.train import losses as module
-from strokewise.train.losses import Losses
+from strokewise.train.objectives import sft as module
+from strokewise.train.objectives.sft import Losses
 
 
 @pytest.fixture(scope="module")

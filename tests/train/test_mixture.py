@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strokewise.datasets.mixture import BLOCK, Mixture, block_counts, derive_seed
+from strokewise.datasets.samples import Sample, Text
 from strokewise.errors import ConfigError, RecordError
-from strokewise.train.mixture import BLOCK, Mixture, block_counts, derive_seed
-from strokewise.train.samples import Sample, Text
 
 
 class Numbers:

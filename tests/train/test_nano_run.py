@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from strokewise.datasets.records import Shards
 from strokewise.errors import StrokewiseError
-from strokewise.model.loading import read_config
-from strokewise.painter import Painter
-from strokewise.train import nano_recipes, nano_run
-from strokewise.train.autoencoder import AutoencoderRun
-from strokewise.train.records import Shards
+from strokewise.inference.painter import Painter
+from strokewise.models.bagel.loading import read_config
+from strokewise.recipes.nano import pipeline as nano_run
+from strokewise.recipes.nano import stages as nano_recipes
+from strokewise.recipes.nano.autoencoder import AutoencoderRun
 
 
 def test_a_stage_is_made_once_and_whole_or_not_at_all(tmp_path):

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from strokewise.datasets.samples import Text
 from strokewise.flow import Guidance
-from strokewise.process import Generator, Painted, PaintOptions, WriteOptions, Written
+from strokewise.inference import Generator, Painted, PaintOptions, WriteOptions, Written
 from strokewise.train.config import Dropout, WeightedSource
-from strokewise.train.samples import Text
 from strokewise.train.trainer import Trainer
 
 PAINT = PaintOptions(num_steps=12, shift=1.0, guidance=Guidance.off())

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from strokewise.datasets.latents import LatentEncoder
 from strokewise.errors import CheckpointError, ConfigError
-from strokewise.model import bagel_7b, load_model, nano
+from strokewise.models.bagel import bagel_7b, load_model, nano
 from strokewise.sequence import Kind, Segment, to_tensor
 from strokewise.train import optim
 from strokewise.train.build import export, fresh_model
 from strokewise.train.config import Dropout, Lora, override
+from strokewise.train.distributed import World
 from strokewise.train.estimate import adapter_parameters, estimate, table
 from strokewise.train.inputs import Inputs
-from strokewise.train.latents import LatentEncoder
-from strokewise.train.parallel import World
 from strokewise.train.trainer import Trainer
 from strokewise.train.work import Work, encoding_flops
 

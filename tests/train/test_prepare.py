@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from strokewise.datasets.prepare import Preparer
+from strokewise.datasets.samples import Picture, Sample, Text
 from strokewise.errors import ContextLengthError
 from strokewise.sequence import pack
 from strokewise.train.config import Dropout
-from strokewise.train.prepare import Preparer
-from strokewise.train.samples import Picture, Sample, Text
 
 NONE = Dropout(0, 0, 0, 0)
 BLANK = np.zeros((16, 16, 3), np.uint8)

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from strokewise.data.building import MAKERS, Recipe, build
-from strokewise.data.painters import SpritePainter
+from strokewise.data.canvas_painters import SpritePainter
+from strokewise.datasets.prepare import Preparer
+from strokewise.datasets.records import Rendered, Shards
+from strokewise.datasets.samples import Picture, Text
+from strokewise.datasets.views import TURNS, VIEWS
 from strokewise.errors import ConfigError, RecordError
-from strokewise.model import nano
+from strokewise.models.bagel import nano
+from strokewise.recipes.nano.start import nano_tokenizer
 from strokewise.train.config import Dropout
-from strokewise.train.nano import nano_tokenizer
-from strokewise.train.prepare import Preparer
-from strokewise.train.records import Rendered, Shards
-from strokewise.train.samples import Picture, Text
-from strokewise.train.trajectories import TURNS, VIEWS
 
 SIDE = 64
 

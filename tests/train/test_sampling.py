@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from strokewise.data import self_sampling as module
 from strokewise.data.building import read
 from strokewise.data.checking import faults_of
 from strokewise.data.scenes import SceneMix
+from strokewise.data.self_sampling import Sampling, self_sample
+from strokewise.datasets.records import Shards
 from strokewise.errors import ConfigError
-from strokewise.train import sampling as module
-from strokewise.train.records import Shards
-from strokewise.train.sampling import Sampling, self_sample
-from strokewise.trajectory import Message, Trajectory
+from strokewise.trajectory.values import Message, Trajectory
 from strokewise.world.language import parse_prompt
 
 KNOWN = ("apple", "bus", "cow", "dog", "laptop", "tv", "vase", "zebra", "carrot", "orange", "horse", "chair")

@@ -166,7 +166,7 @@ def test_another_configuration(trainer):
 
 
 def test_weights_of_another_shape(trainer, start, tmp_path, tiny_config, make_model):
-    from strokewise.model import save_model
+    from strokewise.models.bagel import save_model
 
     wider = replace(tiny_config, language=replace(tiny_config.language, intermediate_size=112))
     base = tmp_path / "base"

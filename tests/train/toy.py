@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from strokewise.datasets.samples import Picture, Sample, Text
 from strokewise.train.config import Dropout, Lora, Running, TrainConfig, WeightedSource
-from strokewise.train.samples import Picture, Sample, Text
 
 COLOURS = ((255, 0, 0), (0, 160, 0), (0, 0, 255), (240, 200, 0))
 

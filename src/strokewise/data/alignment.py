@@ -16,9 +16,9 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from strokewise.data.canvas_painters import Painter
 from strokewise.data.conflict import EXCERPT, accepted, right_plan
 from strokewise.data.multi_turn import strokes
-from strokewise.data.painters import Painter
 from strokewise.data.records import Record
 from strokewise.data.sampled import SampledPlan
 from strokewise.data.scenes import (
@@ -29,10 +29,10 @@ from strokewise.data.scenes import (
     with_object,
     without,
 )
-from strokewise.data.telling import Asked, Canvas, ask, inspect, tell, truth_of, verdict_of
+from strokewise.data.wording import Asked, Canvas, ask, inspect, tell, truth_of, verdict_of
 from strokewise.errors import RecordError, SceneError
 from strokewise.scene_graph import MAX_COUNT, SceneObject
-from strokewise.trajectory import Message, Step, Trajectory, Verdict
+from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 from strokewise.world.language import describe, mend, write_correction, write_inspection
 from strokewise.world.layout import Scene, place_in
 from strokewise.world.vocabulary import COLORS

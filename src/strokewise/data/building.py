@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from strokewise.data.alignment import AlignmentMix, alignment
+from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.conflict import ConflictMix, conflict
 from strokewise.data.multi_turn import MultiTurnMix, multi_turn
-from strokewise.data.painters import SpritePainter
 from strokewise.data.records import Record, from_table_row, to_table_row
 from strokewise.errors import ConfigError, RecordError
 from strokewise.world.render import SIZES

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from strokewise.data.oracle import judge_plan, judge_sketch, prompt_fulfilled
+from strokewise.critics.oracle import judge_plan, judge_sketch, prompt_fulfilled
 from strokewise.data.records import Record
 from strokewise.data.scenes import scene_from_json
-from strokewise.data.telling import verdict_of
+from strokewise.data.wording import verdict_of
 from strokewise.errors import ConfigError, LanguageError, ProtocolError, SceneError
 from strokewise.scene_graph import Relation, SceneGraph, SceneObject
-from strokewise.trajectory import Message, Step, from_parts, to_parts
+from strokewise.trajectory.values import Message, Step, from_parts, to_parts
 from strokewise.world.language import (
     Description,
     Inspection,

@@ -9,8 +9,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from strokewise.data.canvas_painters import Painter
 from strokewise.data.multi_turn import adding, strokes
-from strokewise.data.painters import Painter
 from strokewise.data.records import Record
 from strokewise.data.sampled import SampledPlan
 from strokewise.data.scenes import (
@@ -20,10 +20,10 @@ from strokewise.data.scenes import (
     with_more,
     with_object,
 )
-from strokewise.data.telling import Asked, Canvas, ask, inspect, plan_message, tell, truth_of, verdict_of
+from strokewise.data.wording import Asked, Canvas, ask, inspect, plan_message, tell, truth_of, verdict_of
 from strokewise.errors import SceneError
 from strokewise.scene_graph import MAX_COUNT, SceneGraph, SceneObject
-from strokewise.trajectory import Message, Step, Trajectory
+from strokewise.trajectory.values import Message, Step, Trajectory
 from strokewise.world.language import (
     Inspection,
     describe,

@@ -16,8 +16,8 @@ from PIL import Image, UnidentifiedImageError
 from strokewise.data.building import read, read_rows, table_bytes, write_atomically
 from strokewise.data.records import Record, from_table_row, to_table_row
 from strokewise.errors import ConfigError, RecordError
-from strokewise.trajectory import Message, Step, Trajectory, from_parts, to_parts
-from strokewise.trajectory_files import all_images, encode_png
+from strokewise.trajectory.files import all_images, encode_png
+from strokewise.trajectory.values import Message, Step, Trajectory, from_parts, to_parts
 
 Row = dict[str, Any]
 FORMATS = ("irg", "bagel", "strokewise")

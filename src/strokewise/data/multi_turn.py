@@ -8,13 +8,13 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from strokewise.data.painters import Painter
+from strokewise.data.canvas_painters import Painter
 from strokewise.data.records import Record
 from strokewise.data.scenes import SceneMix, unused_class, with_more, with_object
-from strokewise.data.telling import Canvas, ask, tell, truth_of
+from strokewise.data.wording import Canvas, ask, tell, truth_of
 from strokewise.errors import SceneError
 from strokewise.scene_graph import SceneObject
-from strokewise.trajectory import Trajectory
+from strokewise.trajectory.values import Trajectory
 from strokewise.world.language import Beside, Stroke
 from strokewise.world.layout import Scene
 from strokewise.world.vocabulary import CLASSES

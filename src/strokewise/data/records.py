@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from strokewise.errors import RecordError
-from strokewise.trajectory import Trajectory
-from strokewise.trajectory_files import from_row, to_row
+from strokewise.trajectory.files import from_row, to_row
+from strokewise.trajectory.values import Trajectory
 
 SUBSETS = ("multi-turn", "conflict", "alignment")
 LABELS = {"multi-turn": ("complete",), "conflict": ("right", "wrong"), "alignment": ("positive", "negative")}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from strokewise.data.building import write_atomically
 from strokewise.data.records import Record
-from strokewise.trajectory_files import encode_png
+from strokewise.trajectory.files import encode_png
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:76rem;padding:0 1rem;

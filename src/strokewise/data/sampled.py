@@ -9,18 +9,16 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Protocol
 
-from PIL import Image
-
+from strokewise.critics.canvas_reader import read_canvas
+from strokewise.critics.oracle import judge_plan, judge_sketch
 from strokewise.data.multi_turn import adding
-from strokewise.data.oracle import judge_plan, judge_sketch
 from strokewise.data.scenes import later_to_earlier
-from strokewise.data.telling import Canvas, with_sketch
+from strokewise.data.wording import Canvas, with_sketch
 from strokewise.errors import LanguageError, SceneError
 from strokewise.scene_graph import Fault, SceneGraph
-from strokewise.trajectory import Step, Trajectory
-from strokewise.world.language import Description, Inspection, describe, parse_description, parse_prompt
+from strokewise.trajectory.values import Step, Trajectory
+from strokewise.world.language import Description, Inspection, parse_description, parse_prompt
 from strokewise.world.layout import place, place_in
-from strokewise.world.recognise import recognise
 from strokewise.world.vocabulary import DEFAULT_BACKGROUND
 
 
@@ -133,12 +131,3 @@ def _plans(trajectory: Trajectory, prompt: SceneGraph) -> Iterator[SampledPlan]:
         steps = trajectory.steps[: i + 1]
         seen = read_canvas(step.image)
         yield SampledPlan(trajectory.prompt, prompt, steps, None, before, described, seen)
-
-
-def read_canvas(image: Image.Image) -> Description | None:
-    """What a canvas shows; None if some of it is not recognised."""
-    try:
-        found = recognise(image)
-        return None if found.unknown else describe(found.scene)
-    except SceneError:
-        return None

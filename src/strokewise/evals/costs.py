@@ -10,11 +10,11 @@ from time import perf_counter
 from typing import Any
 
 from strokewise.errors import RecordError
-from strokewise.events import Event, ImageFinished, ImagePreview, TextFinished
 from strokewise.flow import timesteps
-from strokewise.painter import Painter
-from strokewise.process import PaintingOptions, Process
-from strokewise.trajectory import Trajectory
+from strokewise.inference import PaintingOptions, Process
+from strokewise.inference.painter import Painter
+from strokewise.trajectory.events import Event, ImageFinished, ImagePreview, TextFinished
+from strokewise.trajectory.values import Trajectory
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from strokewise.errors import CheckpointError
-from strokewise.model import ModelConfig, UnifiedModel, load_model, save_model
-from strokewise.model.layers import sincos_table
-from strokewise.model.loading import find_checkpoint, read_config, read_weights
+from strokewise.models.bagel import ModelConfig, UnifiedModel, load_model, save_model
+from strokewise.models.bagel.layers import sincos_table
+from strokewise.models.bagel.loading import find_checkpoint, read_config, read_weights
+from strokewise.train.checkpoint import Checkpoints, read_facts, read_tensors
 from strokewise.train.config import Lora, TrainConfig
+from strokewise.train.distributed import World, parallelize
 from strokewise.train.lora import add_adapters, merge_adapters
-from strokewise.train.losses import Losses
+from strokewise.train.objectives.sft import Losses
 from strokewise.train.optim import trainable
-from strokewise.train.parallel import World, parallelize
-from strokewise.train.state import Checkpoints, read_facts, read_tensors
 
 EMBEDDING_STD = 0.02
 # Of the waves that tell places. With BAGEL's 10000 most of them hardly change over the few places of a small

@@ -12,15 +12,15 @@ from itertools import count
 import torch
 from rich.table import Table
 
+from strokewise.datasets.mixture import Mixture, derive_seed
+from strokewise.datasets.prepare import Prepared, Preparer
 from strokewise.errors import ContextLengthError
-from strokewise.model import ModelConfig
-from strokewise.model.costs import expert_weights, parameters
-from strokewise.model.describe import human
+from strokewise.models.bagel import ModelConfig
+from strokewise.models.bagel.costs import expert_weights, parameters
+from strokewise.models.bagel.describe import human
 from strokewise.train.config import Lora, TrainConfig
 from strokewise.train.inputs import Inputs
-from strokewise.train.losses import TEXTS_AT_ONCE
-from strokewise.train.mixture import Mixture, derive_seed
-from strokewise.train.prepare import Prepared, Preparer
+from strokewise.train.objectives.sft import TEXTS_AT_ONCE
 from strokewise.train.work import Work, encoding_flops
 
 PROBED = 48

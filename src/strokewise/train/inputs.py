@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from strokewise.model import ModelConfig
-from strokewise.model.loading import find_checkpoint, read_config
+from strokewise.datasets.mixture import Mixture
+from strokewise.datasets.prepare import Preparer
+from strokewise.models.bagel import ModelConfig
+from strokewise.models.bagel.loading import find_checkpoint, read_config
 from strokewise.sequence import SpecialTokens, Tokenizer
 from strokewise.train.config import TrainConfig
-from strokewise.train.mixture import Mixture
-from strokewise.train.prepare import Preparer
 
 
 @dataclass(frozen=True)

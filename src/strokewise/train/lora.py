@@ -3,7 +3,7 @@
 from torch import nn
 
 from strokewise.errors import ConfigError
-from strokewise.model import UnifiedModel
+from strokewise.models.bagel import UnifiedModel
 from strokewise.train.config import Lora
 
 TARGETS = r"language\.layers\.\d+\.(understanding|generation)\.(qkv|out|gate_up|down)"

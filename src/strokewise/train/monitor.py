@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from strokewise.errors import ConfigError, StrokewiseError
-from strokewise.model import ModelConfig
-from strokewise.model.describe import human
+from strokewise.models.bagel import ModelConfig
+from strokewise.models.bagel.describe import human
 from strokewise.train.config import TrainConfig
 from strokewise.train.work import Work
 

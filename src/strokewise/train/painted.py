@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from strokewise.process import Generator, Painted, PaintOptions
+from strokewise.datasets.mixture import Mixture
+from strokewise.datasets.samples import Part, Picture, Text
+from strokewise.inference import Generator, Painted, PaintOptions
 from strokewise.sequence import Segment
-from strokewise.train.mixture import Mixture
-from strokewise.train.samples import Part, Picture, Text
 
 # Far behind every position that is trained on; finite sources give the same samples there as anywhere.
 FAR = 10**12

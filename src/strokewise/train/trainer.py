@@ -18,22 +18,22 @@ from PIL import Image
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from strokewise.datasets.latents import LatentEncoder
+from strokewise.datasets.loader import Loader, arrange
+from strokewise.datasets.mixture import derive_seed
+from strokewise.datasets.prepare import Prepared
 from strokewise.errors import StrokewiseError
-from strokewise.process import Generator, PaintOptions
+from strokewise.inference import Generator, PaintOptions
 from strokewise.sequence import Kind, Packed, PackSpec, Segment, pack
 from strokewise.train.build import build_losses, check_same_run
+from strokewise.train.checkpoint import Checkpoints, read_facts, read_tensors
 from strokewise.train.config import TrainConfig
+from strokewise.train.distributed import World, arithmetic, sync_gradients, whole_root
 from strokewise.train.estimate import estimate, table
 from strokewise.train.inputs import Inputs
-from strokewise.train.latents import LatentEncoder
-from strokewise.train.loader import Loader, arrange
-from strokewise.train.mixture import derive_seed
 from strokewise.train.monitor import Monitor, StepReport
 from strokewise.train.optim import AveragedWeights, Optimizer, trainable, within_layers
 from strokewise.train.painted import paint_beside, pictures_to_paint
-from strokewise.train.parallel import World, arithmetic, sync_gradients, whole_root
-from strokewise.train.prepare import Prepared
-from strokewise.train.state import Checkpoints, read_facts, read_tensors
 from strokewise.train.work import Work
 
 

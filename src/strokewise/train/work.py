@@ -11,9 +11,9 @@ from functools import cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from strokewise.model import AutoencoderConfig, ModelConfig
-from strokewise.model.costs import attention_flops, expert_weights
-from strokewise.model.vae import Encoder
+from strokewise.models.bagel import AutoencoderConfig, ModelConfig
+from strokewise.models.bagel.costs import attention_flops, expert_weights
+from strokewise.models.bagel.vae import Encoder
 from strokewise.sequence import Kind, Segment
 
 

@@ -1,0 +1,341 @@
+"""The ``strokewise eval`` commands: parse, call, print. Everything heavy is imported when it is needed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from strokewise.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from strokewise.critics.vlm_client import Asker
+    from strokewise.evals.run_store import Run
+    from strokewise.evals.strategies.strategies import Helpers
+    from strokewise.inference.painter import Painter
+
+eval_app = typer.Typer(no_args_is_help=True, help="Paint benchmarks, score pictures, compare runs.")
+
+Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, or folders that hold some.")]
+Device = Annotated[str, typer.Option(help="Where mask2former computes: cpu, cuda, cuda:1.")]
+BootstrapSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap intervals.")]
+JudgeUrl = Annotated[
+    str | None, typer.Option(help="Of the judge's API; default: OPENAI_BASE_URL, or OpenAI.")
+]
+Cache = Annotated[Path | None, typer.Option(help="Folder where the judge's answers are kept.")]
+MaxRequests = Annotated[int | None, typer.Option(min=1, help="Requests to the judge at most.")]
+
+
+@eval_app.callback()
+def root() -> None:
+    """Paint benchmarks, score pictures, compare runs."""
+
+
+@eval_app.command()
+def run(
+    model: Annotated[str, typer.Argument(help="Folder, built-in name or hub id.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder to write; a run of each strategy. An unfinished one goes on.")
+    ],
+    prompts: Annotated[
+        str, typer.Option(help="geneval, or a file: GenEval's .jsonl, WISE's .json, else a prompt a line.")
+    ] = "geneval",
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="How to paint; repeatable. Default: process.")
+    ] = None,
+    seeds: Annotated[
+        str, typer.Option(help="A picture of each prompt for each, such as 0-3 or 1,5.")
+    ] = "0-3",
+    candidates: Annotated[int, typer.Option(min=1, help="Images of best-of-n and parm.")] = 3,
+    world: Annotated[
+        str | None, typer.Option(help="sprite or real; default: sprite if the model states its vocabulary.")
+    ] = None,
+    shard: Annotated[str, typer.Option(help="Part i of n of the pictures, i/n with i from 0.")] = "0/1",
+    batch: Annotated[int, typer.Option(min=1, help="Paintings that advance together.")] = 8,
+    unknown: Annotated[
+        str, typer.Option(help="Prompts the model never learnt: refuse, skip or paint.")
+    ] = "refuse",
+    steps: Annotated[int | None, typer.Option(help="Flow steps of each canvas.")] = None,
+    size: Annotated[str | None, typer.Option(help="Canvas WIDTHxHEIGHT in pixels.")] = None,
+    text_guidance: Annotated[float | None, typer.Option(help="Guidance scale of the texts.")] = None,
+    image_guidance: Annotated[float | None, typer.Option(help="Guidance scale of the canvases.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the texts; 0 is greedy.")] = None,
+    max_rounds: Annotated[int | None, typer.Option(help="Sketches at most.")] = None,
+    max_images: Annotated[int | None, typer.Option(help="Canvases at most.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens of one message at most.")] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="Vision model to ask in place of the sprite world's.")
+    ] = None,
+    judge_url: JudgeUrl = None,
+    cache: Cache = None,
+    max_requests: MaxRequests = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU if there.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    quantize: Annotated[str | None, typer.Option(help="int8 or nf4, on CUDA.")] = None,
+) -> None:
+    """Paint prompts with one strategy or several; can be interrupted at any moment and run again."""
+    from strokewise.cli.arguments import parse_dtype, parse_size
+    from strokewise.evals.generate import Shard, known_prompts, parse_seeds
+    from strokewise.evals.run_store import WORLDS, read_prompts
+    from strokewise.inference.painter import Painter
+
+    if world not in (None, *WORLDS):
+        raise ConfigError(f"--world is {world!r}; it is one of {', '.join(WORLDS)}")
+    given = {
+        "steps": steps,
+        "size": None if size is None else parse_size(size),
+        "text_guidance": text_guidance,
+        "image_guidance": image_guidance,
+        "temperature": temperature,
+        "max_rounds": max_rounds,
+        "max_images": max_images,
+        "max_tokens": max_tokens,
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    wanted, part, numbers = read_prompts(prompts), Shard.parse(shard), parse_seeds(seeds)
+    asker = None if judge is None else _asker(judge, judge_url, cache, max_requests)
+    painter = Painter.load(model, device, None if dtype is None else parse_dtype(dtype), quantize=quantize)
+    kept = known_prompts(painter, wanted, unknown)
+    place = world or ("real" if painter.vocabulary is None else "sprite")
+    settings = {
+        **_identity(model, painter, options),
+        "seeds": numbers,
+        "world": place,
+        "left_out": len(wanted) - len(kept),
+        "judge": judge,
+    }
+    helpers = _helpers(place, asker)
+    for name in strategy or ["process"]:
+        _paint(out / name, settings, kept, name, painter, helpers, candidates, options, part, batch)
+
+
+@eval_app.command()
+def geneval(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of runs; or give --images.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder in GenEval's layout: 00000/samples/0000.png.")
+    ] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="sprite, or mask2former for real pictures; runs have their own.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Results to write, JSON lines as GenEval's own.")] = None,
+    device: Device = "cpu",
+    seed: BootstrapSeed = 0,
+) -> None:
+    """Score pictures by GenEval's rules; those of runs are stored there as geneval.jsonl."""
+    from strokewise.evals.benchmarks.geneval.score import (
+        SCORES,
+        benchmark_name,
+        detector_for,
+        prompt_set,
+        score_run,
+    )
+    from strokewise.evals.run_store import find_runs
+
+    if (images is None) == (not runs):
+        raise ConfigError("give either folders of runs or --images FOLDER")
+    if images is not None:
+        from strokewise.critics.detectors import load_detector
+        from strokewise.evals.benchmarks.geneval.images import score_samples
+        from strokewise.evals.image_folders import read_samples
+
+        if detector is None:
+            raise ConfigError("--images needs --detector: sprite, or mask2former for real pictures")
+        samples = read_samples(images)
+        found = score_samples(samples, load_detector(detector, device))
+        name = f"{benchmark_name(detector == 'sprite')}: {images}, by {detector}"
+        _score(found, len(samples), out, name, seed)
+        return
+    if out is not None:
+        raise ConfigError("--out goes with --images; the results of a run are stored in its folder")
+    for one in find_runs(runs or []):
+        results = score_run(one, detector_for(one, detector, device))
+        name = f"{benchmark_name(one.sprite)}: {one.name} (prompts: {prompt_set(one)})"
+        _score(results, len(one.entries()), one.folder / SCORES, name, seed)
+        _tell_unfinished(one)
+
+
+@eval_app.command()
+def process(
+    runs: Runs,
+    judge: Annotated[
+        str | None, typer.Option(help="Vision model to ask; without it, the sprite world's oracle.")
+    ] = None,
+    judge_url: JudgeUrl = None,
+    cache: Cache = None,
+    max_requests: MaxRequests = None,
+) -> None:
+    """Judge the trajectories of runs: Inspect, Refine, growth of errors, rounds, cost."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from strokewise.evals.benchmarks.process.metrics import measure, tables
+    from strokewise.evals.benchmarks.process.run import judge_run, store
+    from strokewise.evals.run_store import find_runs
+
+    for one in find_runs(runs):
+        total, asked = len(one.entries()), None
+        if judge is not None:
+            from strokewise.critics.judges import ApiJudge
+
+            asked = ApiJudge(_asker(judge, judge_url, cache or one.folder / "judge-cache", max_requests))
+        judged = list(track(judge_run(one, asked), "judging", total=total, console=Console(stderr=True)))
+        store(one, judged)
+        for table in tables(measure(judged), f"process: {one.name}"):
+            Console().print(table)
+        _tell_unfinished(one)
+
+
+@eval_app.command()
+def wise(
+    runs: Runs,
+    judge: Annotated[str, typer.Option(help="Vision model to ask, such as gpt-4o-2024-05-13.")],
+    mode: Annotated[
+        str, typer.Option(help="legacy (0 to 2, WiScore) or verified (right or wrong).")
+    ] = "verified",
+    judge_url: JudgeUrl = None,
+    cache: Cache = None,
+    max_requests: MaxRequests = None,
+) -> None:
+    """Have pictures of WISE's prompts rated by a vision model; stored in the run as wise-MODE.jsonl."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from strokewise.evals.benchmarks.wise import rate_run, score, scores_file, table
+    from strokewise.evals.run_store import find_runs, write_objects
+
+    name = scores_file(mode)
+    for one in find_runs(runs):
+        asker = _asker(judge, judge_url, cache or one.folder / "judge-cache", max_requests)
+        rated = rate_run(one, asker, mode)
+        total = len(one.entries())
+        ratings = list(track(rated, "rating", total=total, console=Console(stderr=True)))
+        write_objects(one.folder / name, (rating.to_json() for rating in ratings))
+        Console().print(table(score(ratings, mode), f"WISE, {mode}: {one.name}, judged by {judge}"))
+        _tell_unfinished(one)
+
+
+@eval_app.command()
+def report(
+    runs: Runs,
+    out: Annotated[Path, typer.Option(help="Folder to write report.md, report.html and chart.svg to.")],
+    title: Annotated[str, typer.Option(help="Of the page.")] = "Evaluation",
+    seed: BootstrapSeed = 0,
+) -> None:
+    """Compare any number of runs: tables, accuracy over cost, failures by task and fault."""
+    from strokewise.evals.report.files import write_report
+    from strokewise.evals.report.tables import collect
+    from strokewise.evals.run_store import find_runs
+
+    for path in write_report(collect(find_runs(runs), seed), out, title):
+        print(path)
+
+
+# --- painting ---------------------------------------------------------------------------------------------
+
+
+def _identity(model: str, painter: "Painter", options: dict[str, Any]) -> dict[str, Any]:
+    """What decides how a model paints."""
+    from dataclasses import asdict
+
+    from strokewise.evals.generate import fingerprint
+    from strokewise.models.bagel.loading import find_checkpoint
+
+    used = asdict(painter.defaults.changed(options))
+    return {"model": painter.name, "weights": fingerprint(find_checkpoint(model)), "options": used}
+
+
+def _helpers(world: str, asker: "Asker | None") -> "Helpers":
+    """Whom strategies may ask: a vision model where one is named, else the sprite world's own."""
+    from strokewise.critics.judges import ApiJudge
+    from strokewise.critics.verifiers import ApiVerifier, SpriteVerifier
+    from strokewise.evals.strategies.external import GraphPlanner, JudgeInspector, SpriteInspector
+    from strokewise.evals.strategies.strategies import Helpers
+
+    if asker is not None:
+        judge = ApiJudge(asker)
+        return Helpers(ApiVerifier(asker), JudgeInspector(judge), GraphPlanner(judge.graph))
+    if world == "sprite":
+        return Helpers(SpriteVerifier(), SpriteInspector(), GraphPlanner())
+    return Helpers()
+
+
+def _paint(
+    folder: Path,
+    settings: dict[str, Any],
+    prompts: list[Any],
+    name: str,
+    painter: "Painter",
+    helpers: "Helpers",
+    candidates: int,
+    options: dict[str, Any],
+    shard: Any,
+    batch: int,
+) -> None:
+    """Paint one run, with a bar and an estimate of the time."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from strokewise.evals.generate import paint_run
+    from strokewise.evals.strategies.strategies import make_strategy
+
+    strategy = make_strategy(name, painter, helpers, candidates, **options)
+    settings = settings | {"strategy": name, "candidates": candidates}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=600) as bar:
+        task = bar.add_task(name, total=None)
+        made = paint_run(
+            folder,
+            settings,
+            prompts,
+            strategy,
+            shard=shard,
+            batch=batch,
+            told=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    print(f"{made:,} pictures painted, {folder}")
+
+
+# --- shared -----------------------------------------------------------------------------------------------
+
+
+def _asker(model: str, url: str | None, cache: Path | None, requests: int | None) -> "Asker":
+    from strokewise.critics.vlm_client import Asker, Limits
+
+    return Asker(model, url, cache=cache, limits=Limits(requests=requests))
+
+
+def _score(results: Any, total: int, out: Path | None, name: str, seed: int) -> None:
+    """Score, store and print."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from strokewise.evals.benchmarks.geneval.images import write_results
+    from strokewise.evals.benchmarks.geneval.summary import Judged, summarise, table
+
+    scored = list(track(results, "scoring", total=total, console=Console(stderr=True)))
+    summary = summarise((Judged(one.metadata, one.correct) for one in scored), seed)
+    if out is not None:
+        write_results(scored, out)
+    Console().print(table(summary, name))
+
+
+def _tell_unfinished(one: "Run") -> None:
+    """Say so where a run has not all of its pictures yet."""
+    there = len(one.entries())
+    if not there:
+        raise InputError(f"{one.folder} holds no pictures yet")
+    if there < one.expected:
+        print(f"{one.folder}: {there:,} of {one.expected:,} pictures so far")

@@ -1,0 +1,1 @@
+"""Critics: whoever judges plans, sketches and pictures. They build no data, train nothing, run nothing."""

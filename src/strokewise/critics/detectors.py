@@ -1,0 +1,60 @@
+"""Who looks at a picture: what every detector can do, the sprite world's, and detectors by name.
+
+A detector that needs weights lives in a file of its own (`mask2former`), so that the sprite world can be
+scored without torch. This file refuses to know what a picture was meant to show.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from PIL import Image
+
+from strokewise.critics.geneval_rules import SCORE, Detection
+from strokewise.errors import ConfigError
+from strokewise.world.recognise import detect
+
+DETECTORS = ("sprite", "mask2former")
+
+
+class Detector(Protocol):
+    """What GenEval's rules need of whoever looks at a picture."""
+
+    def detect(self, image: Image.Image) -> list[Detection]:
+        """The things in an RGB picture with scores that pass GenEval's least; colors may be left out."""
+        ...
+
+    def name_colors(self, image: Image.Image, detections: Sequence[Detection]) -> list[str | None]:
+        """The color of each of some detections in the picture; None for a thing in none of the ten colors."""
+        ...
+
+
+class SpriteDetector:
+    """The recogniser of the sprite world. What looks natural there has no color."""
+
+    def detect(self, image: Image.Image) -> list[Detection]:
+        """The things in a picture of the sprite world; InputError if it is too small."""
+        return [Detection(one.name, one.score, one.box, one.color) for one in detect(image, SCORE)]
+
+    def name_colors(self, image: Image.Image, detections: Sequence[Detection]) -> list[str | None]:
+        """The colors that `detect` already told."""
+        return [one.color for one in detections]
+
+
+def load_detector(name: str, device: str = "cpu") -> Detector:
+    """A detector by its name in DETECTORS.
+
+    Args:
+        name: sprite, or mask2former (loads released weights).
+        device: where a detector with weights computes.
+
+    Raises:
+        ConfigError: if there is no such detector, or what it needs is not installed.
+        CheckpointError: if its weights cannot be loaded.
+    """
+    if name == "sprite":
+        return SpriteDetector()
+    if name == "mask2former":
+        from strokewise.critics.mask2former import Mask2FormerDetector
+
+        return Mask2FormerDetector.load(device=device)
+    raise ConfigError(f"unknown detector {name!r}; known are {', '.join(DETECTORS)}")

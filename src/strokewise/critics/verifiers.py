@@ -1,0 +1,109 @@
+"""Who says which of several pictures of a prompt is the best, and whether an unfinished one can become good.
+
+The sprite world's verifier is exact: it looks with the same recogniser as sprite GenEval, so choosing by it
+is an upper bound of choosing. A vision model behind an API knows everything, inexactly. This file refuses to
+know how candidates are made.
+"""
+
+from functools import cache
+from typing import Any, Protocol
+
+from PIL import Image
+
+from strokewise.critics.oracle import prompt_fulfilled
+from strokewise.critics.vlm_client import Asker
+from strokewise.errors import LanguageError
+from strokewise.scene_graph import diff
+from strokewise.world.language import parse_prompt
+from strokewise.world.recognise import recognise
+
+CLEAR_TASK = """\
+You are shown an image while a model is still painting it. Say whether it is already clear enough to judge
+what it will show: main things have recognisable shapes, even if details are missing."""
+POTENTIAL_TASK = """\
+You are shown an image while a model is still painting it, and the prompt it is painted for. Give the
+probability, from 0 to 1, that the finished image can show accurately what the prompt asks for."""
+SCORE_TASK = """\
+You are shown an image and the prompt it was painted for. Give the probability, from 0 to 1, that the image
+represents the prompt accurately: every thing, number, color and relation."""
+
+
+class Verifier(Protocol):
+    """Whoever can compare pictures of a prompt.
+
+    Every method may raise a StrokewiseError if it cannot be told.
+    """
+
+    def clear(self, image: Image.Image) -> bool:
+        """Whether an unfinished picture shows enough to be judged."""
+
+    def potential(self, prompt: str, image: Image.Image) -> float:
+        """How likely an unfinished picture is to become what the prompt asks for, 0..1."""
+
+    def score(self, prompt: str, image: Image.Image) -> float:
+        """How likely a finished picture is what the prompt asks for, 0..1."""
+
+
+class SpriteVerifier:
+    """The recogniser, and the number of faults it finds against the prompt."""
+
+    def clear(self, image: Image.Image) -> bool:
+        """Whether something is recognised, and nothing remains unknown."""
+        found = recognise(image)
+        return bool(found.instances) and not found.unknown
+
+    def potential(self, prompt: str, image: Image.Image) -> float:
+        """As :meth:`score`: what a sprite is does not change any more once it is recognised."""
+        return self.score(prompt, image)
+
+    def score(self, prompt: str, image: Image.Image) -> float:
+        """1 for a right picture, else less the more faults there are; LanguageError for other prompts."""
+        asked, found = parse_prompt(prompt), recognise(image)
+        if not found.unknown and prompt_fulfilled(asked, found.scene):
+            return 1.0
+        faults = len(diff(asked, found.graph).faults) + len(found.unknown)
+        return 1 / (2 + faults)
+
+
+class ApiVerifier:
+    """A vision model behind an OpenAI-compatible API; PARM asks a local one for the chance of "yes"."""
+
+    def __init__(self, asker: Asker) -> None:
+        """Ask through ``asker``, which sets model, limits and cache."""
+        self.asker = asker
+
+    def clear(self, image: Image.Image) -> bool:
+        """See :class:`Verifier`."""
+        return self.asker.ask(CLEAR_TASK, "Is it clear enough?", _answers()["clear"], [image]).clear
+
+    def potential(self, prompt: str, image: Image.Image) -> float:
+        """See :class:`Verifier`."""
+        return self._probability(POTENTIAL_TASK, prompt, image)
+
+    def score(self, prompt: str, image: Image.Image) -> float:
+        """See :class:`Verifier`."""
+        return self._probability(SCORE_TASK, prompt, image)
+
+    def _probability(self, task: str, prompt: str, image: Image.Image) -> float:
+        return self.asker.ask(task, f"Prompt: {prompt}", _answers()["probability"], [image]).probability
+
+
+def scored(verifier: Verifier, prompt: str, image: Image.Image) -> float:
+    """The score of a picture; 0 of a prompt that the verifier does not understand."""
+    try:
+        return verifier.score(prompt, image)
+    except LanguageError:
+        return 0.0
+
+
+@cache
+def _answers() -> dict[str, Any]:
+    """The schemas of answers; made when they are first needed, because pydantic takes its time."""
+    from pydantic import BaseModel, ConfigDict, Field, create_model
+
+    class Strict(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+
+    clear = create_model("Clear", __base__=Strict, clear=(bool, ...))
+    chance = (float, Field(ge=0, le=1))
+    return {"clear": clear, "probability": create_model("Probability", __base__=Strict, probability=chance)}

@@ -1,0 +1,108 @@
+"""Records from a judge's opinions: data filtered by it, and a model's own trajectories with its critiques.
+
+Knows records and opinions; who judges, and how, is settled in ``critics``.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from strokewise.critics.judges import ApiJudge, Judge, Opinion, opinions
+from strokewise.data.canvas_painters import Painter
+from strokewise.data.conflict import EXCERPT
+from strokewise.data.records import Record
+from strokewise.errors import InputError
+from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
+
+
+def filtered(judge: Judge, records: Iterable[Record]) -> Iterator[Record]:
+    """The records whose every plan and canvas the judge accepts (how the paper filters multi-turn data).
+
+    What the judge cannot tell is not accepted. A plan that the record itself leaves unjudged, because
+    something stands in that will go again, need not fit the prompt.
+
+    Raises:
+        ServiceError: if the judge is a service that fails or costs too much.
+    """
+
+    def kept(record: Record) -> bool:
+        trajectory = record.trajectory
+        try:
+            return all(
+                sketch.consistent and (plan.consistent or _left_open(trajectory, number))
+                for number, plan, sketch in opinions(judge, trajectory)
+            )
+        except InputError:
+            return False
+
+    yield from (record for record, keep in _ahead(judge, records, kept) if keep)
+
+
+def critiques(judge: Judge, trajectories: Iterable[Trajectory], painter: Painter) -> Iterator[Record]:
+    """Records of a model's own trajectories, whatever world they are of.
+
+    Each goes up to the first step the judge finds fault with, or to its last. A wrong plan makes a conflict
+    record, a wrong canvas an alignment record, each with analysis, correction and the canvas that ``painter``
+    makes of it; accepted ones make a right record of both subsets. What comes after a correction of what was
+    accepted, or after a step the judge cannot tell, is left out.
+
+    Raises:
+        ServiceError: if the judge is a service that fails or costs too much.
+    """
+
+    def judged(trajectory: Trajectory) -> list[tuple[int, Opinion, Opinion]]:
+        found: list[tuple[int, Opinion, Opinion]] = []
+        with suppress(InputError):
+            for entry in opinions(judge, trajectory):
+                if found and trajectory.steps[entry[0]].message.refine is not None:
+                    break
+                found.append(entry)
+                if not (entry[1].consistent and entry[2].consistent):
+                    break
+        return found
+
+    for trajectory, found in _ahead(judge, trajectories, judged):
+        if found:
+            number, plan, sketch = found[-1]
+            yield from _records(trajectory, number, plan, sketch, painter)
+
+
+def _left_open(trajectory: Trajectory, number: int) -> bool:
+    """Whether the next step judges the canvas of this one, but not its plan."""
+    verdicts = [step.verdict for step in trajectory.steps[number + 1 : number + 2]]
+    return any(verdict is not None and verdict.plan is None for verdict in verdicts)
+
+
+def _records(
+    trajectory: Trajectory, number: int, plan: Opinion, sketch: Opinion, painter: Painter
+) -> Iterator[Record]:
+    """What can be learnt from one judged step."""
+    steps = trajectory.steps[: number + 1]
+    verdict = Verdict(plan.consistent, sketch.consistent)
+    if plan.consistent and sketch.consistent:
+        message = Message(f"{plan.analysis} {sketch.analysis}")
+        ended = replace(trajectory, steps=(*steps, Step(message, None, verdict)), stop=EXCERPT)
+        yield Record("conflict", "right", ended)
+        yield Record("alignment", "positive", ended)
+        return
+    wrong = sketch if plan.consistent else plan
+    if wrong.refine is None or (wrong is plan and (wrong.instruction is None or wrong.description is None)):
+        return  # found wrong, but nothing said that could be learnt from it
+    message = Message(wrong.analysis, wrong.refine)
+    if wrong is plan:
+        message = replace(message, ins=wrong.instruction, des=wrong.description)
+    described = [*(step.message.des for step in steps), message.des]
+    wanted = next((text for text in reversed(described) if text), "")
+    canvas = painter.paint(steps[-1].image, wrong.refine, wanted, None, 0)
+    mended = replace(trajectory, steps=(*steps, Step(message, canvas, verdict)), stop=EXCERPT)
+    yield Record("conflict", "wrong", mended) if wrong is plan else Record("alignment", "negative", mended)
+
+
+def _ahead(judge: Judge, items: Iterable[Any], function: Any) -> Iterator[tuple[Any, Any]]:
+    """Items with their results, several questions at once where the judge is asked over a network."""
+
+    def paired(item: Any) -> tuple[Any, Any]:
+        return item, function(item)
+
+    return judge.asker.ahead(paired, items) if isinstance(judge, ApiJudge) else map(paired, items)

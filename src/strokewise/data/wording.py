@@ -1,0 +1,131 @@
+"""From strokes and scenes to texts: what is said at each step of a trajectory of the sprite world.
+
+Knows the language and the oracle; which strokes are made, and why, is settled by the subsets.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from strokewise.critics.oracle import judge_plan, judge_sketch
+from strokewise.data.canvas_painters import Painter
+from strokewise.data.scenes import SceneMix, in_prompt_order, sample_scene, scene_to_json
+from strokewise.scene_graph import Fault, SceneGraph
+from strokewise.trajectory.values import Message, Step, Verdict
+from strokewise.world.language import (
+    Description,
+    Inspection,
+    PlainVoice,
+    Stroke,
+    describe,
+    in_order_of,
+    parse_prompt,
+    write_correction,
+    write_description,
+    write_inspection,
+    write_instruction,
+    write_prompt,
+)
+from strokewise.world.layout import Scene
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a trajectory is about.
+
+    Attributes:
+        prompt: in words.
+        scene: what it asks for, laid out.
+        voice: chance that words what is said of it.
+    """
+
+    prompt: str
+    scene: Scene
+    voice: random.Random
+
+
+def ask(rng: random.Random, mix: SceneMix) -> Asked:
+    """A random scene and a prompt for it."""
+    scene = sample_scene(rng, mix)
+    prompt = write_prompt(scene.graph, rng)
+    if not mix.plain:
+        return Asked(prompt, scene, rng)
+    return Asked(prompt, in_prompt_order(parse_prompt(prompt), scene), PlainVoice(rng.randrange(2**31)))
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A stroke, the scene it should lead to, and the one that is painted (another only in faulty sketches).
+
+    Attributes:
+        stroke: what is painted now.
+        plan: the scene as the plan describes it.
+        shown: the scene on the canvas.
+        judged: whether the plan can be judged: not while something stands in that will go again.
+    """
+
+    stroke: Stroke
+    plan: Scene
+    shown: Scene
+    judged: bool = True
+
+
+def inspect(prompt: SceneGraph, canvas: Canvas, voice: random.Random) -> Inspection:
+    """The right inspection of a canvas."""
+    plan, shown = describe(canvas.plan), describe(canvas.shown)
+    judged = judge_plan(prompt, plan) if canvas.judged else Inspection(None)
+    return with_sketch(judged, judge_sketch(plan, shown), plan, shown, voice)
+
+
+def with_sketch(
+    judged: Inspection,
+    faults: tuple[Fault, ...] | None,
+    plan: Description,
+    seen: Description | None,
+    voice: random.Random,
+) -> Inspection:
+    """An inspection of a plan with that of its sketch.
+
+    A plain voice also tells what is to be seen: a small model judges better what it has put into words.
+    """
+    found = replace(judged, sketch=faults)
+    if seen is None or not isinstance(voice, PlainVoice):
+        return found
+    return replace(found, seen=in_order_of(plan, seen))
+
+
+def verdict_of(inspection: Inspection) -> Verdict:
+    """The inspection as two yes-or-no answers."""
+    plan, sketch = inspection.plan, inspection.sketch
+    return Verdict(None if plan is None else not plan, None if sketch is None else not sketch)
+
+
+def plan_message(
+    canvas: Canvas, rng: random.Random, inspection: Inspection | None = None, refine: Sequence[Stroke] = ()
+) -> Message:
+    """Inspection of the canvas before, perhaps a correction, and the plan of this one."""
+    return Message(
+        inspect=write_inspection(inspection, rng) if inspection else "",
+        refine=write_correction(refine, rng) if refine else None,
+        ins=write_instruction(canvas.stroke, rng),
+        des=write_description(describe(canvas.plan), rng),
+    )
+
+
+def tell(prompt: SceneGraph, canvases: Sequence[Canvas], painter: Painter, rng: random.Random) -> list[Step]:
+    """Steps of a faultless trajectory: plan, sketch, inspect in turn, and a last inspection."""
+    steps: list[Step] = []
+    image, found = None, None
+    for canvas in canvases:
+        message = plan_message(canvas, rng, found)
+        image = painter.paint(image, message.ins or "", message.des or "", canvas.shown, rng.randrange(2**31))
+        steps.append(Step(message, image, verdict_of(found) if found else None))
+        found = inspect(prompt, canvas, rng)
+    assert found is not None, "a scene has at least one thing"
+    steps.append(Step(Message(write_inspection(found, rng)), None, verdict_of(found)))
+    return steps
+
+
+def truth_of(prompt: SceneGraph, scenes: Sequence[Scene]) -> dict[str, object]:
+    """What the pictures of a record show, in the order of its images, and what was asked for."""
+    return {"prompt": prompt.to_json(), "scenes": [scene_to_json(scene) for scene in scenes]}

@@ -1,0 +1,160 @@
+"""Built data sets as sources of samples, and the sprite world rendered on the fly.
+
+Knows shards and recipes of ``data``; how a trajectory becomes a sample is settled in ``trajectories``.
+"""
+
+import random
+from bisect import bisect_right
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from strokewise.data.building import MAKERS, read_manifest, read_rows
+from strokewise.data.canvas_painters import NoPainter, SpritePainter
+from strokewise.data.records import from_table_row
+from strokewise.data.scenes import SceneMix
+from strokewise.datasets.samples import Sample
+from strokewise.datasets.views import TURNS, VIEWS
+from strokewise.errors import ConfigError, RecordError
+from strokewise.sequence import Tokenizer
+
+SHARDS_IN_MEMORY = 64
+# Samples of the paper's three subsets; mixtures keep their proportions.
+SUBSETS = {"multi-turn": 32_012, "conflict": 15_201, "alignment": 15_000}
+# Share of plain text-to-image samples: models tuned on processes alone lose plain generation.
+ANCHORS = 0.1
+
+
+@dataclass(frozen=True)
+class Shards:
+    """A finished data set in a folder, seen in one of ``VIEWS``."""
+
+    folder: str
+    view: str = "process"
+
+    def open(self, tokenizer: Tokenizer) -> "ShardSource":
+        """The source.
+
+        Raises:
+            RecordError: if the data set is not finished, or a shard is missing or damaged.
+            ConfigError: if there is no such view.
+        """
+        _check_view(self.view)
+        folder = Path(self.folder)
+        paths = [folder / Path(name).name for name in read_manifest(folder)["shards"]]
+        return ShardSource(paths, [_count(path) for path in paths], self.view, tokenizer)
+
+
+@dataclass
+class ShardSource:
+    """Records of shards by number; the shards used last stay in memory."""
+
+    paths: list[Path]
+    counts: list[int]
+    view: str
+    tokenizer: Tokenizer
+    _rows: OrderedDict[int, list[dict[str, Any]]] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        """Where each shard ends."""
+        self._ends = list(accumulate(self.counts))
+
+    @property
+    def size(self) -> int:
+        """Samples: records, each as often as the view has turns."""
+        return sum(self.counts) * TURNS[self.view]
+
+    def sample(self, index: int) -> Sample:
+        """One sample.
+
+        Raises:
+            RecordError: if its shard or row is damaged.
+        """
+        turn, number = divmod(index, sum(self.counts))
+        shard = bisect_right(self._ends, number)
+        row = number - (self._ends[shard - 1] if shard else 0)
+        record = from_table_row(self._read(shard)[row], f"{self.paths[shard]}, row {row}")
+        return VIEWS[self.view](record.trajectory, self.tokenizer, turn)
+
+    def _read(self, shard: int) -> list[dict[str, Any]]:
+        if shard not in self._rows:
+            rows = list(read_rows(self.paths[shard]))
+            if len(rows) != self.counts[shard]:
+                raise RecordError(f"{self.paths[shard]} has changed since it was opened; start again")
+            self._rows[shard] = rows
+            if len(self._rows) > SHARDS_IN_MEMORY:
+                self._rows.popitem(last=False)
+        self._rows.move_to_end(shard)
+        return self._rows[shard]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Records of a subset made when they are asked for, an endless number of them.
+
+    They are those that ``strokewise data build`` would store for the same seed.
+
+    Attributes:
+        subset: multi-turn, conflict or alignment.
+        view: one of ``VIEWS``.
+        scenes: which ones.
+        seed: of everything random.
+        side: of the canvases, in pixels.
+        edit_share: of multi-turn trajectories; None: the default.
+    """
+
+    subset: str
+    view: str = "process"
+    scenes: SceneMix = field(default_factory=SceneMix)
+    seed: int = 0
+    side: int = 128
+    edit_share: float | None = None
+
+    def open(self, tokenizer: Tokenizer) -> "RenderedSource":
+        """The source.
+
+        Raises:
+            ConfigError: if there is no such subset or view.
+        """
+        _check_view(self.view)
+        if self.subset not in MAKERS:
+            raise ConfigError(f"unknown subset {self.subset!r}; known are {', '.join(MAKERS)}")
+        return RenderedSource(self, tokenizer)
+
+
+@dataclass(frozen=True)
+class RenderedSource:
+    """Records by number, made afresh."""
+
+    config: Rendered
+    tokenizer: Tokenizer
+    size: None = None
+
+    def sample(self, index: int) -> Sample:
+        """One sample."""
+        config = self.config
+        make, mix = MAKERS[config.subset]
+        draw = random.Random(f"{config.subset}/{config.seed}/{index}")
+        shares = {} if config.edit_share is None else {"edit_share": config.edit_share}
+        painter = NoPainter() if config.view == "planning" else SpritePainter(config.side)
+        record = make(draw, mix(scenes=config.scenes, **shares), painter)
+        return VIEWS[config.view](record.trajectory, self.tokenizer, draw.randrange(60))
+
+
+def _check_view(view: str) -> None:
+    if view not in VIEWS:
+        raise ConfigError(f"unknown view {view!r}; known are {', '.join(VIEWS)}")
+
+
+def _count(path: Path) -> int:
+    """Rows of a shard, from its footer."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return int(file.metadata.num_rows)
+    except (OSError, pa.ArrowException) as error:
+        raise RecordError(f"{path} is not a readable parquet file: {error}") from error

@@ -1,0 +1,102 @@
+"""Trajectories as samples: which of their texts and pictures the model learns.
+
+Five ways to look at one: the whole process, its prompt with the last canvas (plain text-to-image), one stroke
+(canvas, plan, next canvas), the texts alone, and the last inspection. Knows trajectories and a tokenizer, no
+files.
+
+A step that the next one finds fault with is shown but not learnt: the text of a wrong plan, the picture of a
+sketch that does not show its plan. Otherwise the model would learn to make the faults it shall find.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from strokewise.datasets.samples import Part, Picture, Sample, Text
+from strokewise.sequence import Tokenizer, load_rgb
+from strokewise.trajectory.values import Message, Trajectory, Verdict
+
+FINE = Verdict()
+PLANNED = 3
+OF_SKETCH = "the sketch"  # how the last sentences of an inspection begin
+
+
+def process(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
+    """Prompt, plan, sketch, inspection, refinement, …; nothing of the prompt is learnt (paper, Training).
+
+    The end of the sequence is learnt where the trajectory ended by itself.
+    """
+    parts: list[Part] = [] if trajectory.source is None else [_picture(trajectory.source, False)]
+    parts.append(_text(trajectory.prompt, tokenizer, False))
+    verdicts = [step.verdict or FINE for step in trajectory.steps[1:]] + [FINE]
+    for step, found in zip(trajectory.steps, verdicts, strict=True):
+        parts.append(_text(step.message.text(), tokenizer, found.plan is not False))
+        if step.image is not None:
+            parts.append(_picture(step.image, found.sketch is not False))
+    return Sample(tuple(parts), ends=trajectory.stop == "end")
+
+
+def caption(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
+    """Plain text-to-image: the last canvas right after the prompt."""
+    prompt = _text(trajectory.prompt, tokenizer, False)
+    return Sample((prompt, _picture(trajectory.images[-1], True)), ends=False)
+
+
+def stroke(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
+    """One stroke alone: the canvas before it, the plan, the canvas after it; ``turn`` says which."""
+    painted = [step for step in trajectory.steps if step.image is not None]
+    at = turn % len(painted)
+    before = painted[at - 1].image if at else trajectory.source
+    message, after = painted[at].message, painted[at].image
+    plan = Message(refine=message.refine, ins=message.ins, des=message.des)
+    parts: list[Part] = [] if before is None else [_picture(before, False)]
+    assert after is not None
+    return Sample((*parts, _text(plan.text(), tokenizer, False), _picture(after, True)), ends=False)
+
+
+def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
+    """The texts alone, in the first steps or, with a wrong plan, up to what the next step says of it.
+
+    What opens after a text is not learnt: it is a picture, which is left out here and must not be unlearnt. A
+    wrong plan is shown only. Nothing is said of sketches: to be told without a look, they would be guessed.
+    """
+    found = [step.verdict or FINE for step in trajectory.steps[1:]]
+    wrong = next((i for i, verdict in enumerate(found) if verdict.plan is False), None)
+    last = PLANNED if wrong is None else wrong + 2
+    parts = [_text(trajectory.prompt, tokenizer, False)]
+    for i, step in enumerate(trajectory.steps[:last]):
+        message = replace(step.message, inspect=step.message.inspect.partition(OF_SKETCH)[0].strip())
+        parts.append(replace(_text(message.text(), tokenizer, i != wrong), opens=False))
+    return Sample(tuple(parts), ends=False)
+
+
+def inspection(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
+    """Prompt, last plan and its sketch, and what is then said of them: the last message."""
+    *_, looked_at, last = trajectory.steps
+    assert looked_at.image is not None
+    prompt, plan = (_text(t, tokenizer, False) for t in (trajectory.prompt, looked_at.message.text()))
+    ends = last.image is None and trajectory.stop == "end"
+    said = replace(_text(last.message.text(), tokenizer, True), opens=ends)
+    return Sample((prompt, plan, _picture(looked_at.image, False), said), ends=ends)
+
+
+View = Callable[[Trajectory, Tokenizer, int], Sample]
+VIEWS: dict[str, View] = {
+    "process": process,
+    "caption": caption,
+    "stroke": stroke,
+    "planning": planning,
+    "inspection": inspection,
+}
+# How many turns a trajectory has, so that a finite set of them shows all of its strokes.
+TURNS = {"process": 1, "caption": 1, "stroke": 4, "planning": 1, "inspection": 1}
+
+
+def _text(text: str, tokenizer: Tokenizer, loss: bool) -> Text:
+    return Text(tuple(tokenizer.encode(text)), loss)
+
+
+def _picture(image: Image.Image, loss: bool) -> Picture:
+    return Picture(np.array(load_rgb(image)), loss)

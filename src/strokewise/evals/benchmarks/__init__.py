@@ -1,0 +1,1 @@
+"""Benchmarks: each scores the pictures of a run by its own rules."""

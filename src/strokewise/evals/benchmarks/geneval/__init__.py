@@ -1,0 +1,1 @@
+"""GenEval: folders of pictures, scores and intervals."""

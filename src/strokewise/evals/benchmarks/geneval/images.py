@@ -1,0 +1,88 @@
+"""Scoring pictures by GenEval: detect, name the colors that matter, judge, record.
+
+Results are stored in the official harness's format, so that its `summary_scores.py` reads them. This file
+ties folders, a detector and the rules together; it refuses to know how any of them works.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from strokewise.critics.detectors import Detector
+from strokewise.critics.geneval_rules import Detection, evaluate, keep, needing_color
+from strokewise.errors import InputError
+from strokewise.evals.image_folders import Sample, read_picture
+
+
+class Result(NamedTuple):
+    """What one picture was worth. found: the detections that the rules looked at, by class."""
+
+    filename: str
+    metadata: dict[str, Any]
+    correct: bool
+    reason: str
+    found: dict[str, list[Detection]]
+
+    def record(self) -> dict[str, Any]:
+        """As the official harness writes it: metadata and details are JSON within JSON."""
+        details = {
+            name: [[*one.box, one.score] for one in detections] for name, detections in self.found.items()
+        }
+        return {
+            "filename": self.filename,
+            "tag": self.metadata["tag"],
+            "prompt": self.metadata["prompt"],
+            "correct": self.correct,
+            "reason": self.reason,
+            "metadata": json.dumps(self.metadata),
+            "details": json.dumps(details),
+        }
+
+
+def score_picture(filename: str, image: Image.Image, metadata: dict[str, Any], detector: Detector) -> Result:
+    """Score one picture.
+
+    Args:
+        filename: what the result is to be known by.
+        image: an RGB picture.
+        metadata: GenEval's of the prompt, with tag, prompt, include, and exclude where there is one.
+        detector: who looks at the picture.
+
+    Raises:
+        RecordError: if the metadata are not GenEval's.
+        InputError: if the detector cannot use the picture.
+    """
+    detections = detector.detect(image)
+    uncolored = needing_color(metadata, detections)
+    colors = dict(zip(map(id, uncolored), detector.name_colors(image, uncolored), strict=True))
+    # Without their masks: those of a whole benchmark would not fit in memory.
+    detections = [replace(one, color=colors.get(id(one), one.color), mask=None) for one in detections]
+    verdict = evaluate(metadata, detections)
+    return Result(filename, metadata, verdict.correct, verdict.reason, keep(metadata["tag"], detections))
+
+
+def score_samples(samples: Iterable[Sample], detector: Detector) -> Iterator[Result]:
+    """Score pictures one by one; errors as of `score_picture`, naming the file."""
+    for sample in samples:
+        image = read_picture(sample.path)
+        try:
+            yield score_picture(str(sample.path), image, sample.metadata, detector)
+        except InputError as error:
+            raise type(error)(f"{sample.path}: {error}") from error
+
+
+def write_results(results: Iterable[Result], path: Path) -> None:
+    """Write results, one JSON object a line; a file of that name is always a whole one."""
+    unfinished = path.with_name(f".{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(result.record()) + "\n" for result in results)
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}") from error

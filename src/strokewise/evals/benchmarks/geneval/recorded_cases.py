@@ -1,0 +1,56 @@
+"""Recorded GenEval cases: detections with the verdict that somebody's scorer gave on them.
+
+One JSON object a line, gzipped where the name ends in .gz: `metadata` as in GenEval's prompt file,
+`detections` (class, score, box, and color where one was named) and `correct`. This file reads them and
+refuses to judge.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from strokewise.critics.geneval_rules import Detection, check_metadata
+from strokewise.errors import InputError, RecordError
+
+
+class Case(NamedTuple):
+    """What was asked, what was detected, and the recorded verdict."""
+
+    metadata: dict[str, Any]
+    detections: list[Detection]
+    correct: bool
+
+
+def read_cases(path: Path) -> Iterator[Case]:
+    """The cases of a file in its order.
+
+    Raises:
+        InputError: if the file cannot be read.
+        RecordError: if a line is not a case; it names the line.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open() as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield _case(line, f"{path}, line {number}")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def _case(line: str, where: str) -> Case:
+    try:
+        record = json.loads(line)
+        check_metadata(record["metadata"])
+        detections = [_detection(one) for one in record["detections"]]
+        if not isinstance(record["correct"], bool):
+            raise TypeError(f"correct is true or false, not {record['correct']!r}")
+    except (ValueError, KeyError, TypeError, RecordError) as error:
+        raise RecordError(f"{where}: not a recorded case: {error!r}") from error
+    return Case(record["metadata"], detections, record["correct"])
+
+
+def _detection(record: dict[str, Any]) -> Detection:
+    x0, y0, x1, y1 = (float(edge) for edge in record["box"])
+    return Detection(record["class"], float(record["score"]), (x0, y0, x1, y1), record.get("color"))

@@ -1,0 +1,1 @@
+"""Figures of the process itself: inspections, repairs, how errors grow."""

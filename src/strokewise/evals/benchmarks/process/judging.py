@@ -1,0 +1,200 @@
+"""What is true of each canvas of a trajectory, beside what the model said of it.
+
+In the sprite world the canvas is read by the recogniser, plan and sketch are judged by the oracle; elsewhere
+a judge is asked, for whom a plan or a sketch is at fault or not. What nobody can tell is None. This file
+looks at one trajectory. Shares over many of them are taken in ``process_metrics``.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image
+
+from strokewise.critics.canvas_reader import read_canvas
+from strokewise.critics.detectors import SpriteDetector
+from strokewise.critics.judges import Judge, opinions
+from strokewise.critics.oracle import judge_plan, judge_sketch, prompt_fulfilled
+from strokewise.errors import LanguageError, ProtocolError, SceneError
+from strokewise.evals.benchmarks.geneval.images import score_picture
+from strokewise.evals.costs import Cost
+from strokewise.scene_graph import SceneGraph
+from strokewise.trajectory.values import Trajectory, Verdict
+from strokewise.world.language import Description, parse_description, parse_prompt
+from strokewise.world.recognise import recognise
+
+DETECTOR = SpriteDetector()
+
+
+@dataclass(frozen=True)
+class JudgedCanvas:
+    """One canvas.
+
+    Attributes:
+        refines: whether it is a refinement.
+        plan_faults: of the plan in force against the prompt; None: not understood.
+        sketch_faults: of the canvas against that plan; None: not understood, or not all of it recognised.
+        said: what the next message says of it; None: nothing.
+        right: whether it is what the whole prompt asks for; None: the prompt is of no known world.
+    """
+
+    refines: bool = False
+    plan_faults: int | None = 0
+    sketch_faults: int | None = 0
+    said: Verdict | None = None
+    right: bool | None = None
+
+    @property
+    def faulty(self) -> bool | None:
+        """Whether plan or sketch is at fault; None if that is not known."""
+        if self.plan_faults or self.sketch_faults:
+            return True
+        return None if self.plan_faults is None or self.sketch_faults is None else False
+
+
+@dataclass(frozen=True)
+class JudgedTrajectory:
+    """One trajectory.
+
+    Attributes:
+        canvases: in order.
+        valid: whether its stages come in an order that complete trajectories have.
+        complexity: objects, colors and relations of the prompt; None: not of the sprite world.
+        cost: where it was counted.
+    """
+
+    canvases: tuple[JudgedCanvas, ...]
+    valid: bool = True
+    complexity: int | None = None
+    cost: Cost | None = None
+
+    @property
+    def refinements(self) -> int:
+        """How many canvases are refinements."""
+        return sum(canvas.refines for canvas in self.canvases)
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the last canvas is what was asked for; not if there is none; None if that is unknown."""
+        return self.canvases[-1].right if self.canvases else False
+
+    def right_within(self, budget: int) -> bool | None:
+        """Whether the canvas is right at which it would stand after so many refinements at most."""
+        kept = []
+        for canvas in self.canvases:
+            budget -= canvas.refines
+            if budget < 0:
+                break
+            kept.append(canvas)
+        return kept[-1].right if kept else False
+
+
+def judge_trajectory(
+    trajectory: Trajectory, metadata: dict[str, Any] | None = None, cost: Cost | None = None
+) -> JudgedTrajectory:
+    """What is true of a trajectory.
+
+    Args:
+        trajectory: as stored.
+        metadata: GenEval's of the prompt; where there are none, a picture is right by the oracle.
+        cost: as counted.
+
+    Raises:
+        InputError: if a canvas is too small to be looked at.
+    """
+    prompt = _graph(trajectory.prompt)
+    canvases: list[JudgedCanvas] = []
+    described: Description | None = None
+    for number, step in enumerate(trajectory.steps):
+        if canvases and number and step.verdict is not None and canvases[-1].said is None:
+            canvases[-1] = replace(canvases[-1], said=step.verdict)
+        if step.message.des is not None:
+            described = _description(step.message.des)
+        if step.image is None:
+            continue
+        plan, sketch = _faults(prompt, described, step.image)
+        right = _right(prompt, metadata, step.image)
+        canvases.append(JudgedCanvas(step.message.refine is not None, plan, sketch, None, right))
+    return JudgedTrajectory(tuple(canvases), _valid(trajectory), _complexity(prompt), cost)
+
+
+def ask_trajectory(
+    judge: Judge, trajectory: Trajectory, right: bool | None = None, cost: Cost | None = None
+) -> JudgedTrajectory:
+    """What a judge says of a trajectory.
+
+    Args:
+        judge: whom to ask.
+        trajectory: as stored.
+        right: whether its last canvas is what was asked for; None: not known. Earlier canvases stay unknown.
+        cost: as counted.
+
+    Raises:
+        ServiceError: if the judge is a service that fails.
+    """
+    told = {number: (plan, sketch) for number, plan, sketch in opinions(judge, trajectory)}
+    canvases: list[JudgedCanvas] = []
+    for number, step in enumerate(trajectory.steps):
+        if canvases and step.verdict is not None and canvases[-1].said is None:
+            canvases[-1] = replace(canvases[-1], said=step.verdict)
+        if step.image is not None:
+            found = told.get(number)
+            plan, sketch = (None, None) if found is None else (int(not one.consistent) for one in found)
+            canvases.append(JudgedCanvas(step.message.refine is not None, plan, sketch))
+    if canvases:
+        canvases[-1] = replace(canvases[-1], right=right)
+    return JudgedTrajectory(tuple(canvases), _valid(trajectory), None, cost)
+
+
+def _faults(
+    prompt: SceneGraph | None, described: Description | None, image: Image.Image
+) -> tuple[int | None, int | None]:
+    """Faults of the plan and of the sketch."""
+    if described is None:
+        return None, None
+    try:
+        plan = None if prompt is None else len(judge_plan(prompt, described).plan or ())
+    except (LanguageError, SceneError):
+        plan = None
+    seen = read_canvas(image)
+    return plan, None if seen is None else len(judge_sketch(described, seen))
+
+
+def _right(prompt: SceneGraph | None, metadata: dict[str, Any] | None, image: Image.Image) -> bool | None:
+    if metadata and "include" in metadata:
+        return score_picture("", image.convert("RGB"), metadata, DETECTOR).correct
+    if prompt is None:
+        return None
+    found = recognise(image.convert("RGB"))
+    return not found.unknown and prompt_fulfilled(prompt, found.scene)
+
+
+def _graph(prompt: str) -> SceneGraph | None:
+    try:
+        return parse_prompt(prompt)
+    except LanguageError:
+        return None
+
+
+def _description(text: str) -> Description | None:
+    try:
+        found = parse_description(text)
+        found.validate()
+    except (LanguageError, SceneError):
+        return None
+    return found
+
+
+def _complexity(prompt: SceneGraph | None) -> int | None:
+    """Objects, attributes and relations, as Generate Any Scene counts; each further instance counts too."""
+    if prompt is None:
+        return None
+    colors = sum(obj.color is not None for obj in prompt.objects)
+    return sum(obj.count for obj in prompt.objects) + colors + len(prompt.relations)
+
+
+def _valid(trajectory: Trajectory) -> bool:
+    try:
+        trajectory.check_protocol()
+    except ProtocolError:
+        return False
+    return trajectory.stop != "protocol"

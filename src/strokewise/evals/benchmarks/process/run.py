@@ -1,0 +1,89 @@
+"""The process figures of a run: judge its stored trajectories, keep what was found, sum it up again.
+
+Ties runs to ``process_judging`` and ``process_metrics``. What was judged is stored picture by picture, so
+that figures can be computed anew without looking at a canvas again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+from strokewise.critics.judges import Judge
+from strokewise.errors import ConfigError, InputError, RecordError
+from strokewise.evals.benchmarks.geneval.score import verdicts
+from strokewise.evals.benchmarks.process.judging import (
+    JudgedCanvas,
+    JudgedTrajectory,
+    ask_trajectory,
+    judge_trajectory,
+)
+from strokewise.evals.benchmarks.process.metrics import ProcessMetrics, measure
+from strokewise.evals.run_store import Run, read_objects, write_objects
+from strokewise.trajectory.values import Verdict
+
+JUDGED = "process.jsonl"
+
+
+def judge_run(run: Run, judge: Judge | None = None) -> Iterator[JudgedTrajectory]:
+    """What is true of each trajectory of a run.
+
+    Args:
+        run: whose trajectories.
+        judge: whom to ask; None: the sprite world's oracle.
+
+    Raises:
+        ConfigError: if nobody is asked and the run is not of the sprite world.
+        ServiceError: if a judge that is a service fails.
+        InputError: if it has no pictures.
+        RecordError: if a trajectory is damaged.
+    """
+    if judge is None and not run.sprite:
+        raise ConfigError(
+            f"{run.folder} is not a run of the sprite world, whose oracle could judge it; name a vision model"
+            " with --judge"
+        )
+    entries = run.entries()
+    if not entries:
+        raise InputError(f"{run.folder} holds no pictures yet")
+    right = verdicts(run) if judge else {}
+    for entry in entries:
+        trajectory = run.trajectory(entry)
+        if judge is None:
+            yield judge_trajectory(trajectory, run.prompts[entry.prompt].metadata, entry.cost)
+        else:
+            last = right.get(run.picture_name(entry), (None, ""))[0]
+            yield ask_trajectory(judge, trajectory, last, entry.cost)
+
+
+def store(run: Run, judged: list[JudgedTrajectory]) -> None:
+    """Keep what was found, a picture a line, in the order of the run's entries."""
+    write_objects(run.folder / JUDGED, map(_value, judged))
+
+
+def stored_metrics(run: Run) -> ProcessMetrics | None:
+    """The figures of what was kept; None if the run was not judged.
+
+    Raises:
+        RecordError: if the file is damaged.
+    """
+    path = run.folder / JUDGED
+    if not path.exists():
+        return None
+    try:
+        judged = [_judged(line) for line in read_objects(path)]
+    except (TypeError, KeyError) as error:
+        raise RecordError(f"{path}: not judged trajectories: {error}") from error
+    costs = [entry.cost for entry in run.entries()]
+    return measure(replace(one, cost=cost) for one, cost in zip(judged, costs, strict=False))
+
+
+def _value(judged: JudgedTrajectory) -> dict[str, Any]:
+    return asdict(replace(judged, cost=None))
+
+
+def _judged(value: dict[str, Any]) -> JudgedTrajectory:
+    canvases = [
+        JudgedCanvas(**(canvas | {"said": canvas["said"] and Verdict(**canvas["said"])}))
+        for canvas in value["canvases"]
+    ]
+    return JudgedTrajectory(**(value | {"canvases": tuple(canvases)}))

@@ -1,0 +1,162 @@
+"""Painting a list of prompts with a strategy: batched, resumable after any interruption, in shards.
+
+What is finished is on the disk before the next batch begins; what was under way is painted again, from the
+same seeds. This file knows tasks and their order. It refuses to know how a strategy paints and what its
+pictures are worth.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strokewise.errors import ConfigError, PromptError
+from strokewise.evals.run_store import Prompt, Run, Writer, prepare
+from strokewise.evals.strategies.strategies import BATCH, Strategy, Task
+from strokewise.inference.painter import Painter
+
+UNKNOWN = ("refuse", "skip", "paint")
+Told = Callable[[int, int], None]
+_SAMPLE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to paint: the numbers of its prompt and of its seed, and what is asked."""
+
+    prompt: int
+    sample: int
+    task: Task
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part ``number`` (from 0) of ``count``."""
+
+    number: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """``i/n`` with i from 0; ConfigError if it is of another form."""
+        number, _, count = text.partition("/")
+        if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
+            raise ConfigError(f"shard {text!r} is not i/n with i from 0 to n-1, such as 0/4")
+        return cls(int(number), int(count))
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds such as ``0-3`` or ``1,5,9``.
+
+    Raises:
+        ConfigError: if it is of another form, or names a seed twice.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ConfigError(f"seeds {text!r} are not of a form such as 0-3 or 1,5,9")
+        seeds += range(int(first), int(last if dash else first) + 1)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds {text!r} name none, or one twice")
+    return seeds
+
+
+def fingerprint(folder: Path) -> str:
+    """A digest that tells one checkpoint from another without reading all of it.
+
+    Folders such as ``latest`` change under their name. Sizes, heads (names, shapes) and tails of the weights
+    differ between any two states of a training.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size} ".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(_SAMPLE))
+            file.seek(max(0, size - _SAMPLE))
+            digest.update(file.read(_SAMPLE))
+    return digest.hexdigest()[:16]
+
+
+def known_prompts(painter: Painter, prompts: Sequence[Prompt], unknown: str) -> list[Prompt]:
+    """The prompts to paint, where some may ask for what the model never learnt.
+
+    Args:
+        painter: whose vocabulary it is; without one, all are known.
+        prompts: all.
+        unknown: ``refuse``, ``skip`` or ``paint`` those that are not known.
+
+    Raises:
+        ConfigError: if ``unknown`` is none of these.
+        PromptError: with ``refuse``, if there are such; with ``skip``, if there are no others.
+    """
+    if unknown not in UNKNOWN:
+        raise ConfigError(f"--unknown is {unknown!r}; it is one of {', '.join(UNKNOWN)}")
+    if unknown == "paint" or painter.vocabulary is None:
+        return list(prompts)
+    kept, reason = [], ""
+    for prompt in prompts:
+        try:
+            painter.vocabulary.check(prompt.text)
+            kept.append(prompt)
+        except PromptError as error:
+            reason = reason or str(error)
+    if len(kept) < len(prompts) and (unknown == "refuse" or not kept):
+        raise PromptError(
+            f"{len(prompts) - len(kept)} of {len(prompts)} prompts ask for what this model never learnt"
+            f" ({reason}); --unknown skip leaves them out, --unknown paint paints them all the same"
+        )
+    return kept
+
+
+def paint_run(
+    folder: Path,
+    settings: dict[str, Any],
+    prompts: Sequence[Prompt],
+    strategy: Strategy,
+    *,
+    shard: Shard | None = None,
+    batch: int = BATCH,
+    told: Told = lambda done, total: None,
+) -> int:
+    """Paint what is not painted yet of a run; returns how many pictures that was.
+
+    Args:
+        folder: of the run.
+        settings: what decides the pictures; ``seeds`` must be among them.
+        prompts: of the run.
+        strategy: paints them.
+        shard: which part; all of it by default. Parts may be painted by several processes at once.
+        batch: tasks that advance together.
+        told: called with the pictures that are there and those there will be, of this shard.
+
+    Raises:
+        ConfigError: if the folder holds other pictures, or another process paints this shard.
+        StrokewiseError: as the strategy.
+    """
+    shard = shard or Shard()
+    if batch < 1:
+        raise ConfigError(f"batch is {batch}; it must be at least 1")
+    prepare(folder, settings, prompts)
+    jobs = _jobs(prompts, settings["seeds"])[shard.number :: shard.count]
+    with Writer(folder, prompts, shard.number, shard.count) as writer:
+        done = {(entry.prompt, entry.sample) for entry in Run(folder).entries()}
+        waiting = [job for job in jobs if (job.prompt, job.sample) not in done]
+        finished = len(jobs) - len(waiting)
+        told(finished, len(jobs))
+        for at in range(0, len(waiting), batch):
+            chunk = waiting[at : at + batch]
+            outcomes = strategy.paint([job.task for job in chunk])
+            for job, outcome in zip(chunk, outcomes, strict=True):
+                writer.write(job.prompt, job.sample, job.task.seed, outcome)
+                finished += 1
+                told(finished, len(jobs))
+    return len(waiting)
+
+
+def _jobs(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Job]:
+    return [
+        Job(i, k, Task(prompt.text, seed)) for i, prompt in enumerate(prompts) for k, seed in enumerate(seeds)
+    ]

@@ -1,0 +1,116 @@
+"""Pictures to score, in the folder layout of GenEval's own scripts.
+
+    DIR/00000/metadata.jsonl      one line, the prompt's metadata
+    DIR/00000/samples/0000.png    its pictures
+
+Any image generator that writes this layout can be scored here, and what is written here can be scored by the
+official harness. This file knows names and formats; it refuses to know what makes the pictures and what they
+are worth.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image, ImageOps
+
+from strokewise.critics.geneval_rules import check_metadata
+from strokewise.errors import InputError, RecordError
+
+_DIGITS = re.compile(r"[0-9]+")
+_PICTURE = re.compile(r"[0-9]+\.png")
+
+
+class Sample(NamedTuple):
+    """A picture to score and what was asked for."""
+
+    path: Path
+    metadata: dict[str, Any]
+
+
+def read_samples(folder: Path) -> list[Sample]:
+    """All pictures of a folder with their prompts' metadata, by number.
+
+    Folders and files whose names are no numbers are not looked at, as by GenEval's scorer.
+
+    Raises:
+        InputError: if there is no such folder, or no picture in it.
+        RecordError: if a prompt's metadata or its folder of samples is missing or not valid.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder of pictures")
+    prompts = [path for path in folder.iterdir() if path.is_dir() and _DIGITS.fullmatch(path.name)]
+    samples = []
+    for prompt in sorted(prompts, key=_number):
+        metadata = _read_metadata(prompt / "metadata.jsonl")
+        samples += [Sample(path, metadata) for path in _pictures(prompt / "samples")]
+    if not samples:
+        raise InputError(
+            f"{folder} holds no picture; expected such as {folder / '00000' / 'samples' / '0000.png'}"
+        )
+    return samples
+
+
+def read_picture(path: Path) -> Image.Image:
+    """A picture as RGB, turned as its EXIF data say; InputError if it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def picture_path(folder: Path, prompt: int, sample: int) -> Path:
+    """Where the picture number `sample` of the prompt number `prompt` lies; both from 0."""
+    return folder / f"{prompt:05}" / "samples" / f"{sample:04}.png"
+
+
+def write_metadata(folder: Path, prompt: int, metadata: Mapping[str, Any]) -> None:
+    """Write what the prompt number `prompt` asks for.
+
+    Args:
+        folder: of the whole benchmark; made if it is not there.
+        prompt: the prompt's number, from 0.
+        metadata: GenEval's, such as `world.language.geneval_metadata` gives.
+
+    Raises:
+        RecordError: if the metadata are not GenEval's.
+    """
+    check_metadata(metadata)
+    path = folder / f"{prompt:05}" / "metadata.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(metadata, ensure_ascii=False), encoding="utf-8")
+
+
+def write_picture(folder: Path, prompt: int, sample: int, image: Image.Image) -> Path:
+    """Write a picture where `picture_path` says; a file of that name is always a whole picture."""
+    path = picture_path(folder, prompt, sample)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}")
+    image.save(unfinished, format="PNG")
+    os.replace(unfinished, path)
+    return path
+
+
+def _number(path: Path) -> int:
+    return int(path.stem)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise RecordError(f"{folder} is missing")
+    return sorted((path for path in folder.iterdir() if _PICTURE.fullmatch(path.name)), key=_number)
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+        check_metadata(metadata)
+        if not isinstance(metadata.get("prompt"), str):
+            raise RecordError("'prompt' is missing")
+    except (OSError, ValueError, RecordError) as error:
+        raise RecordError(f"{path}: {error}") from error
+    return metadata

@@ -1,0 +1,1 @@
+"""Reports: tables, chart and pages of scored runs."""

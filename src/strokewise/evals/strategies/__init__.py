@@ -1,0 +1,1 @@
+"""Strategies: ways to spend computation on a prompt, at stated costs."""

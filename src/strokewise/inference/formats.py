@@ -1,0 +1,103 @@
+"""How a model's texts say what comes next: draw, or stop. One frozen value a family of models.
+
+Knows words, tags and the kind of token a model would go on with. It refuses to know tokens' ids, images, and
+what a text means. The facts about relatives are read off their released inference code; where one of them
+does more than a loop of message and canvas can express, the comment above it says so.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from strokewise.errors import ProtocolError
+from strokewise.trajectory.values import Message
+
+Following = Literal["text", "image", "end"]
+Decision = Literal["draw", "end", "protocol"]
+Trigger = Literal["token", "marker", "always"]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the texts of a family of models are to be read.
+
+    Attributes:
+        name: of the family.
+        trigger: what opens an image after a message: ``token`` (the model's own next token is
+            ``<|vision_start|>``; ``<|endoftext|>`` ends the sequence), ``marker`` (the message holds one of
+            ``markers``), ``always`` (every message that holds none of ``stops``).
+        markers: words that call for an image.
+        stops: words that end the trajectory, whatever else is said.
+        tagged: whether messages follow our grammar, ``<refine> <ins> <des>``.
+        system: read before everything else and never left out by guidance; empty for none.
+    """
+
+    name: str
+    trigger: Trigger
+    markers: tuple[str, ...] = ()
+    stops: tuple[str, ...] = ()
+    tagged: bool = False
+    system: str = ""
+
+    def with_system(self, system: str) -> "Dialect":
+        """The same dialect with a system prompt."""
+        return replace(self, system=system)
+
+    def message(self, text: str) -> Message:
+        """The message of a text; a family without our tags says everything in one part.
+
+        Raises:
+            ProtocolError: if the text breaks the grammar of a tagged dialect.
+        """
+        return Message.parse(text) if self.tagged else Message(text)
+
+    def readable(self, text: str) -> Message:
+        """The message of any text: what breaks the grammar stands whole in the first part, tags and all."""
+        try:
+            return self.message(text)
+        except ProtocolError:
+            return Message(text)
+
+    def decide(self, text: str, following: Following) -> Decision:
+        """What a finished message calls for.
+
+        Args:
+            text: the message.
+            following: what the model would go on with; only ``token`` dialects listen to it.
+        """
+        if any(stop in text for stop in self.stops):
+            return "end"
+        if self.trigger == "always":
+            return "draw"
+        if self.trigger == "marker":
+            return "draw" if any(marker in text for marker in self.markers) else "end"
+        try:
+            announced = self.message(text).paints
+        except ProtocolError:
+            return "protocol"
+        if following == "image":
+            return "draw"
+        # A second text never follows a message, and a canvas that was announced must come.
+        return "end" if following == "end" and not announced else "protocol"
+
+    def head(self, instruction: str) -> str:
+        """How a message begins whose instruction somebody else gives; the model tells the scene after it."""
+        return f"<ins>{instruction}</ins> <des>"
+
+
+# The paper's protocol, on which our models are trained.
+STROKEWISE = Dialect("strokewise", "token", tagged=True)
+# Draws where the text holds this plain string (it is no token); three rounds in its released loop.
+THINKMORPH = Dialect("thinkmorph", "marker", markers=("<image_start>",))
+# Every thought is drawn until the answer is given; its released loop has no bound.
+BAGEL_ZEBRA_COT = Dialect("bagel-zebra-cot", "always", stops=("Final Answer:", "<answer>"))
+# Its released loop asks for a second opinion up to three times, has the suggestion rewritten, and forgets all
+# but the last canvas; here one opinion is enough, as written, and nothing is forgotten.
+UNICOT = Dialect(
+    "unicot", "always", stops=("Everything is good", "Everything is well", "No editing", "no editing")
+)
+# The image token decides, helped in its release by a small router network that is not read here.
+UMM_REFLECTION = Dialect("umm-reflection", "token")
+
+DIALECTS = {
+    dialect.name: dialect for dialect in (STROKEWISE, THINKMORPH, BAGEL_ZEBRA_COT, UNICOT, UMM_REFLECTION)
+}

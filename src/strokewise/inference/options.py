@@ -1,0 +1,123 @@
+"""What is asked of a painting, and how it is to be made. Values only; no model, no files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+from PIL import Image
+
+from strokewise.errors import ConfigError, InputError
+from strokewise.flow import Guidance
+from strokewise.inference.painting import PaintOptions
+from strokewise.inference.writing import WriteOptions
+from strokewise.trajectory.files import MAX_STEPS
+from strokewise.trajectory.values import TAG, Step
+
+
+@dataclass(frozen=True)
+class PaintingOptions:
+    """How a trajectory is painted.
+
+    Attributes:
+        steps: flow steps of each canvas.
+        shift: timestep shift towards noise.
+        text_guidance: guidance scale of the texts since the last canvas; at most 1 is off.
+        image_guidance: guidance scale of the earlier canvases; at most 1 is off.
+        max_rounds: sketches at most; refinements belong to the round of their sketch.
+        max_images: canvases at most, refinements included.
+        max_tokens: tokens of one message at most.
+        size: (height, width) in pixels; None is the model's own, or the shape of an image given to edit.
+        temperature: of the texts; 0 is greedy.
+        top_p: share of probability kept when texts are sampled.
+        previews: pictures shown on the way to each canvas.
+        single_pass: paint right after the prompt, once, without a word.
+        feedback: how a canvas is shown to the model again (see :class:`PaintOptions`).
+    """
+
+    steps: int = 49
+    shift: float = 3.0
+    text_guidance: float = 4.0
+    image_guidance: float = 2.0
+    max_rounds: int = 8
+    max_images: int = 16
+    max_tokens: int = 512
+    size: tuple[int, int] | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    previews: int = 0
+    single_pass: bool = False
+    feedback: Literal["pixels", "latents"] = "pixels"
+
+    def __post_init__(self) -> None:
+        """Refuse values that have no meaning; those of one text or canvas are checked where they are used."""
+        for name in ("max_rounds", "max_images"):
+            value = getattr(self, name)
+            if not 1 <= value < MAX_STEPS:
+                raise ConfigError(f"{name} is {value}; it must lie in 1..{MAX_STEPS - 1}")
+        if self.previews < 0:
+            raise ConfigError(f"previews is {self.previews}; it cannot be negative")
+        if self.feedback not in ("pixels", "latents"):
+            raise ConfigError(f"unknown feedback {self.feedback!r}; known are pixels, latents")
+        self.writing(frozenset())
+        self.painting(after_image=False)
+
+    def changed(self, changes: Mapping[str, Any]) -> "PaintingOptions":
+        """These options with some others in place.
+
+        Raises:
+            ConfigError: if there is no option of such a name, or its value has no meaning.
+        """
+        known = [f.name for f in fields(self)]
+        if unknown := sorted(set(changes) - set(known)):
+            raise ConfigError(f"unknown options {', '.join(unknown)}; known are {', '.join(known)}")
+        try:
+            return replace(self, **changes)
+        except TypeError as error:
+            raise ConfigError(f"an option is of another type: {error}") from error
+
+    def writing(self, stop_ids: frozenset[int]) -> WriteOptions:
+        """How each message is written."""
+        return WriteOptions(self.max_tokens, self.temperature, self.top_p, stop_ids)
+
+    def painting(self, after_image: bool) -> PaintOptions:
+        """How a canvas is painted; BAGEL guides otherwise where it sees an image already."""
+        if after_image:
+            guidance = Guidance.editing(text_scale=self.text_guidance, image_scale=self.image_guidance)
+        else:
+            guidance = Guidance(text_scale=self.text_guidance, image_scale=self.image_guidance)
+        previews = max(0, min(self.previews, self.steps - 1))
+        feedback = "none" if self.single_pass else self.feedback
+        return PaintOptions(self.steps, self.shift, guidance, previews, feedback)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One painting that is asked for, and what its caller puts into it.
+
+    Attributes:
+        prompt: what to paint.
+        seed: everything random follows from it.
+        source: an image to edit, shown before the prompt.
+        instruct: the next strokes in the caller's words; afterwards the model plans for itself.
+        canvases: images to go on with in place of painted ones, by number of the step.
+        before: steps that were made already; each ends in a canvas. The painting goes on after them.
+    """
+
+    prompt: str
+    seed: int = 0
+    source: Image.Image | None = None
+    instruct: tuple[str, ...] = ()
+    canvases: Mapping[int, Image.Image] = field(default_factory=dict)
+    before: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no painting can begin with."""
+        if not self.prompt.strip():
+            raise InputError("the prompt is empty")
+        for text in self.instruct:
+            if not text.strip() or TAG.search(text):
+                raise InputError(f"an instruction is plain words without tags, not {text!r}")
+        if any(step.image is None for step in self.before):
+            raise InputError("a painting goes on after a canvas; leave out the steps behind the last one")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed {self.seed} must lie in 0..2^63-1")

@@ -1,0 +1,1 @@
+"""Models behind the backbone protocol; one folder for each architecture."""

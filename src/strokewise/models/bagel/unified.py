@@ -1,0 +1,134 @@
+"""The unified model: one network that reads text and images, writes text and predicts velocities.
+
+Joins the parts and embeds packed sequences. Knows no tokenizer, no prompts and no sampling.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from strokewise.models.bagel.config import ModelConfig
+from strokewise.models.bagel.kv_cache import KVCache
+from strokewise.models.bagel.layers import Connector, PositionTable, TimeEmbedding
+from strokewise.models.bagel.transformer import Decoder
+from strokewise.models.bagel.vae import Autoencoder
+from strokewise.models.bagel.vit import VisionEncoder
+from strokewise.sequence import ImageLimits, Packed, PackSpec, SpecialTokens, patchify, unpatchify
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Final hidden states: understanding block (rows, U, size), generation block (rows, G, size)."""
+
+    understanding: Tensor
+    generation: Tensor
+
+
+def canvas_limits(config: ModelConfig) -> ImageLimits:
+    """Sizes an image may have to be painted, or to be encoded to latents."""
+    return ImageLimits(config.latent_stride, config.canvas_min, config.latent_side * config.latent_stride)
+
+
+def vision_limits(config: ModelConfig) -> ImageLimits:
+    """Sizes of the copy of an image that the ViT reads."""
+    return ImageLimits(config.vision.patch_size, config.vision_min, config.vision_max)
+
+
+def visibility(packed: Packed, cache: KVCache | None = None) -> Tensor | None:
+    """The mask of a batch behind what its rows have read, (rows, U + G, keys); None if all is visible."""
+    mask = packed.layout.mask()
+    if cache is not None:
+        mask = cache.mask(mask)
+    return None if bool(mask.all()) else mask
+
+
+class UnifiedModel(nn.Module):
+    """BAGEL's architecture at any size."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        size, channels = config.language.hidden_size, config.token_channels
+        self.language = Decoder(config.language)
+        self.vision = VisionEncoder(config.vision)
+        self.connector = Connector(config.vision.hidden_size, size)
+        self.vision_places = PositionTable(config.vision.side, size)
+        self.time = TimeEmbedding(size)
+        self.latent_in = nn.Linear(channels, size)
+        self.latent_out = nn.Linear(size, channels)
+        self.latent_places = PositionTable(config.latent_side, size)
+        self.autoencoder = Autoencoder(config.autoencoder)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.language.embed.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+        return self.language.embed.weight.dtype
+
+    def pack_spec(self, special: SpecialTokens) -> PackSpec:
+        """What packing must know of this model."""
+        return PackSpec(
+            special,
+            latent_channels=self.config.token_channels,
+            latent_side=self.config.latent_side,
+            patch_channels=self.config.vision.patch_channels,
+            patch_side=self.config.vision.side,
+        )
+
+    def read_patches(self, patches: Tensor, places: Tensor, lengths: tuple[int, ...]) -> Tensor:
+        """ViT tokens as they enter the decoder, (patches, size): encoder, connector, position."""
+        features = self.vision(patches.to(self.dtype), places, lengths)
+        return self.connector(features) + self.vision_places(places).to(self.dtype)
+
+    def embed(self, packed: Packed) -> tuple[Tensor, Tensor]:
+        """Both blocks of a batch as the decoder's input, (rows, U, size) and (rows, G, size)."""
+        understanding = self.language.embed(packed.ids)
+        if packed.patch_lengths:
+            read = self.read_patches(packed.patches, packed.patch_places, packed.patch_lengths)
+            flat = understanding.flatten(0, 1).index_copy(0, packed.patch_slots, read)
+            understanding = flat.view_as(understanding)
+        if not packed.latents.shape[1]:
+            return understanding, understanding.new_zeros(len(packed.ids), 0, understanding.shape[-1])
+        generation = self.latent_in(packed.latents.to(self.dtype)) + self.time(packed.times)
+        return understanding, generation + self.latent_places(packed.latent_places).to(self.dtype)
+
+    def forward(self, packed: Packed, mask: Tensor | None = None, cache: KVCache | None = None) -> Hidden:
+        """Hidden states of a batch.
+
+        Args:
+            packed: the batch.
+            mask: visibility of cached and new tokens, (rows, 1 or U + G, keys); see :func:`visibility`.
+                None: every token sees every other.
+            cache: what the rows have read before; new keys are written behind it, not kept.
+        """
+        understanding, generation = self.embed(packed)
+        return Hidden(*self.language(understanding, generation, packed.positions, mask, cache))
+
+    def read_ids(self, ids: Tensor, positions: Tensor, mask: Tensor | None, cache: KVCache) -> Tensor:
+        """Hidden states (rows, n, size) of text ids (rows, n): what ``forward`` does, without packing."""
+        embedded = self.language.embed(ids)
+        nothing = embedded.new_zeros(len(ids), 0, embedded.shape[-1])
+        return self.language(embedded, nothing, positions, mask, cache)[0]
+
+    def text_logits(self, hidden: Tensor) -> Tensor:
+        """Logits (..., vocab_size) of understanding states (..., size)."""
+        return self.language.head(hidden)
+
+    def velocity(self, hidden: Tensor) -> Tensor:
+        """Velocities (..., token_channels), float32, of generation states (..., size)."""
+        return self.latent_out(hidden).float()
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Clean latent tokens (n, token_channels), float32, of one image (3, height, width) in [-1, 1]."""
+        latents = self.autoencoder.encode(pixels[None].to(self.device, self.dtype))[0]
+        return patchify(latents, self.config.latent_patch).float()
+
+    def decode_image(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
+        """Pixels (3, height, width) of latent tokens (rows·columns, token_channels)."""
+        latents = unpatchify(tokens.to(self.dtype), self.config.latent_patch, rows, columns)
+        return self.autoencoder.decode(latents[None])[0]

@@ -1,0 +1,69 @@
+"""The SigLIP encoder over patches of images of any size: full attention inside each image."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from strokewise.models.bagel.attention import attend
+from strokewise.models.bagel.config import VisionConfig
+
+
+class VisionLayer(nn.Module):
+    """Pre-norm attention and MLP."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.heads = config.num_heads
+        self.attention_norm = nn.LayerNorm(size, eps=config.norm_eps)
+        self.qkv = nn.Linear(size, 3 * size)
+        self.out = nn.Linear(size, size)
+        self.mlp_norm = nn.LayerNorm(size, eps=config.norm_eps)
+        self.fc1 = nn.Linear(size, config.intermediate_size)
+        self.fc2 = nn.Linear(config.intermediate_size, size)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """One layer over (images, patches, size)."""
+        qkv = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1))
+        query, keys, values = qkv.unbind(2)
+        x = x + self.out(attend(query, keys.transpose(1, 2), values.transpose(1, 2), mask))
+        return x + self.fc2(F.gelu(self.fc1(self.mlp_norm(x)), approximate="tanh"))
+
+
+class VisionEncoder(nn.Module):
+    """Flattened patches to features, image by image."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embed = nn.Linear(config.patch_channels, config.hidden_size)
+        self.place_embed = nn.Embedding(config.learned_side**2, config.hidden_size)
+        self.layers = nn.ModuleList(VisionLayer(config) for _ in range(config.num_layers))
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+
+    def forward(self, patches: Tensor, places: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Encode images packed one after another.
+
+        Args:
+            patches: (patches of all images, patch·patch·3).
+            places: index of each patch into the learned table.
+            lengths: patches of each image.
+
+        Returns:
+            (patches of all images, hidden_size), after the final norm.
+        """
+        x = self.patch_embed(patches) + self.place_embed(places)
+        longest = max(lengths)
+        even = all(length == longest for length in lengths)
+        if even:
+            rows, mask = x.view(len(lengths), longest, -1), None
+        else:
+            rows = nn.utils.rnn.pad_sequence(x.split(list(lengths)), batch_first=True)
+            count = torch.tensor(lengths, device=x.device)[:, None]
+            mask = (torch.arange(longest, device=x.device) < count)[:, None]
+        for layer in self.layers:
+            rows = layer(rows, mask)
+        rows = self.norm(rows)
+        return rows.flatten(0, 1) if mask is None else rows[mask[:, 0]]

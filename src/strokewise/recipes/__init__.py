@@ -1,0 +1,1 @@
+"""Recipes: complete training configurations, by name."""

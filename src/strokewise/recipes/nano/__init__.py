@@ -1,0 +1,1 @@
+"""nano from fresh weights to the shipped folder: tokenizer, autoencoder, stages."""

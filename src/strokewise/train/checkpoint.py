@@ -1,0 +1,181 @@
+"""Checkpoints of a run: written whole or not at all, read strictly.
+
+A checkpoint is a folder ``step_00001000`` with the tensors (torch.distributed.checkpoint) and ``run.json``
+(step, data positions, configuration). It is written under another name and renamed; the file ``latest`` is
+changed last; older ones are removed after that. Knows named tensors and facts; not what they are for.
+
+DCP keeps its index as a pickle, so resume only runs of your own; weights for others are exported as
+safetensors.
+"""
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch.distributed.checkpoint as dcp
+from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
+
+from strokewise.errors import CheckpointError
+from strokewise.train.distributed import World
+
+FORMAT = 1
+FACTS, LATEST, PARTIAL = "run.json", "latest", ".partial"
+LISTED = 5
+
+
+class Checkpoints:
+    """The checkpoints in a folder."""
+
+    def __init__(self, folder: Path, keep: int, world: World) -> None:
+        """Keep the last ``keep`` of them."""
+        self.folder, self.keep, self.world = folder, max(1, keep), world
+
+    def latest(self) -> Path | None:
+        """The last complete checkpoint, if there is any.
+
+        Raises:
+            CheckpointError: if the one that is named is not there.
+        """
+        marker = self.folder / LATEST
+        if not marker.exists():
+            return None
+        path = self.folder / marker.read_text().strip()
+        if not (path / FACTS).exists():
+            raise CheckpointError(
+                f"{marker} names {path.name}, which is not there; put it back, or write the name of another"
+                f" checkpoint into {marker}"
+            )
+        return path
+
+    def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
+        """Write a checkpoint; all ranks call it.
+
+        Raises:
+            CheckpointError: if it cannot be written (disk full?); earlier checkpoints are untouched.
+        """
+        final = self.folder / f"step_{step:08d}"
+        partial = final.with_name(final.name + PARTIAL)
+        try:
+            if self.world.leads:
+                self._clear(partial)
+                partial.mkdir(parents=True)
+            self.world.wait()
+            with _single_process_is_meant():
+                dcp.save(tensors, checkpoint_id=partial, no_dist=self.world.size == 1)
+            if self.world.leads:
+                _write(partial / FACTS, json.dumps({"format": FORMAT, "step": step, **facts}, indent=1))
+                self._publish(partial, final)
+        except (OSError, CheckpointException) as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            last = self.latest()
+            raise CheckpointError(
+                f"the checkpoint of step {step} could not be written to {self.folder}: {_cause(error)};"
+                f" {f'the last whole one is {last.name}' if last else 'there is no earlier one'}"
+            ) from error
+        self.world.wait()
+        return final
+
+    def _publish(self, partial: Path, final: Path) -> None:
+        """Give a finished checkpoint its name, then say that it is there, then remove old ones."""
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(partial, final)
+        marker = self.folder / (LATEST + PARTIAL)
+        _write(marker, final.name + "\n")
+        os.replace(marker, self.folder / LATEST)
+        whole = sorted(p for p in self.folder.glob("step_*") if p.suffix != PARTIAL)
+        for old in [p for p in whole if p.name != final.name][: -self.keep + 1 or None]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _clear(self, partial: Path) -> None:
+        """Remove what a killed run left behind."""
+        for leftover in {partial, *self.folder.glob(f"step_*{PARTIAL}")}:
+            if leftover.exists():
+                shutil.rmtree(leftover)
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Step, data positions and configuration of a checkpoint.
+
+    Raises:
+        CheckpointError: if they cannot be read or are of another format.
+    """
+    try:
+        facts: dict[str, Any] = json.loads((path / FACTS).read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path / FACTS} cannot be read: {error}") from error
+    if facts.get("format") != FORMAT:
+        raise CheckpointError(f"{path} has format {facts.get('format')}; this version reads {FORMAT}")
+    return facts
+
+
+def read_tensors(path: Path, tensors: dict[str, Tensor], world: World, partly: bool = False) -> None:
+    """Fill ``tensors`` in place from a checkpoint, each rank its shards.
+
+    Args:
+        path: the checkpoint.
+        tensors: by name.
+        world: the ranks that read.
+        partly: whether the checkpoint may hold more than is asked for.
+
+    Raises:
+        CheckpointError: if names or shapes differ, or a file is damaged.
+    """
+    try:
+        stored = dcp.FileSystemReader(path).read_metadata().state_dict_metadata
+        found = {name: tuple(entry.size) for name, entry in stored.items() if hasattr(entry, "size")}
+        _check(path, {name: tuple(t.shape) for name, t in tensors.items()}, found, partly)
+        with _single_process_is_meant():
+            dcp.load(tensors, checkpoint_id=path, no_dist=world.size == 1)
+    except CheckpointError:
+        raise
+    except (Exception, CheckpointException) as error:  # damage shows as any error of the unpickler or reader
+        raise CheckpointError(f"the checkpoint {path} is damaged: {_cause(error)}") from error
+
+
+def _check(
+    path: Path, wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], partly: bool
+) -> None:
+    missing = sorted(set(wanted) - set(found))
+    unexpected = [] if partly else sorted(set(found) - set(wanted))
+    shapes = [
+        f"{name} is {list(found[name])} there and {list(shape)} here"
+        for name, shape in wanted.items()
+        if name in found and found[name] != shape
+    ]
+    problems = [
+        f"{title} ({len(names)}): {', '.join(names[:LISTED])}"
+        for title, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        if names
+    ]
+    if problems:
+        raise CheckpointError(f"the checkpoint {path} does not fit this run\n  " + "\n  ".join(problems))
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong underneath a collective failure."""
+    if isinstance(error, CheckpointException) and error.failures:
+        inner = next(iter(error.failures.values()))[0]
+        return f"{type(inner).__name__}: {inner}"
+    return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def _single_process_is_meant() -> Iterator[None]:
+    """Without the warning of DCP that it runs in one process."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,144 @@
+"""Processes and devices: who we are, what is agreed among ranks, and how a model is spread over them.
+
+Parallelism is applied from outside, in this order: activation checkpointing, compilation, ``fully_shard``
+(FSDP2). The model never asks about ranks.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+
+from strokewise.errors import ConfigError
+from strokewise.models.bagel.transformer import Expert
+from strokewise.train.config import Running, TrainConfig
+from strokewise.train.objectives.sft import Losses
+
+TIMEOUT = timedelta(minutes=30)
+
+# Compiled variants of a function at most: packs differ in rows, columns and whether a block is a view.
+SHAPES = 64
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among its peers."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @classmethod
+    def join(cls) -> "World":
+        """Alone, or one of torchrun's processes; on CUDA devices if there are any."""
+        rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        device = torch.device("cpu")
+        if torch.cuda.is_available():
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+            torch.cuda.set_device(device)
+        if size > 1 and not dist.is_initialized():
+            backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+            dist.init_process_group(backend, timeout=TIMEOUT)
+        return cls(rank, size, device)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes logs and folders."""
+        return self.rank == 0
+
+    def lanes(self, count: int) -> range:
+        """Which of ``count`` lanes this rank serves.
+
+        Raises:
+            ConfigError: if they cannot be shared evenly.
+        """
+        if count % self.size:
+            raise ConfigError(
+                f"packs_per_step is {count}, which {self.size} processes cannot share evenly;"
+                f" start as many processes as divide {count}"
+            )
+        each = count // self.size
+        return range(self.rank * each, (self.rank + 1) * each)
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """Sums over all ranks."""
+        if self.size == 1:
+            return list(values)
+        summed = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(summed)
+        return summed.tolist()
+
+    def gather(self, values: Sequence[int]) -> list[int]:
+        """The values of all ranks, as many of each, in the order of ranks."""
+        if self.size == 1:
+            return list(values)
+        ours = torch.tensor(values, dtype=torch.int64)
+        found = [torch.empty_like(ours) for _ in range(self.size)]
+        dist.all_gather(found, ours)
+        return torch.cat(found).tolist()
+
+    def wait(self) -> None:
+        """Until all ranks are here."""
+        if self.size > 1:
+            self.total([0.0])
+
+    def leave(self) -> None:
+        """End the group."""
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def arithmetic(config: TrainConfig, device: torch.device) -> AbstractContextManager[object]:
+    """Autocast to bfloat16 if so asked.
+
+    Weights stay float32 and need no second copy: Adam's steps at small rates are below bfloat16's resolution.
+    Under FSDP weights are gathered in bfloat16, so traffic and gathered memory are those of bfloat16 weights.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+
+
+def parallelize(losses: Losses, world: World, config: TrainConfig) -> None:
+    """Apply activation checkpointing, compilation and sharding, in that order, in place."""
+    running: Running = config.running
+    model = losses.model
+    model.language.checkpointing = running.checkpointing
+    if running.compile:
+        torch._dynamo.config.recompile_limit = SHAPES
+        for module in model.language.modules():
+            if isinstance(module, Expert):
+                module.compile_parts()
+    if world.size == 1:
+        return
+    mesh = init_device_mesh(world.device.type, (world.size,))
+    low = torch.bfloat16 if config.precision == "bfloat16" else None
+    policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32 if low else None)
+    for block in [*model.language.layers, *model.vision.layers]:
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    # The autoencoder is frozen and used on its own; each rank keeps a whole one.
+    whole = set(model.autoencoder.parameters())
+    fully_shard(losses, mesh=mesh, mp_policy=policy, ignored_params=whole)
+
+
+def sync_gradients(losses: Losses, last: bool) -> None:
+    """Reduce gradients over ranks in the next backward pass only if it is the last of the step."""
+    if isinstance(losses, FSDPModule):
+        losses.set_requires_gradient_sync(last)
+
+
+@contextmanager
+def whole_root(losses: Losses) -> Iterator[None]:
+    """Let the weights outside the layers be whole for a while; layers gather theirs as they are called."""
+    if not isinstance(losses, FSDPModule):
+        yield
+        return
+    losses.unshard()
+    try:
+        yield
+    finally:
+        losses.reshard()

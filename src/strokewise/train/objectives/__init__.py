@@ -1,0 +1,1 @@
+"""Objectives: what turns a packed batch into a loss."""

@@ -1,0 +1,1 @@
+"""Trajectories: values, grammar, events, files and pages of a painting in steps. Needs no torch."""

@@ -1,0 +1,149 @@
+"""Folders of paintings: pictures and record of each, and an index where there are several.
+
+A folder appears whole or not at all. Knows files; what a trajectory means is settled in ``trajectory``.
+"""
+
+import html
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from strokewise.errors import InputError
+from strokewise.trajectory.files import encode_png, save
+from strokewise.trajectory.page import write_page
+from strokewise.trajectory.values import Trajectory
+
+FINAL, PAGE = "final.png", "trajectory.html"
+INDEX, TABLE = "index.html", "index.json"
+SLUG_LENGTH = 40
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that is in use, before anything is painted for it.
+
+    Raises:
+        InputError: if something is there already, or it cannot be made.
+    """
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists() or folder.is_symlink():
+        raise InputError(f"{folder} is there already and not an empty folder; give another --out")
+    parent = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise InputError(f"{folder} cannot be made: {parent} is no folder that can be written to")
+
+
+def free_folder(prompt: str, seed: int) -> Path:
+    """A folder below ``paintings`` that is not there yet, named after what is painted."""
+    name = f"{slug(prompt)}-{seed}"
+    for number in range(1, 10**6):
+        folder = Path("paintings") / (name if number == 1 else f"{name}-{number}")
+        if not folder.exists():
+            return folder
+    raise InputError("too many paintings of this prompt; give --out")
+
+
+def slug(text: str) -> str:
+    """A text as a part of a file name."""
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return words[:SLUG_LENGTH].strip("-") or "painting"
+
+
+def write_one(trajectory: Trajectory, folder: Path) -> None:
+    """The folder of one painting.
+
+    Raises:
+        InputError: if the folder is in use or cannot be written.
+    """
+    _whole(folder, lambda partial: _fill(trajectory, partial))
+
+
+def write_many(trajectories: Sequence[Trajectory], folder: Path) -> None:
+    """A folder with one of each painting, an index to look at and one to read.
+
+    Raises:
+        InputError: if the folder is in use or cannot be written.
+    """
+
+    def fill(partial: Path) -> None:
+        names = list(_names(trajectories))
+        for name, trajectory in zip(names, trajectories, strict=True):
+            _fill(trajectory, partial / name)
+        rows = [_row(name, one) for name, one in zip(names, trajectories, strict=True)]
+        (partial / TABLE).write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (partial / INDEX).write_text(_index(names, trajectories), encoding="utf-8")
+
+    _whole(folder, fill)
+
+
+def _whole(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a folder under another name and give it its own when it is complete."""
+    check_free(folder)
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        fill(partial)
+        os.replace(partial, folder)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _fill(trajectory: Trajectory, folder: Path) -> None:
+    save(trajectory, folder)
+    if trajectory.images:
+        (folder / FINAL).write_bytes(encode_png(trajectory.images[-1]))
+    write_page(trajectory, folder / PAGE)
+
+
+def _names(trajectories: Sequence[Trajectory]) -> Iterator[str]:
+    digits = len(str(len(trajectories) - 1))
+    for i, trajectory in enumerate(trajectories):
+        yield f"{i:0{digits}}-{slug(trajectory.prompt)}-{trajectory.seed}"
+
+
+def _row(name: str, trajectory: Trajectory) -> dict[str, object]:
+    return {
+        "folder": name,
+        "prompt": trajectory.prompt,
+        "seed": trajectory.seed,
+        "stop": trajectory.stop,
+        "canvases": len(trajectory.images),
+    }
+
+
+def _index(names: Sequence[str], trajectories: Sequence[Trajectory]) -> str:
+    """A page of the last canvases; each leads to its own page."""
+    figures = []
+    for name, trajectory in zip(names, trajectories, strict=True):
+        prompt = html.escape(trajectory.prompt)
+        shown = (
+            f'<img src="{name}/{FINAL}" alt="{prompt}">' if trajectory.images else "<p>nothing painted</p>"
+        )
+        told = f"{prompt} <small>seed {trajectory.seed}, {html.escape(trajectory.stop)}</small>"
+        figures.append(f'<figure><a href="{name}/{PAGE}">{shown}<figcaption>{told}</figcaption></a></figure>')
+    return PAGE_OF_ALL.format(figures="\n".join(figures))
+
+
+PAGE_OF_ALL = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Paintings</title>
+<style>
+:root {{ color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif }}
+body {{ margin: 2rem; display: grid; gap: 1.5rem;
+  grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)) }}
+figure {{ margin: 0 }}
+img {{ width: 100%; border-radius: 4px }}
+a {{ color: inherit; text-decoration: none }}
+small {{ opacity: .7 }}
+</style>
+{figures}
+</html>
+"""
