@@ -33,9 +33,11 @@ BATCH = 16
 class Stroke:
     """A canvas, the plan for the next one, and what it should be."""
 
-    def __init__(self, painter: Painter, draw: random.Random, freedom: float) -> None:
+    def __init__(self, painter: Painter, draw: random.Random, layout_jitter: float) -> None:
         known = painter.vocabulary
-        scene = sample_scene(draw, SceneMix(classes=known.classes if known else CLASSES, freedom=freedom))
+        scene = sample_scene(
+            draw, SceneMix(classes=known.classes if known else CLASSES, layout_jitter=layout_jitter)
+        )
         canvases: list[Canvas] = strokes(scene, draw)
         steps = tell(scene.graph, canvases, SpritePainter(), draw)
         painted = [(step.message, step.image) for step in steps if step.image is not None]
@@ -89,12 +91,12 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 2.0])
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--shift", type=float, default=3.0)
-    parser.add_argument("--freedom", type=float, default=0.0, help="of sizes and places in the cells")
+    parser.add_argument("--layout_jitter", type=float, default=0.0, help="of sizes and places in the cells")
     parser.add_argument("--out", type=Path, help="picture of the first ten: before, wanted, painted")
     options = parser.parse_args()
     painter = Painter.load(options.model)
     draw = random.Random("strokes")
-    chosen = [Stroke(painter, draw, options.freedom) for _ in range(options.n)]
+    chosen = [Stroke(painter, draw, options.layout_jitter) for _ in range(options.n)]
     console = Console(width=100)
     console.print(machine.describe("cpu"))
     table = Table("guidance", "as planned", "not all recognised", "faults seen", "s a canvas")

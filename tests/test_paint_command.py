@@ -60,7 +60,16 @@ def test_a_painting_is_a_folder(paint, tmp_path):
 
 def test_rounds_hold_every_canvas(paint, tmp_path, random_image):
     random_image(32, 16).save(tmp_path / "source.png")
-    told = ("--instruct", "a line", "--instruct", "a dot", "--dialect", "thinkmorph", "--max-tokens", "4")
+    told = (
+        "--instruct",
+        "a line",
+        "--instruct",
+        "a dot",
+        "--protocol-format",
+        "thinkmorph",
+        "--max-tokens",
+        "4",
+    )
     status, out, _ = paint("a cup", "--image", "source.png", *told, "--out", "mine")
     assert status == 0
     pictures = ["canvas-1.png", "canvas-2.png", "final.png", "source.png"]
@@ -144,7 +153,7 @@ def test_an_empty_folder_is_used_and_a_full_one_refused(paint, tmp_path):
         (("a cup", "--text-guidance", "nan"), "text guidance scale is nan"),
         (("a cup", "--instruct", "<ins>"), "an instruction is plain words"),
         (("a cup", "--instruct", "x", "--single-pass"), "a single pass follows no instructions"),
-        (("a cup", "--dialect", "latin"), "unknown dialect 'latin'; known are strokewise"),
+        (("a cup", "--protocol-format", "latin"), "unknown protocol format 'latin'; known are strokewise"),
         (("a cup", "--dtype", "fp8"), "unknown dtype 'fp8'"),
         (("a cup", "--device", "abacus"), "device 'abacus' cannot be used"),
     ],

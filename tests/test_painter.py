@@ -7,7 +7,7 @@ import pytest
 
 import strokewise
 from strokewise.errors import CheckpointError, ConfigError, InputError, PromptError
-from strokewise.inference import DIALECTS, PaintingOptions, Request
+from strokewise.inference import PROTOCOL_FORMATS, PaintingOptions, Request
 from strokewise.inference.painter import Painter
 from strokewise.inference.prompt_check import Vocabulary
 from strokewise.trajectory.events import Event
@@ -87,13 +87,13 @@ def test_many_prompts_need_as_many_seeds(painter):
 
 
 def test_rounds_with_an_image_and_instructions(painter, random_image):
-    painter.dialect, old = DIALECTS["thinkmorph"], painter.dialect
+    painter.protocol_format, old = PROTOCOL_FORMATS["thinkmorph"], painter.protocol_format
     try:
         trajectory = painter.paint(
             "a cup", image=random_image(32, 16), instruct=["a line", "a dot"], steps=2, max_tokens=8
         )
     finally:
-        painter.dialect = old
+        painter.protocol_format = old
     assert [step.message.inspect for step in trajectory.steps][:2] == ["a line", "a dot"]
     assert [image.size for image in trajectory.images] == [(16, 8)] * 2
     assert trajectory.source.size == (16, 8)

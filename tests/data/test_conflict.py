@@ -1,4 +1,4 @@
-"""Conflict records: wrong plans are wrong as labelled, are mended, and right ones are left as they are."""
+"""Conflict records: wrong plans are wrong as labelled, are repaired, and right ones are left as they are."""
 
 from collections import Counter
 
@@ -61,14 +61,14 @@ def test_every_kind_of_fault_occurs(records_of):
 def test_wrong_plans_are_found_and_mended(records_of):
     for record in wrong_ones(records_of):
         prompt = SceneGraph.from_json(record.truth["prompt"])
-        *before, planned, mended = record.trajectory.steps
+        *before, planned, repaired = record.trajectory.steps
         assert all(step.verdict.accepted for step in [*before, planned][1:])
         found = judge_plan(prompt, parse_description(planned.message.des)).plan
         assert TOLD[record.fault] in {fault.kind for fault in found}
-        assert mended.verdict == Verdict(plan=False, sketch=True)
-        assert mended.stages == (Stage.INSPECT, Stage.PLAN, Stage.REFINE)
-        assert set(parse_inspection(mended.message.inspect).plan) == set(found)
-        assert not judge_plan(prompt, parse_description(mended.message.des)).plan
+        assert repaired.verdict == Verdict(plan=False, sketch=True)
+        assert repaired.stages == (Stage.INSPECT, Stage.PLAN, Stage.REFINE)
+        assert set(parse_inspection(repaired.message.inspect).plan) == set(found)
+        assert not judge_plan(prompt, parse_description(repaired.message.des)).plan
         assert record.trajectory.stop == "excerpt"
 
 

@@ -207,7 +207,7 @@ def test_plans_are_labelled_by_what_the_model_did(plans, painter):
     for way, _, found in plans:
         labels = [r.label for r in judge_sampled(iter(found), painter, random.Random(1))]
         if way in ("wrong plan", "both wrong"):
-            # A wrong plan ends these; now and then no layout mends it.
+            # A wrong plan ends these; now and then no layout repairs it.
             assert labels in (["right"] * (len(found) - 1) + ["wrong"], ["right"] * (len(found) - 1))
         elif way == "goes on":
             assert labels == ["right"] * (len(found) - 1)  # nothing is left to be asked for in its place
@@ -286,10 +286,10 @@ def test_an_empty_plan_is_a_plan(painter):
 def test_a_plan_that_revises_is_for_the_canvas_before(records_of):
     revised = [r.trajectory for r in records_of("conflict", 60, size=128) if r.label == "wrong"][:5]
     for trajectory in revised:
-        *_, wrong, mended = plans_of([trajectory])
-        assert mended.before == wrong.before
+        *_, wrong, repaired = plans_of([trajectory])
+        assert repaired.before == wrong.before
         assert wrong.following is None
-        assert not mended.right
+        assert not repaired.right
 
 
 def test_a_canvas_that_is_right_by_chance_needs_no_correction():

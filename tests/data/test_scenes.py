@@ -234,7 +234,7 @@ class TestJson:
     @settings(max_examples=50)
     @given(seeds)
     def test_round_trip(self, seed):
-        scene = sample_scene(random.Random(seed), SceneMix(freedom=seed % 2))
+        scene = sample_scene(random.Random(seed), SceneMix(layout_jitter=seed % 2))
         assert scenes.scene_from_json(scenes.scene_to_json(scene)) == scene
 
     @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_without_freedom_every_canvas_has_sprites_of_one_size(subset):
     make, mix = MAKERS[subset]
     off = []
     for number in range(20):
-        record = make(random.Random(number), mix(scenes=SceneMix(freedom=0.0)), SpritePainter(128))
+        record = make(random.Random(number), mix(scenes=SceneMix(layout_jitter=0.0)), SpritePainter(128))
         for step in record.trajectory.steps:
             scene = recognise(step.image).scene if step.image else Scene(SceneGraph(()), ())
             for p in scene.placements:
@@ -321,7 +321,9 @@ class TestOrder:
 def test_plain_texts_have_one_wording_and_one_order(subset):
     make, mix = MAKERS[subset]
     for number in range(60):
-        record = make(random.Random(number), mix(scenes=SceneMix(freedom=0.0, plain=True)), SpritePainter(64))
+        record = make(
+            random.Random(number), mix(scenes=SceneMix(layout_jitter=0.0, plain=True)), SpritePainter(64)
+        )
         assert list(faults_of(record)) == []
         asked = [obj.name for obj in parse_prompt(record.trajectory.prompt).objects]
         for step in record.trajectory.steps:

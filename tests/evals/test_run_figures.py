@@ -80,7 +80,7 @@ def canvas(plan=0, sketch=0, said=None, right=False, refines=False):
 
 
 def test_counts_by_hand():
-    """A sketch fault found and mended, one missed, a false alarm that does damage, a refinement in vain."""
+    """A sketch fault found and repaired, one missed, a false alarm that does damage, a refinement in vain."""
     every = [
         JudgedTrajectory((canvas(sketch=1, said=WRONG), canvas(said=RIGHT, right=True, refines=True))),
         JudgedTrajectory((canvas(sketch=2, said=RIGHT),)),

@@ -18,7 +18,7 @@ METADATA = {
 }
 
 
-class Asked:
+class Query:
     """A detector that finds two cars and a dog, and names all colors red."""
 
     def __init__(self):
@@ -38,7 +38,7 @@ class Asked:
 
 
 def test_only_the_colors_that_decide_are_asked_for():
-    detector = Asked()
+    detector = Query()
     result = score_picture("a.png", PICTURE, METADATA, detector)
     assert result.correct
     assert detector.asked == [("car", 0.9, True)]
@@ -48,7 +48,7 @@ def test_only_the_colors_that_decide_are_asked_for():
 
 
 def test_results_are_written_whole_or_not_at_all(tmp_path):
-    result = score_picture("a.png", PICTURE, METADATA, Asked())
+    result = score_picture("a.png", PICTURE, METADATA, Query())
 
     def broken():
         yield result

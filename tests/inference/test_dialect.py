@@ -3,7 +3,7 @@
 import pytest
 
 from strokewise.errors import ProtocolError
-from strokewise.inference import DIALECTS, STROKEWISE
+from strokewise.inference import PROTOCOL_FORMATS, STROKEWISE
 from strokewise.trajectory.values import Message
 
 PLAN = "<ins>add a cup</ins> <des>a cup</des>"
@@ -42,22 +42,25 @@ def test_ours_draws_at_the_models_token_and_ends_at_its_end(text, following, dec
     ],
 )
 def test_relatives_go_by_their_words(name, text, following, decision):
-    assert DIALECTS[name].decide(text, following) == decision
+    assert PROTOCOL_FORMATS[name].decide(text, following) == decision
 
 
 def test_umm_reflection_goes_by_the_token():
-    dialect = DIALECTS["umm-reflection"]
-    assert dialect.decide("<think>[ACTION edit]</think>[EDIT]", "image") == "draw"
-    assert dialect.decide("<think>[ACTION done]</think>", "end") == "end"
-    assert dialect.decide("<think>", "text") == "protocol"
+    protocol_format = PROTOCOL_FORMATS["umm-reflection"]
+    assert protocol_format.decide("<think>[ACTION edit]</think>[EDIT]", "image") == "draw"
+    assert protocol_format.decide("<think>[ACTION done]</think>", "end") == "end"
+    assert protocol_format.decide("<think>", "text") == "protocol"
 
 
 def test_names_are_unique_and_systems_are_given_by_the_user():
-    assert all(name == dialect.name and dialect.system == "" for name, dialect in DIALECTS.items())
-    changed = DIALECTS["unicot"].with_system("be brief")
+    assert all(
+        name == protocol_format.name and protocol_format.system == ""
+        for name, protocol_format in PROTOCOL_FORMATS.items()
+    )
+    changed = PROTOCOL_FORMATS["unicot"].with_system("be brief")
     assert changed.system == "be brief"
     assert changed.decide("No editing", "text") == "end"
-    assert DIALECTS["unicot"].system == ""
+    assert PROTOCOL_FORMATS["unicot"].system == ""
 
 
 def test_messages():
@@ -65,7 +68,7 @@ def test_messages():
     with pytest.raises(ProtocolError):
         STROKEWISE.message("<ins>")
     assert STROKEWISE.readable("so <ins>") == Message("so <ins>")
-    assert DIALECTS["unicot"].message("<think>x</think>") == Message("<think>x</think>")
+    assert PROTOCOL_FORMATS["unicot"].message("<think>x</think>") == Message("<think>x</think>")
 
 
 def test_the_head_of_an_instructed_message_goes_on_to_a_whole_one():

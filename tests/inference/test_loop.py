@@ -7,7 +7,15 @@ import pytest
 from PIL import Image
 
 from strokewise.errors import ConfigError, ContextLengthError, InputError
-from strokewise.inference import DIALECTS, STROKEWISE, Painted, PaintingOptions, Preview, Process, Request
+from strokewise.inference import (
+    PROTOCOL_FORMATS,
+    STROKEWISE,
+    Painted,
+    PaintingOptions,
+    Preview,
+    Process,
+    Request,
+)
 from strokewise.inference.messages import Draft
 from strokewise.inference.writing import TextStep, Written
 from strokewise.sequence import ImageLimits
@@ -132,12 +140,12 @@ class ScriptedGenerator:
 def scripted(tiny_tokenizer):
     """Run scripts: the process after it ended, and its events by request."""
 
-    def run(scripts, requests=None, dialect=STROKEWISE, limit=10**6, **options):
+    def run(scripts, requests=None, protocol_format=STROKEWISE, limit=10**6, **options):
         scripts = scripts if isinstance(scripts, dict) else {"a cup": scripts}
         generator = ScriptedGenerator(tiny_tokenizer, scripts, limit)
         requests = requests or [Request(prompt, seed=7) for prompt in scripts]
         process = Process(
-            generator, tiny_tokenizer, requests, PaintingOptions(**options), dialect, "scripted"
+            generator, tiny_tokenizer, requests, PaintingOptions(**options), protocol_format, "scripted"
         )
         events = list(process.run())
         process.events = [[event for i, event in events if i == at] for at in range(len(requests))]
@@ -404,8 +412,8 @@ def test_an_abandoned_painting_keeps_what_was_made(tiny_tokenizer):
 
 def test_a_relative_with_a_system_prompt(scripted):
     script = [("i draw <image_start>", "text"), ("done", "text")]
-    dialect = DIALECTS["thinkmorph"].with_system("think")
-    process = scripted(script, dialect=dialect)
+    protocol_format = PROTOCOL_FORMATS["thinkmorph"].with_system("think")
+    process = scripted(script, protocol_format=protocol_format)
     (trajectory,) = process.trajectories()
     assert process.generator.calls[0] == ("read", 1, False)
     assert [step.message for step in trajectory.steps] == [Message("i draw <image_start>"), Message("done")]
@@ -414,14 +422,18 @@ def test_a_relative_with_a_system_prompt(scripted):
 
 
 def test_a_relative_that_always_draws_is_bounded(scripted):
-    process = scripted([("so", "text")] * 9, dialect=DIALECTS["bagel-zebra-cot"], max_rounds=3)
+    process = scripted(
+        [("so", "text")] * 9, protocol_format=PROTOCOL_FORMATS["bagel-zebra-cot"], max_rounds=3
+    )
     assert process.trajectories()[0].stop == "rounds"
     assert len(process.trajectories()[0].images) == 3
 
 
 def test_a_relative_is_instructed_by_a_whole_message(scripted):
     request = Request("a cup", instruct=("draw a line",))
-    process = scripted({"a cup": [("done", "text")]}, [request], dialect=DIALECTS["thinkmorph"])
+    process = scripted(
+        {"a cup": [("done", "text")]}, [request], protocol_format=PROTOCOL_FORMATS["thinkmorph"]
+    )
     (trajectory,) = process.trajectories()
     assert [step.message.text() for step in trajectory.steps] == ["draw a line", "done"]
     assert len(trajectory.images) == 1
@@ -466,12 +478,12 @@ def test_the_tiny_model_in_a_batch_as_alone(generator, tiny_tokenizer, random_im
         Request("two red cups left of a bus", 2, source=random_image(24, 16)),
         Request("a dog", 3, instruct=("add a dog",)),
     ]
-    dialect = DIALECTS["bagel-zebra-cot"]
-    together = Process(generator, tiny_tokenizer, requests, options, dialect)
+    protocol_format = PROTOCOL_FORMATS["bagel-zebra-cot"]
+    together = Process(generator, tiny_tokenizer, requests, options, protocol_format)
     list(together.run())
     assert [len(found.images) for found in together.trajectories()] == [2, 2, 2]
     for request, found in zip(requests, together.trajectories(), strict=True):
-        alone = Process(generator, tiny_tokenizer, [request], options, dialect)
+        alone = Process(generator, tiny_tokenizer, [request], options, protocol_format)
         list(alone.run())
         (expected,) = alone.trajectories()
         assert [step.message for step in found.steps] == [step.message for step in expected.steps]

@@ -22,9 +22,9 @@ def tokenizer():
     return nano_tokenizer()
 
 
-def told_and_shown(view, index, tokenizer, freedom=0.0):
+def told_and_shown(view, index, tokenizer, layout_jitter=0.0):
     """The sample, its description, and its picture."""
-    sample = Canvases(view, SceneMix(freedom=freedom), seed=5).open(tokenizer).sample(index)
+    sample = Canvases(view, SceneMix(layout_jitter=layout_jitter), seed=5).open(tokenizer).sample(index)
     text, picture = sorted(sample.parts, key=lambda part: isinstance(part, Picture))
     words = tokenizer.decode(list(text.ids))
     assert words.startswith("<des>")
@@ -33,10 +33,10 @@ def told_and_shown(view, index, tokenizer, freedom=0.0):
 
 
 @pytest.mark.parametrize("view", ["drawing", "reading"])
-@pytest.mark.parametrize("freedom", [0.0, 1.0])
-def test_the_canvas_shows_what_is_told(tokenizer, view, freedom):
+@pytest.mark.parametrize("layout_jitter", [0.0, 1.0])
+def test_the_canvas_shows_what_is_told(tokenizer, view, layout_jitter):
     for index in range(6):
-        _, told, picture = told_and_shown(view, index, tokenizer, freedom)
+        _, told, picture = told_and_shown(view, index, tokenizer, layout_jitter)
         assert not compare(told, read_canvas(Image.fromarray(picture.pixels))).faults
 
 
@@ -49,7 +49,7 @@ def test_the_canvas_is_learnt_or_what_is_said_of_it(tokenizer):
 
 
 def test_what_a_look_tells_is_true(tokenizer):
-    source = Canvases("looking", SceneMix(freedom=0.0, plain=True), seed=5).open(tokenizer)
+    source = Canvases("looking", SceneMix(layout_jitter=0.0, plain=True), seed=5).open(tokenizer)
     verdicts = set()
     for index in range(40):
         plan, picture, said = source.sample(index).parts
@@ -65,7 +65,7 @@ def test_what_a_look_tells_is_true(tokenizer):
 
 
 def test_what_is_compared_leads_to_the_right_verdict_and_correction(tokenizer):
-    source = Canvases("comparing", SceneMix(freedom=0.0, plain=True), seed=5).open(tokenizer)
+    source = Canvases("comparing", SceneMix(layout_jitter=0.0, plain=True), seed=5).open(tokenizer)
     corrections = 0
     for index in range(40):
         parts = source.sample(index).parts
@@ -74,10 +74,10 @@ def test_what_is_compared_leads_to_the_right_verdict_and_correction(tokenizer):
         wanted, message = parse_description(plan[5:-6]), Message.parse(said)
         found = parse_inspection(f"{seen} {message.inspect}")
         assert set(found.sketch) == set(judge_sketch(wanted, found.seen))
-        mended = found.seen
+        repaired = found.seen
         for stroke in parse_correction(message.refine) if message.refine else ():
-            mended = apply_stroke(stroke, mended)
-        assert not judge_sketch(wanted, mended)
+            repaired = apply_stroke(stroke, repaired)
+        assert not judge_sketch(wanted, repaired)
         corrections += message.refine is not None
     assert 10 < corrections < 40
 

@@ -177,7 +177,7 @@ def test_a_plain_voice_has_one_wording(value, one, other):
         lang.Inspection: lang.write_inspection,
         lang.Description: lang.write_description,
     }
-    told = [write[type(value)](value, lang.PlainVoice(seed)) for seed in (one, other)]
+    told = [write[type(value)](value, lang.PlainWording(seed)) for seed in (one, other)]
     assert told[0] == told[1]
 
 

@@ -171,12 +171,12 @@ def crowded(draw: st.DrawFn) -> Description:
 @settings(max_examples=300, deadline=None)
 @given(crowded(), crowded())
 def test_mending_leaves_no_fault_and_changes_nothing_that_is_right(wanted, seen):
-    strokes = lang.mend(wanted, seen)
+    strokes = lang.repair(wanted, seen)
     scene = seen
     for stroke in strokes:
         scene = lang.apply_stroke(stroke, scene)
     assert not lang.compare(wanted, scene)
-    assert lang.mend(wanted, scene) == ()
+    assert lang.repair(wanted, scene) == ()
     text = lang.write_correction(strokes, random.Random(0)) if strokes else ""
     assert not strokes or lang.parse_correction(text) == strokes
 
@@ -184,13 +184,13 @@ def test_mending_leaves_no_fault_and_changes_nothing_that_is_right(wanted, seen)
 def test_mending_tells_relations_to_things_that_stay():
     wanted = lang.parse_description("a skateboard in the center; a bird at the bottom, below the skateboard.")
     seen = lang.parse_description("a skateboard in the center; a bird at the top; a red dog on the left.")
-    assert lang.mend(wanted, seen) == (
+    assert lang.repair(wanted, seen) == (
         Stroke("remove", Thing("bird"), regions=("top",)),
         Stroke("remove", Thing("dog", "red"), regions=("left",)),
         Stroke("add", Thing("bird"), regions=("bottom",), relation=Beside("below", Thing("skateboard"))),
     )
     moved = lang.parse_description("a skateboard on the right; a bird at the top.")
-    assert all(stroke.relation is None for stroke in lang.mend(wanted, moved))
+    assert all(stroke.relation is None for stroke in lang.repair(wanted, moved))
 
 
 def test_mending_recolors_in_place():
@@ -198,7 +198,7 @@ def test_mending_recolors_in_place():
         lang.parse_description(f"two {color} cups at the top and left.") for color in ("red", "blue")
     )
     recolor = Stroke("recolor", Thing("cup", "blue", 2), Thing("cup", "red", 2), ("top", "left"))
-    assert lang.mend(wanted, seen) == (recolor,)
+    assert lang.repair(wanted, seen) == (recolor,)
 
 
 def test_describe_takes_regions_by_index_and_the_real_background():

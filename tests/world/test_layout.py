@@ -112,7 +112,7 @@ def test_every_region_is_used_and_a_lone_thing_is_large():
 
 def test_every_geneval_prompt_has_a_layout_without_freedom():
     for number, prompt in enumerate(geneval_prompts()):
-        scene = place(parse_prompt(prompt.text), number, freedom=0.0)
+        scene = place(parse_prompt(prompt.text), number, layout_jitter=0.0)
         check(scene)
         for p in scene.placements:
             assert p.box == even_box(scene.graph[p.object_id].name, REGIONS.index(p.region))

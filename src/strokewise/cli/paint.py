@@ -58,7 +58,7 @@ def paint(
     any_prompt: Annotated[
         bool, typer.Option("--any-prompt", help="Paint prompts the model never learnt, too.")
     ] = False,
-    dialect: Annotated[
+    protocol_format: Annotated[
         str, typer.Option(help="How the model's texts are to be read, for relatives of BAGEL.")
     ] = "strokewise",
     system: Annotated[str, typer.Option(help="System prompt, for relatives of BAGEL.")] = "",
@@ -89,7 +89,7 @@ def paint(
         from strokewise.cli.arguments import parse_size
 
         options["size"] = parse_size(size)
-    painter = _load(model, device, dtype, quantize, dialect, system)
+    painter = _load(model, device, dtype, quantize, protocol_format, system)
     several = len(requests) > 1
     view, wanted = _view(as_json, several, requests[0].prompt)
     options.setdefault("previews", min(wanted, max(0, options.get("steps", painter.defaults.steps) - 1)))
@@ -138,17 +138,19 @@ def _folder(out: Path | None, requests: "Sequence[Request]", as_json: bool) -> P
 
 
 def _load(
-    model: str, device: str | None, dtype: str | None, quantize: str | None, dialect: str, system: str
+    model: str, device: str | None, dtype: str | None, quantize: str | None, protocol_format: str, system: str
 ) -> "Painter":
     from strokewise.cli.arguments import parse_dtype
-    from strokewise.inference import DIALECTS
+    from strokewise.inference import PROTOCOL_FORMATS
     from strokewise.inference.painter import Painter
 
-    if dialect not in DIALECTS:
-        raise ConfigError(f"unknown dialect {dialect!r}; known are {', '.join(DIALECTS)}")
+    if protocol_format not in PROTOCOL_FORMATS:
+        raise ConfigError(
+            f"unknown protocol format {protocol_format!r}; known are {', '.join(PROTOCOL_FORMATS)}"
+        )
     precision = None if dtype is None else parse_dtype(dtype)
-    spoken = DIALECTS[dialect].with_system(system)
-    return Painter.load(model, device, precision, quantize=quantize, dialect=spoken)
+    spoken = PROTOCOL_FORMATS[protocol_format].with_system(system)
+    return Painter.load(model, device, precision, quantize=quantize, protocol_format=spoken)
 
 
 # --- what is told ------------------------------------------------------------------------------------------

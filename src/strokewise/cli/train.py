@@ -94,7 +94,9 @@ def sample(
     n: Annotated[int, typer.Option(help="Prompts to paint.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     right_share: Annotated[float, typer.Option(help="Largest share of right records.")] = 0.45,
-    freedom: Annotated[float, typer.Option(help="Chance in sizes and places of corrections, 0 to 1.")] = 1.0,
+    layout_jitter: Annotated[
+        float, typer.Option(help="Chance in sizes and places of corrections, 0 to 1.")
+    ] = 1.0,
     plain: Annotated[
         bool, typer.Option(help="Tell inspections in one wording, as nano learnt them.")
     ] = False,
@@ -114,7 +116,7 @@ def sample(
     classes = painter.vocabulary.classes if painter.vocabulary else CLASSES
     chosen = {"temperature": temperature, "steps": steps, "text_guidance": text_guidance}
     painting = {name: value for name, value in chosen.items() if value is not None}
-    scenes = SceneMix(classes=classes, freedom=freedom, plain=plain)
+    scenes = SceneMix(classes=classes, layout_jitter=layout_jitter, plain=plain)
     sampling = Sampling(painter.name, n, seed, scenes, right_share, painting)
     sampler = PainterSampler(painter, painting)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

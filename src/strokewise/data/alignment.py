@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from strokewise.data.canvas_painters import Painter
+from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.conflict import EXCERPT, accepted, right_plan
 from strokewise.data.multi_turn import strokes
 from strokewise.data.records import Record
@@ -29,11 +29,11 @@ from strokewise.data.scenes import (
     with_object,
     without,
 )
-from strokewise.data.wording import Asked, Canvas, ask, inspect, tell, truth_of, verdict_of
+from strokewise.data.wording import Canvas, Query, ask, inspect, tell, truth_of, verdict_of
 from strokewise.errors import RecordError, SceneError
 from strokewise.scene_graph import MAX_COUNT, SceneObject
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
-from strokewise.world.language import describe, mend, write_correction, write_inspection
+from strokewise.world.language import describe, repair, write_correction, write_inspection
 from strokewise.world.layout import Scene, place_in
 from strokewise.world.vocabulary import COLORS
 
@@ -49,7 +49,7 @@ class AlignmentMix:
     right_share: float = 1 / 3
 
 
-def alignment(rng: random.Random, mix: AlignmentMix, painter: Painter) -> Record:
+def alignment(rng: random.Random, mix: AlignmentMix, painter: CanvasPainter) -> Record:
     """One record of a rendered sketch."""
     while True:
         asked = ask(rng, mix.scenes)
@@ -62,21 +62,21 @@ def alignment(rng: random.Random, mix: AlignmentMix, painter: Painter) -> Record
             return _negative(asked, canvases, at, *spoilt, painter)
 
 
-def _positive(asked: Asked, canvases: list[Canvas], at: int, painter: Painter) -> Record:
+def _positive(asked: Query, canvases: list[Canvas], at: int, painter: CanvasPainter) -> Record:
     right = right_plan(asked, canvases, at, painter)
     return replace(right, subset="alignment", label="positive")
 
 
 def _negative(
-    asked: Asked, canvases: list[Canvas], at: int, fault: str, shown: Scene, painter: Painter
+    asked: Query, canvases: list[Canvas], at: int, fault: str, shown: Scene, painter: CanvasPainter
 ) -> Record:
     """The steps up to a faulty sketch, then its inspection, correction and the corrected canvas."""
-    right, prompt, voice = canvases[at], asked.scene.graph, asked.voice
+    right, prompt, wording_rng = canvases[at], asked.scene.graph, asked.wording_rng
     wrong = replace(right, shown=shown)
-    steps = tell(prompt, [*canvases[:at], wrong], painter, voice)[:-1]
-    found = inspect(prompt, wrong, voice)
-    refine = write_correction(mend(describe(right.plan), describe(shown)), voice)
-    message = Message(write_inspection(found, voice), refine)
+    steps = tell(prompt, [*canvases[:at], wrong], painter, wording_rng)[:-1]
+    found = inspect(prompt, wrong, wording_rng)
+    refine = write_correction(repair(describe(right.plan), describe(shown)), wording_rng)
+    message = Message(write_inspection(found, wording_rng), refine)
     canvas = painter.paint(steps[-1].image, refine, steps[-1].message.des or "", right.shown, 0)
     steps.append(Step(message, canvas, verdict_of(found)))
     scenes = [*(c.shown for c in canvases[:at]), shown, right.shown]
@@ -144,7 +144,9 @@ SPOILS: dict[str, Callable[[Scene, SceneObject, Sequence[str], random.Random], S
 # --- a model's own sketches ------------------------------------------------------------------------------
 
 
-def judge_sketches(plans: Iterator[SampledPlan], painter: Painter, rng: random.Random) -> Iterator[Record]:
+def judge_sketches(
+    plans: Iterator[SampledPlan], painter: CanvasPainter, rng: random.Random
+) -> Iterator[Record]:
     """Records of a model's own sketches, where all of the canvas was recognised."""
     for plan in plans:
         found = plan.inspected(rng)
@@ -160,8 +162,8 @@ def judge_sketches(plans: Iterator[SampledPlan], painter: Painter, rng: random.R
         inspection = write_inspection(found, rng)
         try:
             regions = {o.id: plan.described.regions_of(o.id) for o in plan.described.graph.objects}
-            target = place_in(plan.described.graph, regions, freedom=plan.freedom)
-            refine = write_correction(mend(plan.described, plan.seen), rng)
+            target = place_in(plan.described.graph, regions, layout_jitter=plan.layout_jitter)
+            refine = write_correction(repair(plan.described, plan.seen), rng)
         except SceneError:
             continue  # a plan that no layout obeys has no corrected canvas
         canvas = painter.paint(plan.steps[-1].image, refine, plan.steps[-1].message.des or "", target, 0)

@@ -12,7 +12,7 @@ from strokewise.world.layout import Scene
 from strokewise.world.render import render
 
 
-class Painter(Protocol):
+class CanvasPainter(Protocol):
     """Draws the canvas after a step."""
 
     def paint(

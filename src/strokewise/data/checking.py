@@ -142,7 +142,7 @@ def _check_plan(message: Message, start: Description, seen: Description, plan: D
             corrected = apply_stroke(stroke, corrected)
             yield from _check_relation(stroke, plan)
         if _differ(plan, corrected):
-            yield f"the correction {message.refine!r} does not mend the canvas"
+            yield f"the correction {message.refine!r} does not repair the canvas"
     if message.ins is not None:
         stroke = parse_instruction(message.ins)
         after = apply_stroke(stroke, start)

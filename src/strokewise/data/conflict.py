@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from strokewise.data.canvas_painters import Painter
+from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.multi_turn import adding, strokes
 from strokewise.data.records import Record
 from strokewise.data.sampled import SampledPlan
@@ -20,14 +20,14 @@ from strokewise.data.scenes import (
     with_more,
     with_object,
 )
-from strokewise.data.wording import Asked, Canvas, ask, inspect, plan_message, tell, truth_of, verdict_of
+from strokewise.data.wording import Canvas, Query, ask, inspect, plan_message, tell, truth_of, verdict_of
 from strokewise.errors import SceneError
 from strokewise.scene_graph import MAX_COUNT, SceneGraph, SceneObject
 from strokewise.trajectory.values import Message, Step, Trajectory
 from strokewise.world.language import (
     Inspection,
     describe,
-    mend,
+    repair,
     write_inspection,
 )
 from strokewise.world.layout import Scene
@@ -45,7 +45,7 @@ class ConflictMix:
     right_share: float = 6905 / 15201
 
 
-def conflict(rng: random.Random, mix: ConflictMix, painter: Painter) -> Record:
+def conflict(rng: random.Random, mix: ConflictMix, painter: CanvasPainter) -> Record:
     """One symbolic record."""
     while True:
         asked = ask(rng, mix.scenes)
@@ -58,10 +58,10 @@ def conflict(rng: random.Random, mix: ConflictMix, painter: Painter) -> Record:
             return wrong_plan(asked, canvases, at, *broken, painter)
 
 
-def right_plan(asked: Asked, canvases: list[Canvas], at: int, painter: Painter) -> Record:
+def right_plan(asked: Query, canvases: list[Canvas], at: int, painter: CanvasPainter) -> Record:
     """The steps up to a right plan, its inspection, and the next step if there is one."""
     kept, prompt = canvases[: at + 2], asked.scene.graph
-    steps, done = tell(prompt, kept, painter, asked.voice), at == len(canvases) - 1
+    steps, done = tell(prompt, kept, painter, asked.wording_rng), at == len(canvases) - 1
     trajectory = Trajectory(
         asked.prompt, tuple(steps if done else steps[:-1]), stop="end" if done else EXCERPT
     )
@@ -69,13 +69,13 @@ def right_plan(asked: Asked, canvases: list[Canvas], at: int, painter: Painter) 
 
 
 def wrong_plan(
-    asked: Asked, canvases: list[Canvas], at: int, fault: str, wrong: Canvas, painter: Painter
+    asked: Query, canvases: list[Canvas], at: int, fault: str, wrong: Canvas, painter: CanvasPainter
 ) -> Record:
     """The steps up to a wrong plan, then its inspection, correction, revised plan and canvas."""
-    right, prompt, voice = canvases[at], asked.scene.graph, asked.voice
-    steps = tell(prompt, [*canvases[:at], wrong], painter, voice)[:-1]
-    found = inspect(prompt, wrong, voice)
-    message = plan_message(right, voice, found, mend(describe(right.plan), describe(wrong.shown)))
+    right, prompt, wording_rng = canvases[at], asked.scene.graph, asked.wording_rng
+    steps = tell(prompt, [*canvases[:at], wrong], painter, wording_rng)[:-1]
+    found = inspect(prompt, wrong, wording_rng)
+    message = plan_message(right, wording_rng, found, repair(describe(right.plan), describe(wrong.shown)))
     canvas = painter.paint(steps[-1].image, message.refine or "", message.des or "", right.shown, 0)
     steps.append(Step(message, canvas, verdict_of(found)))
     scenes = [*(c.shown for c in canvases[:at]), wrong.shown, right.shown]
@@ -153,7 +153,9 @@ def accepted(plan: SampledPlan, found: Inspection, rng: random.Random) -> Trajec
     return Trajectory(plan.text, (*plan.steps, last), stop="end" if done else EXCERPT)
 
 
-def judge_sampled(plans: Iterator[SampledPlan], painter: Painter, rng: random.Random) -> Iterator[Record]:
+def judge_sampled(
+    plans: Iterator[SampledPlan], painter: CanvasPainter, rng: random.Random
+) -> Iterator[Record]:
     """Records of a model's own plans: the steps up to each, and the right inspection of it."""
     for plan in plans:
         found = plan.inspected(rng)
@@ -163,10 +165,10 @@ def judge_sampled(plans: Iterator[SampledPlan], painter: Painter, rng: random.Ra
             if not found.sketch:  # a faulty sketch is the business of the other subset
                 yield Record("conflict", "right", accepted(plan, found, rng), truth=truth)
             continue
-        right = plan.mended(rng)
+        right = plan.repaired(rng)
         if right is None:
-            continue  # no layout mends it; another sample will do
-        changes = mend(describe(right.plan), plan.seen or plan.described)
+            continue  # no layout repairs it; another sample will do
+        changes = repair(describe(right.plan), plan.seen or plan.described)
         if not changes:
             continue  # the canvas does not show the wrong plan but, by chance, the right one
         message = plan_message(right, rng, found, changes)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from strokewise.critics.judges import ApiJudge, Judge, Opinion, opinions
-from strokewise.data.canvas_painters import Painter
+from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.conflict import EXCERPT
 from strokewise.data.records import Record
 from strokewise.errors import InputError
@@ -39,7 +39,7 @@ def filtered(judge: Judge, records: Iterable[Record]) -> Iterator[Record]:
     yield from (record for record, keep in _ahead(judge, records, kept) if keep)
 
 
-def critiques(judge: Judge, trajectories: Iterable[Trajectory], painter: Painter) -> Iterator[Record]:
+def critiques(judge: Judge, trajectories: Iterable[Trajectory], painter: CanvasPainter) -> Iterator[Record]:
     """Records of a model's own trajectories, whatever world they are of.
 
     Each goes up to the first step the judge finds fault with, or to its last. A wrong plan makes a conflict
@@ -75,7 +75,7 @@ def _left_open(trajectory: Trajectory, number: int) -> bool:
 
 
 def _records(
-    trajectory: Trajectory, number: int, plan: Opinion, sketch: Opinion, painter: Painter
+    trajectory: Trajectory, number: int, plan: Opinion, sketch: Opinion, painter: CanvasPainter
 ) -> Iterator[Record]:
     """What can be learnt from one judged step."""
     steps = trajectory.steps[: number + 1]
@@ -95,8 +95,10 @@ def _records(
     described = [*(step.message.des for step in steps), message.des]
     wanted = next((text for text in reversed(described) if text), "")
     canvas = painter.paint(steps[-1].image, wrong.refine, wanted, None, 0)
-    mended = replace(trajectory, steps=(*steps, Step(message, canvas, verdict)), stop=EXCERPT)
-    yield Record("conflict", "wrong", mended) if wrong is plan else Record("alignment", "negative", mended)
+    repaired = replace(trajectory, steps=(*steps, Step(message, canvas, verdict)), stop=EXCERPT)
+    yield (
+        Record("conflict", "wrong", repaired) if wrong is plan else Record("alignment", "negative", repaired)
+    )
 
 
 def _ahead(judge: Judge, items: Iterable[Any], function: Any) -> Iterator[tuple[Any, Any]]:

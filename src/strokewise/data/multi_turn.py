@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from strokewise.data.canvas_painters import Painter
+from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.records import Record
 from strokewise.data.scenes import SceneMix, unused_class, with_more, with_object
 from strokewise.data.wording import Canvas, ask, tell, truth_of
@@ -36,12 +36,12 @@ class MultiTurnMix:
     edit_share: float = 0.5
 
 
-def multi_turn(rng: random.Random, mix: MultiTurnMix, painter: Painter) -> Record:
+def multi_turn(rng: random.Random, mix: MultiTurnMix, painter: CanvasPainter) -> Record:
     """One trajectory from a random scene."""
     asked = ask(rng, mix.scenes)
     graph = asked.scene.graph
     canvases = strokes(asked.scene, rng, mix.edit_share, mix.scenes.classes, mix.scenes.plain)
-    trajectory = Trajectory(asked.prompt, tuple(tell(graph, canvases, painter, asked.voice)))
+    trajectory = Trajectory(asked.prompt, tuple(tell(graph, canvases, painter, asked.wording_rng)))
     return Record("multi-turn", "complete", trajectory, truth=truth_of(graph, [c.shown for c in canvases]))
 
 

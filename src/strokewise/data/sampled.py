@@ -41,7 +41,7 @@ class SampledPlan:
         before: the scene this plan adds to, as its own plan describes it.
         described: the scene the plan describes.
         seen: the scene the canvas shows, as far as it was recognised; None if parts are unknown.
-        freedom: of what is painted in its place (``Scene``).
+        layout_jitter: of what is painted in its place (``Scene``).
     """
 
     text: str
@@ -51,17 +51,17 @@ class SampledPlan:
     before: Description
     described: Description
     seen: Description | None
-    freedom: float = 1.0
+    layout_jitter: float = 1.0
 
     @property
     def sketch_faults(self) -> tuple[Fault, ...] | None:
         """How the canvas differs from the plan; None where it cannot be told."""
         return None if self.seen is None else judge_sketch(self.described, self.seen)
 
-    def inspected(self, voice: random.Random) -> Inspection:
+    def inspected(self, wording_rng: random.Random) -> Inspection:
         """The right inspection of plan and sketch."""
         judged = judge_plan(self.prompt, self.described)
-        return with_sketch(judged, self.sketch_faults, self.described, self.seen, voice)
+        return with_sketch(judged, self.sketch_faults, self.described, self.seen, wording_rng)
 
     @property
     def right(self) -> bool:
@@ -69,7 +69,7 @@ class SampledPlan:
         fits = not judge_plan(self.prompt, self.described).plan and self.sketch_faults == ()
         return fits and self.steps[-1].message.refine is None
 
-    def mended(self, rng: random.Random) -> Canvas | None:
+    def repaired(self, rng: random.Random) -> Canvas | None:
         """A right plan in its place: one thing more that is asked for, if it can be one that it names.
 
         None if what stands there already is not as asked, nothing is to come, or no layout is found.
@@ -87,19 +87,21 @@ class SampledPlan:
         relations = tuple(r for r in self.prompt.relations if {r.subject, r.target} <= told)
         graph = SceneGraph((*kept, added), relations, self.before.graph.background)
         try:
-            stands = place_in(replace(graph, objects=kept, relations=()), regions, freedom=self.freedom)
-            scene = place(graph, rng.randrange(2**31), stands.placements, self.freedom)
+            stands = place_in(
+                replace(graph, objects=kept, relations=()), regions, layout_jitter=self.layout_jitter
+            )
+            scene = place(graph, rng.randrange(2**31), stands.placements, self.layout_jitter)
         except SceneError:
             return None
         return Canvas(adding(scene, added.id), scene, scene)
 
 
-def plans_of(trajectories: Iterable[Trajectory], freedom: float = 1.0) -> Iterator[SampledPlan]:
+def plans_of(trajectories: Iterable[Trajectory], layout_jitter: float = 1.0) -> Iterator[SampledPlan]:
     """The plans of trajectories, each up to the first text outside the world's language.
 
     Args:
         trajectories: what a model painted.
-        freedom: of the scenes that it learns to paint (``Scene``).
+        layout_jitter: of the scenes that it learns to paint (``Scene``).
     """
     for trajectory in trajectories:
         try:
@@ -111,7 +113,7 @@ def plans_of(trajectories: Iterable[Trajectory], freedom: float = 1.0) -> Iterat
             at = len(plan.steps)
             follows = later is not None and len(later.steps) == at + 1 and later.right
             following = trajectory.steps[at] if follows else None
-            yield replace(plan, following=following, freedom=freedom)
+            yield replace(plan, following=following, layout_jitter=layout_jitter)
 
 
 def _plans(trajectory: Trajectory, prompt: SceneGraph) -> Iterator[SampledPlan]:

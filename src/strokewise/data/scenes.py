@@ -27,7 +27,7 @@ class SceneMix:
         relation_share: share of further objects that are related to an earlier one.
         background_share: share of scenes with a stated background.
         classes: what there is to sample from; at least six more than a scene has objects.
-        freedom: how far sizes and places are left to chance (``Scene``).
+        layout_jitter: how far sizes and places are left to chance (``Scene``).
         plain: whether the painter's texts have one wording, and take things up in the order of the prompt.
     """
 
@@ -37,7 +37,7 @@ class SceneMix:
     relation_share: float = 0.55
     background_share: float = 0.5
     classes: tuple[str, ...] = CLASSES
-    freedom: float = 1.0
+    layout_jitter: float = 1.0
     plain: bool = False
 
 
@@ -46,7 +46,7 @@ def sample_scene(rng: random.Random, mix: SceneMix) -> Scene:
     for _ in range(TRIES):
         graph = sample_graph(rng, mix)
         try:
-            return place(graph, rng.randrange(2**31), freedom=mix.freedom)
+            return place(graph, rng.randrange(2**31), layout_jitter=mix.layout_jitter)
         except SceneError:
             continue  # relations that the grid cannot satisfy together; they are rare
     raise AssertionError("no layout was found for any sampled scene")
@@ -122,7 +122,7 @@ def with_more(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene:
     known = any(o.id == obj.id for o in scene.graph.objects)
     objects = tuple(obj if o.id == obj.id else o for o in scene.graph.objects) + (() if known else (obj,))
     graph = replace(scene.graph, objects=objects)
-    return place(graph, rng.randrange(2**31), scene.placements, scene.freedom)
+    return place(graph, rng.randrange(2**31), scene.placements, scene.layout_jitter)
 
 
 def moved(scene: Scene, object_id: str, rng: random.Random) -> Scene:
@@ -136,7 +136,7 @@ def moved(scene: Scene, object_id: str, rng: random.Random) -> Scene:
     fixed = [p for p in scene.placements if p.object_id != object_id]
     old = {p.region for p in scene.placements if p.object_id == object_id}
     for _ in range(TRIES):
-        found = place(graph, rng.randrange(2**31), fixed, scene.freedom)
+        found = place(graph, rng.randrange(2**31), fixed, scene.layout_jitter)
         if not old & {p.region for p in found.placements if p.object_id == object_id}:
             return found
     raise SceneError("no other place is free")
@@ -152,12 +152,12 @@ def reversed_relation(scene: Scene, relation: Relation, rng: random.Random) -> S
     turned = Relation(relation.subject, INVERSE[relation.kind], relation.target)
     graph = replace(scene.graph, relations=(*others, turned))
     fixed = [p for p in scene.placements if p.object_id != relation.subject]
-    return place(graph, rng.randrange(2**31), fixed, scene.freedom)
+    return place(graph, rng.randrange(2**31), fixed, scene.layout_jitter)
 
 
 def _box_of(scene: Scene, placement: Placement, name: str) -> Box:
     """The box of another class in the place of an instance."""
-    even = scene.freedom == 0
+    even = scene.layout_jitter == 0
     return even_box(name, REGIONS.index(placement.region)) if even else fitted(placement.box, name)
 
 
@@ -188,7 +188,7 @@ def scene_to_json(scene: Scene) -> dict[str, object]:
     """Plain values."""
     placements = [[p.object_id, p.index, list(p.box)] for p in scene.placements]
     value = {"graph": scene.graph.to_json(), "placements": placements, "seed": scene.seed}
-    return value if scene.freedom == 1 else {**value, "freedom": scene.freedom}
+    return value if scene.layout_jitter == 1 else {**value, "layout_jitter": scene.layout_jitter}
 
 
 def scene_from_json(value: dict[str, object]) -> Scene:
@@ -201,8 +201,8 @@ def scene_from_json(value: dict[str, object]) -> Scene:
         graph = SceneGraph.from_json(value["graph"])
         rows: Sequence[tuple[str, int, Box]] = value["placements"]  # type: ignore[assignment]
         placements = tuple(Placement(i, n, region_of(tuple(box)), tuple(box)) for i, n, box in rows)  # type: ignore[arg-type]
-        freedom = float(value.get("freedom", 1))  # type: ignore[arg-type]
-        scene = Scene(graph, placements, int(value["seed"]), freedom)  # type: ignore[call-overload]
+        layout_jitter = float(value.get("layout_jitter", value.get("freedom", 1)))  # type: ignore[arg-type]
+        scene = Scene(graph, placements, int(value["seed"]), layout_jitter)  # type: ignore[call-overload]
         _check_placements(scene)
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise SceneError(f"not a scene: {error}") from error
@@ -224,5 +224,5 @@ def _check_placements(scene: Scene) -> None:
 def empty_scene(scene: Scene) -> Scene:
     """The canvas before anything is painted."""
     return Scene(
-        SceneGraph((), (), scene.graph.background or DEFAULT_BACKGROUND), (), scene.seed, scene.freedom
+        SceneGraph((), (), scene.graph.background or DEFAULT_BACKGROUND), (), scene.seed, scene.layout_jitter
     )

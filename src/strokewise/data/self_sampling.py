@@ -22,7 +22,7 @@ from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.errors import ConfigError
 from strokewise.inference.painter import Painter
 from strokewise.trajectory.values import Trajectory
-from strokewise.world.language import PlainVoice, write_prompt
+from strokewise.world.language import PlainWording, write_prompt
 
 JUDGES = {"conflict": judge_sampled, "alignment": judge_sketches}
 WRONG = ("wrong", "negative")
@@ -116,8 +116,10 @@ def _paint(sampling: Sampling, chunk: int, sampler: Sampler) -> list[Trajectory]
 def _judged(subset: str, sampled: Sequence[Trajectory], sampling: Sampling, chunk: int) -> list[Record]:
     """The records of a subset; of right ones no more than their share, in their order."""
     draw = random.Random(f"self-sampling/{subset}/{sampling.seed}/{chunk}")
-    voice = PlainVoice(draw.randrange(2**31)) if sampling.scenes.plain else draw
-    records = list(JUDGES[subset](plans_of(sampled, sampling.scenes.freedom), SpritePainter(), voice))
+    wording_rng = PlainWording(draw.randrange(2**31)) if sampling.scenes.plain else draw
+    records = list(
+        JUDGES[subset](plans_of(sampled, sampling.scenes.layout_jitter), SpritePainter(), wording_rng)
+    )
     right = [i for i, record in enumerate(records) if record.label not in WRONG]
     allowed = round((len(records) - len(right)) * sampling.right_share / (1 - sampling.right_share))
     kept = set(draw.sample(right, min(len(right), max(1, allowed))))

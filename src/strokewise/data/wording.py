@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from strokewise.critics.oracle import judge_plan, judge_sketch
-from strokewise.data.canvas_painters import Painter
+from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.scenes import SceneMix, in_prompt_order, sample_scene, scene_to_json
 from strokewise.scene_graph import Fault, SceneGraph
 from strokewise.trajectory.values import Message, Step, Verdict
 from strokewise.world.language import (
     Description,
     Inspection,
-    PlainVoice,
+    PlainWording,
     Stroke,
     describe,
     in_order_of,
@@ -30,27 +30,27 @@ from strokewise.world.layout import Scene
 
 
 @dataclass(frozen=True)
-class Asked:
+class Query:
     """What a trajectory is about.
 
     Attributes:
         prompt: in words.
         scene: what it asks for, laid out.
-        voice: chance that words what is said of it.
+        wording_rng: chance that words what is said of it.
     """
 
     prompt: str
     scene: Scene
-    voice: random.Random
+    wording_rng: random.Random
 
 
-def ask(rng: random.Random, mix: SceneMix) -> Asked:
+def ask(rng: random.Random, mix: SceneMix) -> Query:
     """A random scene and a prompt for it."""
     scene = sample_scene(rng, mix)
     prompt = write_prompt(scene.graph, rng)
     if not mix.plain:
-        return Asked(prompt, scene, rng)
-    return Asked(prompt, in_prompt_order(parse_prompt(prompt), scene), PlainVoice(rng.randrange(2**31)))
+        return Query(prompt, scene, rng)
+    return Query(prompt, in_prompt_order(parse_prompt(prompt), scene), PlainWording(rng.randrange(2**31)))
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ class Canvas:
     judged: bool = True
 
 
-def inspect(prompt: SceneGraph, canvas: Canvas, voice: random.Random) -> Inspection:
+def inspect(prompt: SceneGraph, canvas: Canvas, wording_rng: random.Random) -> Inspection:
     """The right inspection of a canvas."""
     plan, shown = describe(canvas.plan), describe(canvas.shown)
     judged = judge_plan(prompt, plan) if canvas.judged else Inspection(None)
-    return with_sketch(judged, judge_sketch(plan, shown), plan, shown, voice)
+    return with_sketch(judged, judge_sketch(plan, shown), plan, shown, wording_rng)
 
 
 def with_sketch(
@@ -82,14 +82,14 @@ def with_sketch(
     faults: tuple[Fault, ...] | None,
     plan: Description,
     seen: Description | None,
-    voice: random.Random,
+    wording_rng: random.Random,
 ) -> Inspection:
     """An inspection of a plan with that of its sketch.
 
-    A plain voice also tells what is to be seen: a small model judges better what it has put into words.
+    A plain wording_rng also tells what is to be seen: a small model judges better what it has put into words.
     """
     found = replace(judged, sketch=faults)
-    if seen is None or not isinstance(voice, PlainVoice):
+    if seen is None or not isinstance(wording_rng, PlainWording):
         return found
     return replace(found, seen=in_order_of(plan, seen))
 
@@ -112,7 +112,9 @@ def plan_message(
     )
 
 
-def tell(prompt: SceneGraph, canvases: Sequence[Canvas], painter: Painter, rng: random.Random) -> list[Step]:
+def tell(
+    prompt: SceneGraph, canvases: Sequence[Canvas], painter: CanvasPainter, rng: random.Random
+) -> list[Step]:
     """Steps of a faultless trajectory: plan, sketch, inspect in turn, and a last inspection."""
     steps: list[Step] = []
     image, found = None, None

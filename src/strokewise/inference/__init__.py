@@ -1,7 +1,7 @@
 """Inference: contexts that grow, the generator that writes and paints in them, the loop over stages."""
 
 from strokewise.inference.context import Context, Entry
-from strokewise.inference.formats import DIALECTS, STROKEWISE, Dialect
+from strokewise.inference.formats import PROTOCOL_FORMATS, STROKEWISE, ProtocolFormat
 from strokewise.inference.generator import Continuation, Generator
 from strokewise.inference.loop import Process
 from strokewise.inference.options import PaintingOptions, Request
@@ -9,12 +9,11 @@ from strokewise.inference.painting import Painted, PaintEvent, PaintOptions, Pre
 from strokewise.inference.writing import Constraint, TextStep, WriteEvent, WriteOptions, Written
 
 __all__ = [
-    "DIALECTS",
+    "PROTOCOL_FORMATS",
     "STROKEWISE",
     "Constraint",
     "Context",
     "Continuation",
-    "Dialect",
     "Entry",
     "Generator",
     "PaintEvent",
@@ -23,6 +22,7 @@ __all__ = [
     "PaintingOptions",
     "Preview",
     "Process",
+    "ProtocolFormat",
     "Request",
     "TextStep",
     "WriteEvent",

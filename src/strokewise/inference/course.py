@@ -11,7 +11,7 @@ from PIL import Image
 
 from strokewise.errors import LanguageError
 from strokewise.inference.context import Context
-from strokewise.inference.formats import Dialect, Following
+from strokewise.inference.formats import Following, ProtocolFormat
 from strokewise.inference.options import PaintingOptions, Request
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 from strokewise.world.language import parse_inspection
@@ -28,14 +28,14 @@ class Course:
         self,
         index: int,
         request: Request,
-        dialect: Dialect,
+        protocol_format: ProtocolFormat,
         options: PaintingOptions,
         context: Context,
         size: tuple[int, int],
     ) -> None:
         """Begin; ``index`` is its place among all, ``size`` the (height, width) of its canvases."""
         self.index = index
-        self.request, self.dialect, self.options = request, dialect, options
+        self.request, self.protocol_format, self.options = request, protocol_format, options
         self.context, self.size = context, size
         self.steps = list(request.before)
         self.message = Message()
@@ -81,9 +81,9 @@ class Course:
             seconds: it took.
         """
         instructed = self.instruction is not None
-        self.message, self.seconds = self.dialect.readable(text), seconds
-        decision: str = self.dialect.decide(text, following) if ended == "whole" else ended
-        if ended == "whole" and instructed and (self.message.paints or not self.dialect.tagged):
+        self.message, self.seconds = self.protocol_format.readable(text), seconds
+        decision: str = self.protocol_format.decide(text, following) if ended == "whole" else ended
+        if ended == "whole" and instructed and (self.message.paints or not self.protocol_format.tagged):
             # Whoever gives an instruction wants to see it painted, whatever the model would do.
             decision = "draw"
         if decision == "draw":
@@ -132,7 +132,7 @@ class Course:
         self.message, self.seconds = Message(), 0.0
 
     def _step(self, image: Image.Image | None, seed: int | None) -> Step:
-        verdict = verdict_of(self.message) if self.number and self.dialect.tagged else None
+        verdict = verdict_of(self.message) if self.number and self.protocol_format.tagged else None
         return Step(self.message, image, verdict, seed, round(self.seconds, 3))
 
 

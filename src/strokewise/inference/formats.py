@@ -17,7 +17,7 @@ Trigger = Literal["token", "marker", "always"]
 
 
 @dataclass(frozen=True)
-class Dialect:
+class ProtocolFormat:
     """How the texts of a family of models are to be read.
 
     Attributes:
@@ -38,15 +38,15 @@ class Dialect:
     tagged: bool = False
     system: str = ""
 
-    def with_system(self, system: str) -> "Dialect":
-        """The same dialect with a system prompt."""
+    def with_system(self, system: str) -> "ProtocolFormat":
+        """The same protocol_format with a system prompt."""
         return replace(self, system=system)
 
     def message(self, text: str) -> Message:
         """The message of a text; a family without our tags says everything in one part.
 
         Raises:
-            ProtocolError: if the text breaks the grammar of a tagged dialect.
+            ProtocolError: if the text breaks the grammar of a tagged protocol_format.
         """
         return Message.parse(text) if self.tagged else Message(text)
 
@@ -62,7 +62,7 @@ class Dialect:
 
         Args:
             text: the message.
-            following: what the model would go on with; only ``token`` dialects listen to it.
+            following: what the model would go on with; only ``token`` protocol formats listen to it.
         """
         if any(stop in text for stop in self.stops):
             return "end"
@@ -85,19 +85,20 @@ class Dialect:
 
 
 # The paper's protocol, on which our models are trained.
-STROKEWISE = Dialect("strokewise", "token", tagged=True)
+STROKEWISE = ProtocolFormat("strokewise", "token", tagged=True)
 # Draws where the text holds this plain string (it is no token); three rounds in its released loop.
-THINKMORPH = Dialect("thinkmorph", "marker", markers=("<image_start>",))
+THINKMORPH = ProtocolFormat("thinkmorph", "marker", markers=("<image_start>",))
 # Every thought is drawn until the answer is given; its released loop has no bound.
-BAGEL_ZEBRA_COT = Dialect("bagel-zebra-cot", "always", stops=("Final Answer:", "<answer>"))
+BAGEL_ZEBRA_COT = ProtocolFormat("bagel-zebra-cot", "always", stops=("Final Answer:", "<answer>"))
 # Its released loop asks for a second opinion up to three times, has the suggestion rewritten, and forgets all
 # but the last canvas; here one opinion is enough, as written, and nothing is forgotten.
-UNICOT = Dialect(
+UNICOT = ProtocolFormat(
     "unicot", "always", stops=("Everything is good", "Everything is well", "No editing", "no editing")
 )
 # The image token decides, helped in its release by a small router network that is not read here.
-UMM_REFLECTION = Dialect("umm-reflection", "token")
+UMM_REFLECTION = ProtocolFormat("umm-reflection", "token")
 
-DIALECTS = {
-    dialect.name: dialect for dialect in (STROKEWISE, THINKMORPH, BAGEL_ZEBRA_COT, UNICOT, UMM_REFLECTION)
+PROTOCOL_FORMATS = {
+    protocol_format.name: protocol_format
+    for protocol_format in (STROKEWISE, THINKMORPH, BAGEL_ZEBRA_COT, UNICOT, UMM_REFLECTION)
 }

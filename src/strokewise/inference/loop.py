@@ -1,7 +1,7 @@
 """The loop over stages: write a message, paint the canvas it calls for, show it to the model, and again.
 
 It advances any number of paintings together, each as if it were alone, and tells what happens as events.
-What follows what is settled in ``course``, what a text says in ``dialect``; how texts and pictures are made,
+What follows what is settled in ``course``, what a text says in ``formats``; how texts and pictures are made,
 in ``generator``.
 """
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from strokewise.errors import ConfigError
 from strokewise.inference.course import Course
-from strokewise.inference.formats import STROKEWISE, Dialect
+from strokewise.inference.formats import STROKEWISE, ProtocolFormat
 from strokewise.inference.generator import Generator
 from strokewise.inference.messages import Messages, has_room
 from strokewise.inference.options import PaintingOptions, Request
@@ -35,7 +35,7 @@ class Process:
         tokenizer: Tokenizer,
         requests: Sequence[Request],
         options: PaintingOptions | None = None,
-        dialect: Dialect = STROKEWISE,
+        protocol_format: ProtocolFormat = STROKEWISE,
         model: str = "",
     ) -> None:
         """Prepare; nothing is computed before :meth:`run`.
@@ -45,7 +45,7 @@ class Process:
             tokenizer: of its model.
             requests: what to paint.
             options: how.
-            dialect: how the model's texts are to be read.
+            protocol_format: how the model's texts are to be read.
             model: its name, for the record.
 
         Raises:
@@ -53,7 +53,7 @@ class Process:
             InputError: if the model cannot paint canvases of the size asked for.
         """
         self.generator, self.tokenizer = generator, tokenizer
-        self.options, self.dialect, self.model = options or PaintingOptions(), dialect, model
+        self.options, self.protocol_format, self.model = options or PaintingOptions(), protocol_format, model
         if self.options.single_pass and any(r.instruct or r.before for r in requests):
             raise ConfigError("a single pass follows no instructions and goes on with nothing; leave one out")
         self.courses = [self._course(i, request) for i, request in enumerate(requests)]
@@ -89,7 +89,7 @@ class Process:
             request = replace(request, source=self._fitted(request.source, size))
         canvases = {number: self._fitted(image, size) for number, image in request.canvases.items()}
         request = replace(request, canvases=canvases)
-        return Course(index, request, self.dialect, self.options, self.generator.context(), size)
+        return Course(index, request, self.protocol_format, self.options, self.generator.context(), size)
 
     def _own_size(self, source: Image.Image | None) -> tuple[int, int]:
         """The (height, width) a model paints by itself: like the source, else a square."""
@@ -114,8 +114,8 @@ class Process:
         """Read what stands before the first message: system prompt, source, prompt, earlier steps."""
         generator, encode = self.generator, self.tokenizer.encode
         contexts = [course.context for course in self.courses]
-        if self.dialect.system:
-            generator.read(contexts, [encode(self.dialect.system)] * len(contexts), guided=False)
+        if self.protocol_format.system:
+            generator.read(contexts, [encode(self.protocol_format.system)] * len(contexts), guided=False)
         sources = [(c.context, c.request.source) for c in self.courses if c.request.source is not None]
         if sources:
             generator.see(*map(list, zip(*sources, strict=True)))
@@ -132,7 +132,7 @@ class Process:
         """Write one message in each."""
         courses = self._with_room(courses, 2 + self.options.max_tokens)
         if courses:
-            messages = Messages(self.generator, self.tokenizer, self.dialect, self.options, courses)
+            messages = Messages(self.generator, self.tokenizer, self.protocol_format, self.options, courses)
             for course, event in messages.run():
                 yield course.index, event
 
@@ -178,7 +178,7 @@ class Process:
         seeds: Sequence[int | None],
         seconds: float,
     ) -> Told:
-        asks = self.dialect.trigger == "token" and not self.options.single_pass
+        asks = self.protocol_format.trigger == "token" and not self.options.single_pass
         told = self.generator.continuations([c.context for c in courses]) if asks else ["text"] * len(courses)
         for course, image, seed, following in zip(courses, images, seeds, told, strict=True):
             event = ImageFinished(course.number, course.stage, encode_png(image), seconds)

@@ -10,7 +10,7 @@ from time import perf_counter
 from strokewise.errors import ContextLengthError
 from strokewise.inference.context import Context
 from strokewise.inference.course import Course, Ended
-from strokewise.inference.formats import Dialect, Following
+from strokewise.inference.formats import Following, ProtocolFormat
 from strokewise.inference.generator import Generator
 from strokewise.inference.options import PaintingOptions
 from strokewise.inference.writing import TextStep, WriteEvent
@@ -63,18 +63,18 @@ class Messages:
         self,
         generator: Generator,
         tokenizer: Tokenizer,
-        dialect: Dialect,
+        protocol_format: ProtocolFormat,
         options: PaintingOptions,
         courses: Sequence[Course],
     ) -> None:
         """Prepare to write the next message of ``courses``."""
         self.generator, self.tokenizer = generator, tokenizer
-        self.dialect, self.options = dialect, options
+        self.protocol_format, self.options = protocol_format, options
         self.drafts = [Draft(course, tokenizer) for course in courses]
         special = generator.special
         opens: dict[int | None, Following] = {special.image_start: "image", special.sequence_end: "end"}
         # Some models open an image without closing their text before; that decides as well as any.
-        self.decided = opens if dialect.trigger == "token" else {}
+        self.decided = opens if protocol_format.trigger == "token" else {}
 
     def run(self) -> Iterator[tuple[Course, Event]]:
         """Write, streaming; then every course has been told what its message was."""
@@ -82,7 +82,7 @@ class Messages:
         for draft in self.drafts:
             yield draft.course, TextStarted(draft.number)
         instructed = [draft for draft in self.drafts if draft.course.instruction is not None]
-        if self.dialect.tagged:
+        if self.protocol_format.tagged:
             # The verdict on the canvas before is the model's; what it would paint next is not listened to.
             yield from self._stream([draft for draft in instructed if draft.number], TAG_START)
         for draft in instructed:
@@ -125,7 +125,7 @@ class Messages:
         """Put the caller's instruction where the model's own would stand."""
         context, instruction = draft.course.context, draft.course.instruction
         assert instruction is not None, "only such drafts are asked for"
-        if not self.dialect.tagged:
+        if not self.protocol_format.tagged:
             ids = self.tokenizer.encode(instruction)
             self._append(draft, ids, Segment.text(ids))
             draft.ended = draft.ended or "whole"
@@ -139,7 +139,7 @@ class Messages:
             closed = len(context.entries[-1].ids)
             context.truncate(tokens=context.length - closed + 1 + len(draft.ids))
             said = rest + ("" if not said or said[-1].isspace() else " ")
-        ids = self.tokenizer.encode(said + self.dialect.head(instruction))
+        ids = self.tokenizer.encode(said + self.protocol_format.head(instruction))
         self._append(draft, ids, Segment.text(ids, opens=not draft.number, closes=False))
 
     def _append(self, draft: Draft, ids: Sequence[int], segment: Segment) -> None:

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from strokewise.errors import CheckpointError, ConfigError
-from strokewise.inference import STROKEWISE, Dialect, Generator, PaintingOptions, Process, Request
+from strokewise.inference import STROKEWISE, Generator, PaintingOptions, Process, ProtocolFormat, Request
 from strokewise.inference.prompt_check import DEFAULTS, Vocabulary, read_object
 from strokewise.models.bagel import UnifiedModel, load_model
 from strokewise.models.bagel.loading import find_checkpoint
@@ -36,7 +36,7 @@ class Painter:
         model: UnifiedModel,
         tokenizer: Tokenizer,
         name: str = "",
-        dialect: Dialect = STROKEWISE,
+        protocol_format: ProtocolFormat = STROKEWISE,
         vocabulary: Vocabulary | None = None,
         defaults: PaintingOptions | None = None,
     ) -> None:
@@ -46,12 +46,12 @@ class Painter:
             model: in inference mode.
             tokenizer: of the model.
             name: for the record.
-            dialect: how its texts are to be read.
+            protocol_format: how its texts are to be read.
             vocabulary: what it knows; None: prompts are not checked.
             defaults: of what a call does not state.
         """
         self.generator = Generator(model, tokenizer.special)
-        self.tokenizer, self.name, self.dialect = tokenizer, name, dialect
+        self.tokenizer, self.name, self.protocol_format = tokenizer, name, protocol_format
         self.vocabulary, self.defaults = vocabulary, defaults or PaintingOptions()
 
     @classmethod
@@ -62,7 +62,7 @@ class Painter:
         dtype: torch.dtype | None = None,
         *,
         quantize: str | None = None,
-        dialect: Dialect = STROKEWISE,
+        protocol_format: ProtocolFormat = STROKEWISE,
     ) -> "Painter":
         """Load a checkpoint with its tokenizer.
 
@@ -71,7 +71,7 @@ class Painter:
             device: default: a CUDA device if there is one, else the CPU.
             dtype: default: bfloat16 on CUDA, float32 on the CPU.
             quantize: ``int8`` or ``nf4`` (CUDA only).
-            dialect: how its texts are to be read; ``process.DIALECTS`` holds those of relatives.
+            protocol_format: how its texts are read (see ``inference.PROTOCOL_FORMATS``).
 
         Raises:
             CheckpointError: if there is no such model, or its files are damaged or do not fit each other.
@@ -89,7 +89,7 @@ class Painter:
         loaded = load_model(folder, place, precision, quantize)
         # Where a folder lies says nothing about the model, and is nobody's business.
         name = Path(model).resolve().name if Path(model).is_dir() else str(model)
-        return cls(loaded, tokenizer, name, dialect, vocabulary, defaults)
+        return cls(loaded, tokenizer, name, protocol_format, vocabulary, defaults)
 
     def start(self, requests: Sequence[Request], *, check: bool = True, **options: Any) -> Process:
         """Prepare some paintings that will advance together; ``run()`` of the result paints them.
@@ -108,7 +108,7 @@ class Painter:
             for request in requests:
                 self.vocabulary.check(request.prompt, request.instruct, request.source is not None)
         changed = self.defaults.changed(options)
-        return Process(self.generator, self.tokenizer, requests, changed, self.dialect, self.name)
+        return Process(self.generator, self.tokenizer, requests, changed, self.protocol_format, self.name)
 
     def stream(
         self,

@@ -29,7 +29,7 @@ MAX_INSTANCES = GRID * GRID
 STEP = 1 / 128
 # Longer side of a sprite in canvas units. Neighboring cells leave room for a third of the canvas each.
 SMALLEST, CROWDED, SPARSE, ALONE = 0.24, 0.295, 0.40, 0.54
-# Without freedom: one size, and middles such that on 128 px every sprite lies alike in patches of 16 px.
+# Without jitter: one size, and middles such that on 128 px every sprite lies alike in patches of 16 px.
 EVEN = 30 * STEP
 EVEN_MIDDLES = (16 * STEP, 64 * STEP, 112 * STEP)
 EDGE = 2 * STEP  # least distance of a box from the canvas's edge
@@ -61,14 +61,14 @@ class Placement:
 class Scene:
     """A graph together with a place for every instance; all that the renderer needs.
 
-    freedom: how far sizes, places in the cells and the order of an object's instances are left to chance: 0
+    layout_jitter: how far sizes, places in cells and the order of an object's instances are left to chance: 0
     (one size, the same place in every cell, reading order) to 1. What is added later is placed likewise.
     """
 
     graph: SceneGraph
     placements: tuple[Placement, ...]
     seed: int = 0
-    freedom: float = 1.0
+    layout_jitter: float = 1.0
 
     @property
     def background(self) -> str:
@@ -95,12 +95,14 @@ def region_of(box: Box) -> str:
     return region_at((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
 
 
-def place(graph: SceneGraph, seed: int = 0, fixed: Sequence[Placement] = (), freedom: float = 1.0) -> Scene:
+def place(
+    graph: SceneGraph, seed: int = 0, fixed: Sequence[Placement] = (), layout_jitter: float = 1.0
+) -> Scene:
     """A place for every instance of the graph.
 
     seed: the same graph, seed and fixed placements give the same scene.
     fixed: placements that stay as they are; those of objects or instances that the graph lacks are dropped.
-    freedom: see `Scene`.
+    layout_jitter: see `Scene`.
 
     Raises:
         SceneError: if the graph is not valid, has more than MAX_INSTANCES instances, or no layout on the grid
@@ -118,19 +120,21 @@ def place(graph: SceneGraph, seed: int = 0, fixed: Sequence[Placement] = (), fre
         chosen = _choose_cells(graph, free, cells, boxes, rng)
         if chosen is None:
             break
-        scene = _fill(graph, chosen if freedom else _in_reading_order(chosen), kept, seed, rng, freedom)
+        scene = _fill(
+            graph, chosen if layout_jitter else _in_reading_order(chosen), kept, seed, rng, layout_jitter
+        )
         if scene is not None:
             return scene
     raise SceneError(_impossible(graph, kept))
 
 
 def place_in(
-    graph: SceneGraph, regions: Mapping[str, Sequence[str]], seed: int = 0, freedom: float = 1.0
+    graph: SceneGraph, regions: Mapping[str, Sequence[str]], seed: int = 0, layout_jitter: float = 1.0
 ) -> Scene:
     """A place for every instance in the region that is told for it.
 
     regions: by object id, one region for each instance, as `Description.regions` tells them.
-    freedom: see `Scene`.
+    layout_jitter: see `Scene`.
 
     Raises:
         SceneError: if regions are missing, unknown or told twice, or contradict the graph's relations.
@@ -148,7 +152,7 @@ def place_in(
     rng = random.Random(seed)
     chosen = {obj.id: tuple(REGIONS.index(r) for r in regions[obj.id]) for obj in graph.objects}
     for _ in range(_TRIES):
-        scene = _fill(graph, chosen, (), seed, rng, freedom)
+        scene = _fill(graph, chosen, (), seed, rng, layout_jitter)
         if scene is not None:
             return scene
     raise SceneError("the regions contradict the relations: " + _relations_text(graph))
@@ -277,12 +281,12 @@ def _fill(
     kept: Sequence[Placement],
     seed: int,
     rng: random.Random,
-    freedom: float,
+    layout_jitter: float,
 ) -> Scene | None:
     """Boxes in the chosen cells, first with chance in size and place, at last all alike."""
     slots = [(graph[i], cell) for i, cells in chosen.items() for cell in cells]
     cells = [cell for _, cell in slots] + [REGIONS.index(p.region) for p in kept]
-    for allowed in [step for step in (1.0, 1.0, 0.5, 0.25) if step <= freedom] + [0.0]:
+    for allowed in [step for step in (1.0, 1.0, 0.5, 0.25) if step <= layout_jitter] + [0.0]:
         if allowed:
             side = _common_side(cells, rng)
             boxes = [
@@ -291,7 +295,7 @@ def _fill(
             ]
         else:
             boxes = [even_box(obj.name, cell) for obj, cell in slots]
-        scene = Scene(graph, _merge(graph, slots, boxes, kept), seed, freedom)
+        scene = Scene(graph, _merge(graph, slots, boxes, kept), seed, layout_jitter)
         if _sound(scene):
             return scene
     return None
@@ -322,7 +326,7 @@ def _sides(name: str, side: float) -> tuple[float, float]:
     return side * min(1.0, aspect), side * min(1.0, 1 / aspect)
 
 
-def _box(obj: SceneObject, cell: int, side: float, freedom: float, rng: random.Random) -> Box:
+def _box(obj: SceneObject, cell: int, side: float, layout_jitter: float, rng: random.Random) -> Box:
     """A box of the class's aspect whose center lies in the cell."""
     size = _sides(obj.name, side)
     row, column = divmod(cell, GRID)
@@ -331,7 +335,7 @@ def _box(obj: SceneObject, cell: int, side: float, freedom: float, rng: random.R
         low = max(index / GRID + INNER, EDGE + length / 2)
         high = min((index + 1) / GRID - INNER, 1 - EDGE - length / 2)
         middle = min(max((index + 0.5) / GRID, low), high)
-        center = middle + freedom * (rng.uniform(low, high) - middle)
+        center = middle + layout_jitter * (rng.uniform(low, high) - middle)
         starts.append(round((center - length / 2) / STEP) * STEP)
     width, height = (max(round(length / STEP), 1) * STEP for length in size)
     return starts[0], starts[1], starts[0] + width, starts[1] + height

@@ -30,7 +30,7 @@ from strokewise.inference.painter import Painter
 from strokewise.scene_graph import SceneGraph
 from strokewise.sequence import Segment
 from strokewise.trajectory.values import Message, Trajectory
-from strokewise.world.language import PlainVoice, parse_prompt
+from strokewise.world.language import PlainWording, parse_prompt
 from strokewise.world.layout import place
 
 Told = tuple[Trajectory, Cost]
@@ -63,10 +63,10 @@ class SpriteInspector:
         plans = list(plans_of([trajectory]))
         if not plans or len(plans[-1].steps) != len(trajectory.steps):
             return None
-        voice = PlainVoice(trajectory.seed)
+        wording_rng = PlainWording(trajectory.seed)
         found = [
-            *judge_sampled(iter(plans[-1:]), NoPainter(), voice),
-            *judge_sketches(iter(plans[-1:]), NoPainter(), voice),
+            *judge_sampled(iter(plans[-1:]), NoPainter(), wording_rng),
+            *judge_sketches(iter(plans[-1:]), NoPainter(), wording_rng),
         ]
         return _said(found)
 
@@ -99,11 +99,13 @@ class GraphPlanner:
 
     def plan(self, prompt: str, seed: int) -> list[Message]:
         """See :class:`Planner`; in the sprite world's language where the graph is of that world."""
-        graph, voice = later_to_earlier(self.graph(prompt)), PlainVoice(seed)
+        graph, wording_rng = later_to_earlier(self.graph(prompt)), PlainWording(seed)
         try:
-            canvases = strokes(place(graph, seed, freedom=0.0), voice, in_order=True)
-            found = [None, *(inspect(graph, canvas, voice) for canvas in canvases)]
-            return [plan_message(canvas, voice, one) for canvas, one in zip(canvases, found, strict=False)]
+            canvases = strokes(place(graph, seed, layout_jitter=0.0), wording_rng, in_order=True)
+            found = [None, *(inspect(graph, canvas, wording_rng) for canvas in canvases)]
+            return [
+                plan_message(canvas, wording_rng, one) for canvas, one in zip(canvases, found, strict=False)
+            ]
         except InputError:
             return list(_plain_strokes(graph))
 
@@ -131,7 +133,7 @@ def inspected(painter: Painter, process: Process, inspector: Inspector) -> list[
         inspector: who inspects.
 
     Raises:
-        ConfigError: if the painter's dialect has no way to be corrected.
+        ConfigError: if the painter's protocol_format has no way to be corrected.
         StrokewiseError: if the inspector fails.
     """
 
@@ -164,8 +166,10 @@ class _Table:
     """Some paintings at which others may speak; ``say`` gives a message, part of one, or None."""
 
     def __init__(self, painter: Painter, process: Process) -> None:
-        if painter.dialect.trigger == "marker":
-            raise ConfigError(f"the dialect {painter.dialect.name} draws only at its own words; nobody can")
+        if painter.protocol_format.trigger == "marker":
+            raise ConfigError(
+                f"the protocol_format {painter.protocol_format.name} draws only at its own words; nobody can"
+            )
         self.painter, self.process, self.generator = painter, process, painter.generator
         self.courses, self.options = process.courses, process.options
         self.costs = [Cost()] * len(self.courses)
@@ -174,8 +178,8 @@ class _Table:
         """Paint to the end."""
         start, courses, encode = perf_counter(), self.courses, self.painter.tokenizer.encode
         contexts = [course.context for course in courses]
-        if self.painter.dialect.system:
-            system = encode(self.painter.dialect.system)
+        if self.painter.protocol_format.system:
+            system = encode(self.painter.protocol_format.system)
             self.generator.read(contexts, [system] * len(contexts), guided=False)
         self.generator.read(contexts, [encode(course.request.prompt) for course in courses])
         while any(course.doing != "done" for course in courses):
@@ -215,7 +219,7 @@ class _Table:
                 generator.append([course.context], [[Segment.text(self._encode(head), closes=False)]])
         contexts = [course.context for course, _ in heads]
         opens: dict[int | None, Following] = {special.image_start: "image", special.sequence_end: "end"}
-        decided = opens if self.painter.dialect.trigger == "token" else {}
+        decided = opens if self.painter.protocol_format.trigger == "token" else {}
         stops = frozenset(token for token in decided if token is not None)
         seeds = [course.seed("text") for course, _ in heads]
         *_, written = generator.write(contexts, self.options.writing(stops), seeds)

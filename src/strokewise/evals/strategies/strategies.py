@@ -100,7 +100,7 @@ class Whole:
 class Think:
     """One message before one image.
 
-    A model of our dialect is told to paint the whole prompt in one stroke and writes how the scene will be;
+    A model of our protocol_format is told to paint the whole prompt in one stroke and writes how the scene will be;
     others write what they like.
     """
 
@@ -109,15 +109,17 @@ class Think:
 
     def paint(self, tasks: Sequence[Task]) -> list[Outcome]:
         """See :class:`Strategy`."""
-        painter, dialect = self.painter, self.painter.dialect
-        if not dialect.tagged:
-            dialect = replace(dialect, trigger="always", stops=())
+        painter, protocol_format = self.painter, self.painter.protocol_format
+        if not protocol_format.tagged:
+            protocol_format = replace(protocol_format, trigger="always", stops=())
         requests = [
-            Request(task.prompt, task.seed, instruct=(task.prompt,) if dialect.tagged else ())
+            Request(task.prompt, task.seed, instruct=(task.prompt,) if protocol_format.tagged else ())
             for task in tasks
         ]
         options = painter.defaults.changed(self.options | {"max_images": 1})
-        process = Process(painter.generator, painter.tokenizer, requests, options, dialect, painter.name)
+        process = Process(
+            painter.generator, painter.tokenizer, requests, options, protocol_format, painter.name
+        )
         return [
             Outcome(replace(one.trajectory, stop="think"), one.cost)
             for one in watch(painter, process, one_image=True)

@@ -52,9 +52,9 @@ class AutoencoderRun:
     Attributes:
         steps: optimizer steps in all.
         crops: share of the steps, the first ones, that see crops instead of pairs of whole canvases.
-        even: share of the scenes that have no freedom (``Scene``), as nano's have.
+        even: share of the scenes that have no layout_jitter (``Scene``), as nano's have.
         side, crop: of canvases and crops, in pixels; crops begin at whole latents, so that things without
-            freedom lie in them as they do on canvases.
+            layout_jitter lie in them as they do on canvases.
         batch, crop_batch: pictures in a step; whole canvases are an even number.
         window, fresh: crops are cut from the last ``window`` canvases, of which ``fresh`` are new each step.
         edges: weight of the error of neighbouring pixels' differences, reached at half of the steps: an edge
@@ -120,8 +120,8 @@ class AutoencoderRun:
         return render_array(scenes[at - 1], self.side), render_array(scenes[at], self.side)
 
     def scene(self, draw: random.Random) -> Scene:
-        """A random scene, with or without freedom."""
-        return sample_scene(draw, replace(CROWDED, freedom=float(draw.random() >= self.even)))
+        """A random scene, with or without layout_jitter."""
+        return sample_scene(draw, replace(CROWDED, layout_jitter=float(draw.random() >= self.even)))
 
 
 @lru_cache(maxsize=1100)

@@ -20,10 +20,10 @@ from strokewise.sequence import Tokenizer
 from strokewise.trajectory.values import Message
 from strokewise.world.language import (
     Inspection,
-    PlainVoice,
+    PlainWording,
     describe,
     in_order_of,
-    mend,
+    repair,
     write_correction,
     write_description,
     write_inspection,
@@ -85,17 +85,17 @@ class CanvasSource:
         config = self.config
         draw = random.Random(f"canvas/{config.view}/{config.seed}/{index}")
         scene = sample_scene(draw, replace(config.scenes, **CROWDED))
-        voice = PlainVoice(0) if config.scenes.plain else draw
-        parts = VIEWS[config.view](scene, config.scenes.classes, draw, voice)
-        return Sample(tuple(self._part(part, voice) for part in parts), ends=False)
+        wording_rng = PlainWording(0) if config.scenes.plain else draw
+        parts = VIEWS[config.view](scene, config.scenes.classes, draw, wording_rng)
+        return Sample(tuple(self._part(part, wording_rng) for part in parts), ends=False)
 
-    def _part(self, part: "Drawn", voice: random.Random) -> Text | Picture:
+    def _part(self, part: "Drawn", wording_rng: random.Random) -> Text | Picture:
         if isinstance(part.what, str):
             text = part.what
         elif part.painted:
             return Picture(render_array(part.what, self.config.side), part.loss)
         else:
-            text = Message(des=write_description(describe(part.what), voice)).text()
+            text = Message(des=write_description(describe(part.what), wording_rng)).text()
         return Text(tuple(self.tokenizer.encode(text)), part.loss, opens=False)
 
 
@@ -114,28 +114,36 @@ class Drawn:
     painted: bool = False
 
 
-def drawing(scene: Scene, classes: Sequence[str], draw: random.Random, voice: random.Random) -> list[Drawn]:
+def drawing(
+    scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
+) -> list[Drawn]:
     """What a description tells, painted on an empty canvas."""
     return [Drawn(scene), Drawn(scene, loss=True, painted=True)]
 
 
-def reading(scene: Scene, classes: Sequence[str], draw: random.Random, voice: random.Random) -> list[Drawn]:
+def reading(
+    scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
+) -> list[Drawn]:
     """What is to be seen on a canvas, from the upper left to the lower right: no other order can be seen."""
     return [Drawn(scene, painted=True), Drawn(_in_reading_order(scene), loss=True)]
 
 
-def looking(scene: Scene, classes: Sequence[str], draw: random.Random, voice: random.Random) -> list[Drawn]:
+def looking(
+    scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
+) -> list[Drawn]:
     """A plan, a canvas with some faults, and an inspection of it that first tells what is to be seen."""
     shown = _faulty(scene, classes, draw)
-    return [Drawn(scene), Drawn(shown, painted=True), Drawn(_inspected(scene, shown, voice), loss=True)]
+    return [Drawn(scene), Drawn(shown, painted=True), Drawn(_inspected(scene, shown, wording_rng), loss=True)]
 
 
-def comparing(scene: Scene, classes: Sequence[str], draw: random.Random, voice: random.Random) -> list[Drawn]:
+def comparing(
+    scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
+) -> list[Drawn]:
     """The same without the canvas: what is seen is given, and only what follows from it is learnt."""
     shown = _faulty(scene, classes, draw)
-    seen, _, verdict = _inspected(scene, shown, voice).partition(". ")
-    strokes = mend(describe(scene), describe(shown))
-    said = Message(verdict, write_correction(strokes, voice) if strokes else None)
+    seen, _, verdict = _inspected(scene, shown, wording_rng).partition(". ")
+    strokes = repair(describe(scene), describe(shown))
+    said = Message(verdict, write_correction(strokes, wording_rng) if strokes else None)
     return [Drawn(scene), Drawn(f"{seen}."), Drawn(said.text(), loss=True)]
 
 
@@ -156,10 +164,10 @@ def _faulty(scene: Scene, classes: Sequence[str], draw: random.Random) -> Scene:
     return scene
 
 
-def _inspected(scene: Scene, shown: Scene, voice: random.Random) -> str:
+def _inspected(scene: Scene, shown: Scene, wording_rng: random.Random) -> str:
     plan, seen = describe(scene), describe(shown)
     found = Inspection(None, judge_sketch(plan, seen), seen=in_order_of(plan, seen))
-    return write_inspection(found, voice)
+    return write_inspection(found, wording_rng)
 
 
 def _in_reading_order(scene: Scene) -> Scene:

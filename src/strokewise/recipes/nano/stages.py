@@ -23,7 +23,7 @@ NANO_SCENES = SceneMix(
     objects=(0.25, 0.35, 0.2, 0.12, 0.08),
     counts=(0.67, 0.12, 0.11, 0.1),
     classes=CLASSES,
-    freedom=0.0,
+    layout_jitter=0.0,
     plain=True,
 )
 # Training times lie near noise: nearer to the canvas nano would see what is to be painted without reading it.

@@ -12,7 +12,7 @@ from strokewise.world.language.descriptions import (
     parse_description,
     write_description,
 )
-from strokewise.world.language.english import PlainVoice, split, words
+from strokewise.world.language.english import PlainWording, split, words
 from strokewise.world.language.geneval import GenEvalPrompt, geneval_metadata, geneval_prompts
 from strokewise.world.language.inspections import Inspection, parse_inspection, write_inspection
 from strokewise.world.language.instructions import (
@@ -21,8 +21,8 @@ from strokewise.world.language.instructions import (
     write_correction,
     write_instruction,
 )
-from strokewise.world.language.mending import mend
 from strokewise.world.language.prompts import parse_prompt, write_geneval_prompt, write_prompt
+from strokewise.world.language.repairs import repair
 from strokewise.world.language.strokes import STROKE_KINDS, Beside, Stroke, apply_stroke
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "Description",
     "GenEvalPrompt",
     "Inspection",
-    "PlainVoice",
+    "PlainWording",
     "Stroke",
     "apply_stroke",
     "compare",
@@ -39,12 +39,12 @@ __all__ = [
     "geneval_metadata",
     "geneval_prompts",
     "in_order_of",
-    "mend",
     "parse_correction",
     "parse_description",
     "parse_inspection",
     "parse_instruction",
     "parse_prompt",
+    "repair",
     "split",
     "words",
     "write_correction",

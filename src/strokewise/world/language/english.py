@@ -52,7 +52,7 @@ FUNCTION_WORDS = """
 """
 
 
-class PlainVoice(random.Random):
+class PlainWording(random.Random):
     """Chance for the `write_...` functions that always takes the first, plainest wording.
 
     A small model that writes in one wording only has to learn what to say, not how.

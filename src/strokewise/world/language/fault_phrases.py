@@ -3,7 +3,7 @@
 The wish, for plans: "the bird should be below the skateboard, not above it".
 The sight, for sketches: "shows the bird above the skateboard instead of below it".
 
-This file knows one clause for every kind of fault in either voice. It refuses to know the sentences around
+This file knows one clause for every kind of fault in either mood. It refuses to know the sentences around
 them (`inspections`).
 """
 

@@ -1,4 +1,4 @@
-"""Figures of the process itself: how often Inspect is right, what Refine mends and breaks, how errors grow.
+"""Figures of the process itself: how often Inspect is right, what Refine repairs and breaks, how errors grow.
 
 Everything is a count over judged trajectories (``process_judging``); a share without anything to be a share
 of is None, never 0. Repair and damage are told twice: of single refinements, and of whole pictures as

@@ -27,7 +27,7 @@ class _Changes(NamedTuple):
     added: list[_Instance]
 
 
-def mend(wanted: Description, seen: Description) -> tuple[Stroke, ...]:
+def repair(wanted: Description, seen: Description) -> tuple[Stroke, ...]:
     """Strokes that lead from `seen` to a scene without faults against `wanted`; () when there are none.
 
     What stands in the right place in the wrong color is recolored; what is in another place is removed and
