@@ -100,8 +100,8 @@ class Whole:
 class Think:
     """One message before one image.
 
-    A model of our protocol_format is told to paint the whole prompt in one stroke and writes how the scene will be;
-    others write what they like.
+    A model of a tagged protocol format is instructed to paint the whole prompt in one stroke and describes
+    the scene; others write what they like.
     """
 
     painter: Painter
