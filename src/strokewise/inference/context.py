@@ -137,6 +137,12 @@ class Context:
         first = next((i for i, e in enumerate(self.entries) if i >= since and e.guided), len(self.entries))
         return Context(self.entries[:first])
 
+    def storage(self) -> dict[int, int]:
+        """Bytes of each piece of memory that holds keys and values, by address; forks share most of them."""
+        blocks = [b for entry in self.entries for b in (entry.block, entry.alone) if b is not None]
+        pieces = [tensor.untyped_storage() for b in blocks for tensor in (b.keys, b.values)]
+        return {piece.data_ptr(): piece.nbytes() for piece in pieces}
+
     def texts(self) -> list[int]:
         """Indices of the texts."""
         return [i for i, entry in enumerate(self.entries) if entry.is_text]
