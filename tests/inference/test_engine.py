@@ -572,3 +572,13 @@ def test_an_instructed_message_reads_as_if_it_had_been_written_at_once(
         assert context.entries[4].ids == fresh.entries[4].ids
         close(context.entries[4].last, fresh.entries[4].last)
         assert context.entries[4].closed
+
+
+def test_the_options_of_keywords_are_those_of_the_dataclass():
+    from dataclasses import fields
+    from typing import get_type_hints
+
+    from strokewise.inference.options import OptionChanges
+
+    options = get_type_hints(PaintingOptions)
+    assert get_type_hints(OptionChanges) == {field.name: options[field.name] for field in fields(PaintingOptions)}
