@@ -581,4 +581,6 @@ def test_the_options_of_keywords_are_those_of_the_dataclass():
     from strokewise.inference.options import OptionChanges
 
     options = get_type_hints(PaintingOptions)
-    assert get_type_hints(OptionChanges) == {field.name: options[field.name] for field in fields(PaintingOptions)}
+    assert get_type_hints(OptionChanges) == {
+        field.name: options[field.name] for field in fields(PaintingOptions)
+    }

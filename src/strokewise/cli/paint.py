@@ -56,12 +56,12 @@ def paint(
     max_tokens: Annotated[int | None, typer.Option(help="Tokens of one message at most.")] = None,
     previews: Annotated[int | None, typer.Option(help="Pictures on the way to each canvas.")] = None,
     any_prompt: Annotated[
-        bool, typer.Option("--any-prompt", help="Paint prompts the model never learnt, too.")
+        bool, typer.Option("--any-prompt", help="Also paint prompts outside the model's vocabulary.")
     ] = False,
     protocol_format: Annotated[
-        str, typer.Option(help="How the model's texts are to be read, for relatives of BAGEL.")
+        str, typer.Option(help="Protocol format of the model's texts, for derivatives of BAGEL.")
     ] = "strokewise",
-    system: Annotated[str, typer.Option(help="System prompt, for relatives of BAGEL.")] = "",
+    system: Annotated[str, typer.Option(help="System prompt, for derivatives of BAGEL.")] = "",
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU if there is one.")
     ] = None,
@@ -104,7 +104,8 @@ def paint(
         raise typer.Exit(INTERRUPTED)
 
 
-# --- what is asked -----------------------------------------------------------------------------------------
+# --- what is requested
+# -----------------------------------------------------------------------------------------
 
 
 def _prompts(prompt: str | None, path: Path | None) -> list[str]:

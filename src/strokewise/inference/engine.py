@@ -270,9 +270,9 @@ class Engine:
 
     def _end_where_the_model_ends(self, sessions: list[Session]) -> None:
         """End the sessions whose sequence the model ends right after its last canvas."""
-        asked = [s for s in sessions if s.steps and s.protocol.trigger == "token"]
-        following = self.generator.continuations([s.context for s in asked]) if asked else []
-        for session, next_ in zip(asked, following, strict=True):
+        continued = [s for s in sessions if s.steps and s.protocol.trigger == "token"]
+        following = self.generator.continuations([s.context for s in continued]) if continued else []
+        for session, next_ in zip(continued, following, strict=True):
             if next_ == "end":
                 session.finish(StopReason.END)
 

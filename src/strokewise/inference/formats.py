@@ -1,7 +1,7 @@
-"""How a model's texts say what comes next: draw, or stop. One frozen value a family of models.
+"""Protocol formats: how a family of models writes its messages and what they call for. One frozen value each.
 
-Knows words, tags and the kind of token a model would go on with. It refuses to know tokens' ids, images, and
-what a text means. The facts about relatives are read off their released inference code; where one of them
+Knows words, tags and the kind of token a model would continue with. It refuses to know tokens' ids and
+images. The facts about derivatives of BAGEL are read off their released inference code; where one of them
 does more than a loop of message and canvas can express, the comment above it says so.
 """
 
@@ -86,7 +86,7 @@ class ProtocolFormat:
 
         Args:
             text: the message.
-            following: what the model would go on with; only ``token`` protocol formats listen to it.
+            following: what the model would continue with; only ``token`` formats use it.
         """
         if any(stop in text for stop in self.stops):
             return "end"
@@ -104,7 +104,7 @@ class ProtocolFormat:
         return "end" if following == "end" and not announced else "protocol"
 
     def head(self, instruction: str) -> str:
-        """How a message begins whose instruction somebody else gives; the model tells the scene after it."""
+        """How a message begins whose instruction is supplied; the model describes the scene after it."""
         return f"<ins>{instruction}</ins> <des>"
 
 
@@ -114,7 +114,7 @@ STROKEWISE = ProtocolFormat("strokewise", "token", tagged=True, read_verdict=spr
 THINKMORPH = ProtocolFormat("thinkmorph", "marker", markers=("<image_start>",))
 # Every thought is drawn until the answer is given; its released loop has no bound.
 BAGEL_ZEBRA_COT = ProtocolFormat("bagel-zebra-cot", "always", stops=("Final Answer:", "<answer>"))
-# Its released loop asks for a second opinion up to three times, has the suggestion rewritten, and forgets all
+# Its released loop queries a second opinion up to three times, has the suggestion rewritten, and forgets all
 # but the last canvas; here one opinion is enough, as written, and nothing is forgotten.
 UNICOT = ProtocolFormat(
     "unicot", "always", stops=("Everything is good", "Everything is well", "No editing", "no editing")

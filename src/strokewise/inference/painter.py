@@ -126,7 +126,7 @@ class Painter:
             options: see :class:`PaintingOptions`; the model's defaults for the others.
 
         Raises:
-            PromptError: if the prompt asks for what the model was not trained on.
+            PromptError: if the prompt holds what the model was not trained on.
             ConfigError: if an option is unknown or has no meaning, or the policy cannot follow the request.
             InputError: if a picture cannot be used, or the model cannot paint such a size.
         """

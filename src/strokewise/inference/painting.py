@@ -1,6 +1,6 @@
 """Painting images: the velocity of a batch of contexts, with its guidance branches, along the flow.
 
-Knows contexts and latents; what an image is for is settled elsewhere.
+Knows contexts and latents; what an image is for is decided elsewhere.
 """
 
 from collections.abc import Iterator, Sequence

@@ -48,7 +48,7 @@ class Planner(Protocol):
 
 
 class SpriteInspector:
-    """The oracle, in the words in which the conflict and alignment subsets are told."""
+    """The oracle, in the wording of the conflict and alignment subsets."""
 
     def inspect(self, trajectory: Trajectory) -> Message | None:
         """See :class:`Inspector`."""
@@ -105,11 +105,11 @@ class GraphPlanner:
 def _plain_strokes(graph: SceneGraph) -> Iterator[Message]:
     """Strokes of a graph whose things are of no known world."""
     for number, part in enumerate(graph.nested_subgraphs()):
-        told = [str(obj.thing) for obj in part.objects]
+        things = [str(obj.thing) for obj in part.objects]
         relations = [f"{part[r.subject].thing} {r.kind} {part[r.target].thing}" for r in part.relations]
         background = [f"background: {part.background}"] if part.background else []
         added = next(o for o in part.objects if o.id == graph.painting_order()[number])
-        scene = "; ".join([", ".join(told), *relations, *background])
+        scene = "; ".join([", ".join(things), *relations, *background])
         yield Message(AGREED if number else "", ins=f"Add {added.thing}.", des=scene)
 
 

@@ -41,7 +41,7 @@ PROMISING = 0.5
 
 @dataclass(frozen=True)
 class Task:
-    """One picture that is asked for."""
+    """One picture to paint."""
 
     prompt: str
     seed: int
@@ -81,7 +81,7 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True)
 class Helpers:
-    """Whom strategies may ask; None where there is nobody."""
+    """Whom strategies may query; None where there is nobody."""
 
     verifier: Verifier | None = None
     inspector: Inspector | None = None
@@ -220,7 +220,7 @@ def make_strategy(
     Args:
         name: see the list above.
         painter: who paints. Prompts are not checked against its vocabulary.
-        helpers: whom the strategy may ask.
+        helpers: whom the strategy may query.
         candidates: of best-of-n and parm.
         options: of painting, see ``PaintingOptions``.
 
