@@ -91,7 +91,7 @@ class Context:
         return any(not entry.is_text for entry in self.entries)
 
     def fork(self) -> "Context":
-        """A second context with the same past; the two continue independently and share what they have read."""
+        """A second context with the same past, which the two share; they continue independently."""
         return Context(self.entries)
 
     def append(self, entry: Entry) -> None:
