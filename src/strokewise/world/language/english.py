@@ -19,6 +19,7 @@ from strokewise.errors import SceneError
 from strokewise.scene_graph import RELATIONS, Thing
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, REGIONS
 
+WORD = re.compile(r"\w+|[^\w\s]")  # a word or a punctuation mark
 NUMBERS = ("one", "two", "three", "four")
 # What a picture shows may be more than can be asked for; such counts are all told, and read, as this one.
 MANY = "more than four"
@@ -158,7 +159,7 @@ def parts(phrase: str) -> tuple[str, ...]:
 
 def split(text: str) -> list[str]:
     """The words and punctuation marks of a text, lower-cased."""
-    return re.findall(r"\w+|[^\w\s]", text.lower())
+    return WORD.findall(text.lower())
 
 
 def words() -> tuple[str, ...]:

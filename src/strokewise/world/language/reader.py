@@ -121,7 +121,9 @@ class Reader:
         """Split the text; LanguageError when it is empty or holds words that no sentence could use."""
         if not isinstance(text, str):
             raise LanguageError(f"a text is needed, not {type(text).__name__}")
-        self.words = en.split(text)
+        self._folded = text.lower()
+        self._spans = [match.span() for match in en.WORD.finditer(self._folded)]
+        self.words = [self._folded[start:end] for start, end in self._spans]
         self.position = 0
         if not self.words:
             raise LanguageError("the text is empty")
@@ -133,6 +135,12 @@ class Reader:
     def done(self) -> bool:
         """Whether every word was read."""
         return self.position >= len(self.words)
+
+    def text_since(self, position: int) -> str:
+        """The text from the word at an earlier position up to the last word read, in lower case."""
+        if position == self.position:
+            return ""
+        return self._folded[self._spans[position][0] : self._spans[self.position - 1][1]]
 
     def fail(self, expected: str) -> NoReturn:
         """Raise LanguageError at the current word."""
