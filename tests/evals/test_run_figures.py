@@ -20,7 +20,8 @@ from strokewise.evals.benchmarks.process.judging import JudgedCanvas, JudgedTraj
 from strokewise.evals.benchmarks.process.metrics import Share, measure
 from strokewise.evals.benchmarks.process.run import judge_run, store, stored_metrics
 from strokewise.evals.costs import Cost
-from strokewise.evals.run_store import Prompt, Run, Writer, prepare
+from strokewise.evals.prompt_sets import Prompt
+from strokewise.evals.run_store import Run, Writer, prepare
 from strokewise.evals.strategies.strategies import Outcome
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 from strokewise.world.language import geneval_metadata, geneval_prompts, parse_prompt

@@ -16,7 +16,7 @@ from PIL import Image
 from strokewise.critics.detectors import Detector
 from strokewise.critics.geneval_rules import Detection, evaluate, keep, needing_color
 from strokewise.errors import InputError
-from strokewise.evals.image_folders import Sample, read_picture
+from strokewise.evals.image_folders import LabeledPicture, read_picture
 
 
 class Result(NamedTuple):
@@ -66,7 +66,7 @@ def score_picture(filename: str, image: Image.Image, metadata: dict[str, Any], d
     return Result(filename, metadata, verdict.correct, verdict.reason, keep(metadata["tag"], detections))
 
 
-def score_samples(samples: Iterable[Sample], detector: Detector) -> Iterator[Result]:
+def score_pictures(samples: Iterable[LabeledPicture], detector: Detector) -> Iterator[Result]:
     """Score pictures one by one; errors as of `score_picture`, naming the file."""
     for sample in samples:
         image = read_picture(sample.path)

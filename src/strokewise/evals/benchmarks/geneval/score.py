@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from strokewise.critics.detectors import Detector, load_detector
 from strokewise.errors import ConfigError, InputError
 from strokewise.evals.benchmarks.geneval.images import Result, score_picture
-from strokewise.evals.benchmarks.geneval.summary import Judged, Summary, summarise
+from strokewise.evals.benchmarks.geneval.summary import Judged, Summary, summarize
 from strokewise.evals.image_folders import read_picture
 from strokewise.evals.run_store import Run, read_objects
 from strokewise.world.language import geneval_prompts
@@ -76,7 +76,7 @@ def summary_of(run: Run, seed: int = 0) -> Summary | None:
         return None
     found = verdicts(run)
     scored = [(run.prompts[one.prompt].metadata, found.get(run.picture_name(one))) for one in run.entries()]
-    return summarise((Judged(metadata, one[0]) for metadata, one in scored if one is not None), seed)
+    return summarize((Judged(metadata, one[0]) for metadata, one in scored if one is not None), seed)
 
 
 def verdicts(run: Run) -> dict[str, tuple[bool, str]]:
