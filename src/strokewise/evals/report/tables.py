@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from strokewise.evals.benchmarks import wise
 from strokewise.evals.benchmarks.geneval.score import (
     benchmark_name,
-    fault_kind,
     prompt_set,
+    stored_verdicts,
     summary_of,
-    verdicts,
 )
 from strokewise.evals.benchmarks.geneval.summary import Summary
 from strokewise.evals.benchmarks.process import metrics as process
@@ -27,6 +26,7 @@ from strokewise.world.language.geneval import TAGS
 
 COSTS = ("flow_steps", "passes", "text_tokens", "images", "questions", "seconds")
 SHOWN = 4  # failures of one tag and fault
+UNKNOWN_FAULT = "kind of fault not stored (score the run again)"
 
 
 @dataclass(frozen=True)
@@ -154,12 +154,12 @@ def _points(runs: Sequence[Run], summaries: Sequence[Summary | None]) -> Iterato
 def _failures(runs: Sequence[Run]) -> list[tuple[str, int, list[Failure]]]:
     groups: dict[tuple[str, str], list[Failure]] = defaultdict(list)
     for run in runs:
-        found = verdicts(run)
+        found = stored_verdicts(run)
         for entry in run.entries():
-            correct, reason = found.get(run.picture_name(entry), (True, ""))
-            if not correct:
-                tag, fault = run.prompts[entry.prompt].tag, fault_kind(reason)
-                groups[tag, fault].append(Failure(run, entry, tag, fault, reason))
+            verdict = found.get(run.picture_name(entry))
+            if verdict is not None and not verdict.correct:
+                tag, fault = run.prompts[entry.prompt].tag, verdict.fault or UNKNOWN_FAULT
+                groups[tag, fault].append(Failure(run, entry, tag, fault, verdict.reason))
     order = {tag: i for i, tag in enumerate(TAGS)}
     keys = sorted(groups, key=lambda key: (order.get(key[0], len(order)), -len(groups[key]), key))
     return [
