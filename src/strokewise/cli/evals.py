@@ -35,7 +35,7 @@ def root() -> None:
 
 
 @eval_app.command()
-@options_of(PAINTING_OPTIONS, without=("previews", "single_pass"))
+@options_of(PAINTING_OPTIONS, without=("previews",))
 def run(
     *,
     model: Annotated[str, typer.Argument(help="Folder, built-in name or hub id.")],

@@ -4,11 +4,14 @@ Mount with ``app.add_typer(commands.app, name="train")``; torch is imported only
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from strokewise.cli.options import MAX_RECORDS
+
+if TYPE_CHECKING:
+    from strokewise.inference.options import OptionChanges
 
 app = typer.Typer(no_args_is_help=True, help="Fine-tune a model, or export what was trained.")
 
@@ -117,7 +120,7 @@ def sample(
     painter = Painter.load(model)
     classes = painter.vocabulary.classes if painter.vocabulary else CLASSES
     chosen = {"temperature": temperature, "steps": steps, "text_guidance": text_guidance}
-    painting = {name: value for name, value in chosen.items() if value is not None}
+    painting = cast("OptionChanges", {name: value for name, value in chosen.items() if value is not None})
     scenes = SceneMix(classes=classes, layout_jitter=layout_jitter, plain=plain)
     sampling = Sampling(painter.name, n, seed, scenes, right_share, painting)
     sampler = PainterSampler(painter, painting)

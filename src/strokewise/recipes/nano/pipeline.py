@@ -14,6 +14,7 @@ from pathlib import Path
 
 from strokewise.data.self_sampling import PainterSampler, Sampling, self_sample
 from strokewise.errors import StrokewiseError
+from strokewise.inference.options import OptionChanges
 from strokewise.inference.painter import Painter
 from strokewise.inference.prompt_check import DEFAULTS, VOCABULARY
 from strokewise.models.bagel import nano
@@ -35,7 +36,8 @@ from strokewise.train.trainer import Trainer
 from strokewise.world.vocabulary import COLORS
 
 # Self-sampling paints faster and worse than nano does for its users: it is faults that are wanted.
-PROMPTS, SAMPLING = 640, {"temperature": 1.0, "steps": 10, "text_guidance": 1.0}
+PROMPTS = 640
+SAMPLING: OptionChanges = {"temperature": 1.0, "steps": 10, "text_guidance": 1.0}
 # At temperature 0 nano would put things in the same few places, whatever the seed.
 PAINTING = {
     "steps": 12,
