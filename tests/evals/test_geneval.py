@@ -5,13 +5,20 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from strokewise.critics import geneval_rules as geneval
-from strokewise.critics.geneval_rules import Detection, Verdict, evaluate, keep, needing_color, relations
+from strokewise.critics.geneval_rules import (
+    Detection,
+    PictureVerdict,
+    evaluate,
+    keep,
+    needing_color,
+    relations,
+)
 from strokewise.errors import InputError, RecordError
 from strokewise.evals.benchmarks.geneval.recorded_cases import read_cases
 from strokewise.world.language import geneval_metadata, geneval_prompts
 from strokewise.world.layout import holds
 
-RIGHT = Verdict(True, "")
+RIGHT = PictureVerdict(True, "")
 
 
 def asked(text):

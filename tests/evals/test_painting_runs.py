@@ -12,7 +12,8 @@ import pytest
 
 from strokewise.errors import ConfigError, InputError, PromptError, RecordError
 from strokewise.evals.generate import Shard, fingerprint, known_prompts, paint_run, parse_seeds
-from strokewise.evals.run_store import Prompt, Run, find_runs, read_prompts, result_files
+from strokewise.evals.prompt_sets import Prompt, load_prompts
+from strokewise.evals.run_store import Run, find_runs, result_files
 from strokewise.evals.strategies.strategies import NEEDS, Helpers, Task, candidate_seed, make_strategy
 from strokewise.inference import SinglePass
 from strokewise.inference.painter import Painter
@@ -78,7 +79,7 @@ def test_every_prompt_with_every_seed(painter, tmp_path):
         PROMPTS,
         make_strategy("process", painter, **FAST),
         batch=4,
-        told=lambda done, total: told.append((done, total)),
+        on_progress=lambda done, total: told.append((done, total)),
     )
     assert made == 6
     assert told[0] == (0, 6)
@@ -252,20 +253,20 @@ def test_strategies_that_are_not_there(painter):
 
 
 def test_prompts_of_three_kinds(tmp_path):
-    assert len(read_prompts("geneval")) == 553
+    assert len(load_prompts("geneval")) == 553
     lines = tmp_path / "a.jsonl"
     lines.write_text(json.dumps({"tag": "colors", "prompt": "x", "include": [{"class": "bus", "count": 1}]}))
-    assert read_prompts(str(lines))[0].geneval
+    assert load_prompts(str(lines))[0].geneval
     wise = tmp_path / "b.json"
     wise.write_text(json.dumps([{"Prompt": "x", "prompt_id": 1, "Explanation": "y", "Category": "time"}]))
-    assert read_prompts(str(wise))[0].tag == "time"
+    assert load_prompts(str(wise))[0].tag == "time"
     (tmp_path / "c.txt").write_text("\n\n")
     for wrong in ("nothing.txt", "c.txt"):
         with pytest.raises(InputError):
-            read_prompts(str(tmp_path / wrong))
+            load_prompts(str(tmp_path / wrong))
     wise.write_text('[{"Prompt": "x"}]')
     with pytest.raises(InputError, match="no list of prompts"):
-        read_prompts(str(wise))
+        load_prompts(str(wise))
 
 
 def test_the_command_paints_and_goes_on(call, tiny_folder, prompts_file, tmp_path):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from strokewise.cli.options import MAX_BATCH, MAX_RECORDS
 from strokewise.errors import ConfigError, RecordError
 
 data_app = typer.Typer(no_args_is_help=True, help="Build, look at and check training data.")
@@ -18,10 +19,10 @@ Folder = Annotated[Path, typer.Argument(help="Folder of a built data set.")]
 def build(
     subset: Annotated[str, typer.Argument(help="multi-turn, conflict or alignment.")],
     out: Annotated[Path, typer.Option(help="Folder to write; an unfinished build there goes on.")],
-    n: Annotated[int, typer.Option(help="Records to build.")] = 1000,
+    n: Annotated[int, typer.Option(min=1, max=MAX_RECORDS, help="Records to build.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     size: Annotated[int, typer.Option(help="Side of the canvases in pixels.")] = 128,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Processes.")] = 1,
     edit_share: Annotated[
         float | None, typer.Option(help="multi-turn: share of trajectories with a change among the steps.")
     ] = None,

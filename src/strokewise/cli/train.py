@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from strokewise.cli.options import MAX_RECORDS
+
 if TYPE_CHECKING:
     from strokewise.inference.options import OptionChanges
 
@@ -94,7 +96,7 @@ def nano(
 def sample(
     model: Annotated[str, typer.Option(help="Folder, built-in name or hub id.")],
     out: Annotated[Path, typer.Option(help="Folder for the two data sets; what is there goes on.")],
-    n: Annotated[int, typer.Option(help="Prompts to paint.")] = 1000,
+    n: Annotated[int, typer.Option(min=1, max=MAX_RECORDS, help="Prompts to paint.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     right_share: Annotated[float, typer.Option(help="Largest share of right records.")] = 0.45,
     layout_jitter: Annotated[

@@ -9,7 +9,7 @@ repository states no licence. This file knows prompts and ratings; how an API is
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -17,9 +17,7 @@ from strokewise.critics.vlm_client import Asker
 from strokewise.errors import ConfigError, InputError, RecordError
 from strokewise.evals.image_folders import read_picture
 from strokewise.evals.run_store import Run, read_objects
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from strokewise.evals.text_table import TextTable
 
 LEGACY_TASK = """\
 You audit pictures that a model painted from a prompt, and are extremely strict. The explanation says what the
@@ -189,14 +187,9 @@ def rows(found: WiseScore) -> list[tuple[str, str, str]]:
 HEAD: Sequence[str] = ("category", "pictures", "score")
 
 
-def table(found: WiseScore, title: str) -> "Table":
-    """The score as a table for the terminal."""
-    from rich.table import Table
-
-    made = Table(*HEAD, title=title)
-    for row in rows(found):
-        made.add_row(*row)
-    return made
+def table(found: WiseScore, title: str) -> TextTable:
+    """The score as a table."""
+    return TextTable(title, HEAD, rows(found))
 
 
 @cache
