@@ -19,8 +19,7 @@ from PIL import Image
 from strokewise.errors import CheckpointError, ConfigError
 from strokewise.inference import STROKEWISE, Generator, PaintingOptions, Process, ProtocolFormat, Request
 from strokewise.inference.prompt_check import DEFAULTS, Vocabulary, read_object
-from strokewise.models.bagel import UnifiedModel, load_model
-from strokewise.models.bagel.loading import find_checkpoint
+from strokewise.models import Backbone, find_checkpoint, load_model
 from strokewise.sequence import Tokenizer
 from strokewise.trajectory.events import Event
 from strokewise.trajectory.values import Trajectory
@@ -33,7 +32,7 @@ class Painter:
 
     def __init__(
         self,
-        model: UnifiedModel,
+        model: Backbone,
         tokenizer: Tokenizer,
         name: str = "",
         protocol_format: ProtocolFormat = STROKEWISE,

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from strokewise.models.bagel import costs
 from strokewise.models.bagel.config import ModelConfig, bagel_7b, nano
-from strokewise.models.bagel.loading import find_checkpoint, read_config
+from strokewise.models.bagel.layouts import read_config
+from strokewise.models.registry import find_checkpoint
 
 BUILT_IN = {"bagel-7b": bagel_7b, "nano": nano}
 CONTEXTS = (0, 1024, 8192, 32768)
