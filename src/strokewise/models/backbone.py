@@ -204,12 +204,15 @@ class Architecture(Protocol):
     Attributes:
         name: stored in ``strokewise.json`` as ``architecture``.
         hub_ids: built-in model names and the hub ids they stand for.
-        adapter_targets: regular expression over module names that get low-rank adapters.
+        adapter_targets: regular expression over the names of modules that get low-rank adapters.
+        layer_weights: regular expression over the names of parameters inside layers; Muon, if it is used,
+            trains the matrices among them.
     """
 
     name: str
     hub_ids: Mapping[str, str]
     adapter_targets: str
+    layer_weights: str
 
     def recognizes(self, folder: Path) -> bool:
         """Say whether a folder without ``strokewise.json`` holds a checkpoint of this kind."""

@@ -7,6 +7,8 @@ from typing import Any
 from strokewise.datasets.dropout import Dropout
 from strokewise.datasets.samples import SourceConfig
 from strokewise.errors import ConfigError
+from strokewise.train.objectives import Objective
+from strokewise.train.objectives.sft import SupervisedFineTuning
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -35,18 +37,18 @@ class WeightedSource:
 
 @dataclass(frozen=True)
 class Running:
-    """How a run is carried out. None of it changes what is learnt, so a resumed run may change all of it.
+    """How a run is carried out. None of it changes the result, so a resumed run may change all of it.
 
     Attributes:
-        workers: processes that read or render samples; 0: the training process does.
-        cache_mb: memory for latents of pictures that come again.
-        checkpointing: recompute activations of decoder layers in the backward pass instead of keeping them.
-        compile: compile the decoder's experts with torch.compile.
-        log_every, save_every, sample_every: in steps.
-        keep: checkpoints kept.
-        num_samples: pictures painted at ``sample_every``; 0: none.
+        workers: processes that read or render samples; with 0 the training process does it.
+        cache_mb: memory, in MiB, for latents of images that come again.
+        checkpointing: recompute the activations of layers in the backward pass instead of keeping them.
+        compile: compile the layers with torch.compile.
+        log_every, save_every, sample_every: intervals in optimizer steps.
+        keep: number of checkpoints kept.
+        num_samples: images painted at ``sample_every``; 0 paints none.
         sample_steps: velocity evaluations for each of them.
-        tensorboard: also write scalars and pictures for TensorBoard.
+        tensorboard: also write scalars and images for TensorBoard.
     """
 
     workers: int = 0
@@ -69,29 +71,29 @@ class TrainConfig:
     Attributes:
         name: of the recipe.
         model: folder, built-in name or hub id of the checkpoint to start from, tokenizer included.
-        sources: what is trained on, and in which shares of samples.
+        sources: data sets, and their shares of the samples.
+        objective: the loss.
         steps: optimizer steps in all.
         learning_rate: at its peak.
         warmup_steps: linear warm-up; a cosine follows, down to ``final_lr`` times the peak.
         pack_tokens: tokens in a pack, at most.
         row_tokens: samples share a row of the batch up to this many tokens; one row costs attention over
             all of its tokens, several rows cost padding.
-        packs_per_step: packs in an optimizer step over all GPUs and accumulation steps; what is learnt does
-            not depend on how many GPUs share them.
-        text_weight: λ_CE, the weight of the cross-entropy against the velocity error.
-        time_shift: moves training times towards noise.
-        noised_copies: how often a learnt picture stands in its sample as noised latents, each with noise and
-            time of its own and unseen by all else: what comes before is then read once for several of them.
+        packs_per_step: packs in an optimizer step over all GPUs and accumulation steps; the result does not
+            depend on how many GPUs share them.
+        time_shift: timestep shift of training times towards noise.
+        noised_copies: how often a supervised image stands in its sample as noised latents, each with its own
+            noise and time and unseen by all else: what comes before is then read once for several of them.
         dropout: of conditions.
         betas, eps, weight_decay: AdamW's.
-        muon: peak rate of Muon for the matrices within layers, which follows the same schedule; None: AdamW
-            for all.
+        muon: peak rate of Muon for the matrices within layers, which follows the same schedule; with None
+            AdamW trains all.
         clip_norm: largest norm of the gradient over all parameters.
         ema_decay: of the averaged weights.
         precision: of the arithmetic; weights, gradients and averages are float32 (adapters' base: bfloat16).
         lora: adapters, or None to train all weights but the autoencoder's.
         seed: of data order, noise, times and dropout.
-        running: how it is carried out.
+        running: settings that do not change the result.
     """
 
     name: str
@@ -104,7 +106,7 @@ class TrainConfig:
     row_tokens: int
     packs_per_step: int
     final_lr: float = 0.0
-    text_weight: float = 1.0
+    objective: Objective = field(default_factory=SupervisedFineTuning)
     time_shift: float = 1.0
     noised_copies: int = 1
     dropout: Dropout = field(default_factory=Dropout)
@@ -132,11 +134,11 @@ class TrainConfig:
             raise ConfigError("learning_rate, muon and clip_norm must be positive")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a source is its class and its fields."""
+        """Plain values for JSON; a source or an objective is its class and its fields."""
         return _plain(self)
 
     def differences(self, stored: dict[str, Any]) -> list[str]:
-        """What another run's plain values say otherwise about what is learnt, one line each."""
+        """Compare with another run's plain values, ``running`` left out; one line for each difference."""
         ours, theirs = self.to_dict(), dict(stored)
         ours.pop("running"), theirs.pop("running", None)
         names = sorted({*ours, *theirs})

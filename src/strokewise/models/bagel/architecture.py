@@ -24,6 +24,8 @@ class BagelArchitecture:
     hub_ids: Mapping[str, str] = {"bagel-7b": "ByteDance-Seed/BAGEL-7B-MoT"}
     # The linear layers of both experts of every decoder layer.
     adapter_targets = r"language\.layers\.\d+\.(understanding|generation)\.(qkv|out|gate_up|down)"
+    # Decoder and ViT layers; neither embeddings nor what enters or leaves.
+    layer_weights = r"(language|vision)\.layers\."
 
     def recognizes(self, folder: Path) -> bool:
         """Say whether a folder is of BAGEL's released layout."""
