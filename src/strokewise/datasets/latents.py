@@ -37,7 +37,7 @@ class LatentEncoder:
 
     @torch.no_grad()
     def encode(self, canvases: Sequence[Tensor]) -> list[Tensor]:
-        """Encode canvases, bytes (3, height, width), to float32 latent tokens (n, C) on the model's device."""
+        """Encode canvases, bytes (3, height, width), to latent tokens (n, C), float32, on its device."""
         keys = [_key(canvas) for canvas in canvases]
         found = {key: self._cache[key] for key in keys if key in self._cache}
         missing = {k: c for k, c in zip(keys, canvases, strict=True) if k not in found}

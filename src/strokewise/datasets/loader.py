@@ -139,8 +139,8 @@ class _Lane:
             elif self.waiting is not None and pack:
                 return pack
             else:
-                # Longer than a pack, or than the model's positions: left out and counted, not an error, because
-                # built data sets may hold a few such records.
+                # Longer than a pack, or than the model's positions: left out and counted. Not an error,
+                # because built data sets may hold a few such records.
                 refused, self.skipped = refused + 1, self.skipped + 1
                 if refused >= GIVE_UP:
                     raise ConfigError(

@@ -205,6 +205,7 @@ class Architecture(Protocol):
         name: stored in ``strokewise.json`` as ``architecture``.
         hub_ids: built-in model names and the hub ids they stand for.
         adapter_targets: regular expression over the names of modules that get low-rank adapters.
+        layouts: folder layouts that `save` writes, the default first.
         layer_weights: regular expression over the names of parameters inside layers; Muon, if it is used,
             trains the matrices among them.
     """
@@ -213,6 +214,7 @@ class Architecture(Protocol):
     hub_ids: Mapping[str, str]
     adapter_targets: str
     layer_weights: str
+    layouts: tuple[str, ...]
 
     def recognizes(self, folder: Path) -> bool:
         """Say whether a folder without ``strokewise.json`` holds a checkpoint of this kind."""
@@ -237,8 +239,8 @@ class Architecture(Protocol):
             dtype: precision the weights are converted to.
         """
 
-    def save(self, model: Backbone, folder: Path) -> None:
-        """Write configuration and weights so that `load` reads them again."""
+    def save(self, model: Backbone, folder: Path, layout: str) -> None:
+        """Write configuration and weights, in one of ``layouts``, so that `load` reads them again."""
 
     def parallelize(self, model: Backbone, parallelism: Parallelism) -> None:
         """Apply checkpointing, compilation and sharding to the layers, in that order, in place.

@@ -48,7 +48,7 @@ class Packed:
 
     Attributes:
         ids: (R, U) token ids; 0 where a ViT token or padding stands.
-        latents: (R, G, channels) latent tokens as the network sees them (noised ones interpolated with their noise).
+        latents: (R, G, channels) latent tokens as the network sees them; noised ones are interpolated.
         times: (R, G) flow time of each latent token, 0 for clean ones; (1, 1) where it is one for all.
         latent_places: (R, G) index into the model's table of latent positions.
         positions: (R, U + G) rotary positions.

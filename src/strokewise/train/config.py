@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from strokewise.datasets.dropout import Dropout
 from strokewise.datasets.samples import SourceConfig
@@ -11,6 +12,8 @@ from strokewise.train.objectives import Objective
 from strokewise.train.objectives.sft import SupervisedFineTuning
 
 PRECISIONS = ("float32", "bfloat16")
+# Types of values that the command line can set.
+PLAIN = (bool, int, float, str, tuple, NoneType)
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class TrainConfig:
 
 
 def override(config: TrainConfig, assignment: str) -> TrainConfig:
-    """The configuration with one plain value changed.
+    """Change one value of a configuration.
 
     Args:
         config: what to change.
@@ -166,17 +169,33 @@ def override(config: TrainConfig, assignment: str) -> TrainConfig:
         value = text
     part, _, leaf = name.rpartition(".")
     owner: Any = getattr(config, part, None) if part else config
-    present = getattr(owner, leaf, None) if is_dataclass(owner) else None
-    if not equals or not isinstance(present, bool | int | float | str):
-        raise ConfigError(f"--set {assignment}: expected name=value of a plain value, as running.workers=4")
-    if isinstance(present, float) and type(value) is int:
+    kinds = _value_kinds(owner, leaf)
+    if not equals or not kinds:
+        raise ConfigError(
+            f"--set {assignment}: expected name=value of a number, a word or a list, as running.workers=4"
+        )
+    if type(value) is int and float in kinds and int not in kinds:
         value = float(value)
-    if type(value) is not type(present):
-        raise ConfigError(f"--set {assignment}: {name} is a {type(present).__name__}, such as {present!r}")
+    if type(value) is list and tuple in kinds:
+        value = tuple(value)
+    if type(value) not in kinds:
+        names = " or ".join("null" if kind is NoneType else kind.__name__ for kind in kinds)
+        raise ConfigError(f"--set {assignment}: {name} is a {names}, such as {getattr(owner, leaf)!r}")
     changes: dict[str, Any] = {leaf: value}
     if part:
         changes = {part: replace(owner, **changes)}
     return replace(config, **changes)
+
+
+def _value_kinds(owner: Any, name: str) -> list[type]:
+    """The plain types that a field may have, None included; empty if there is no such field."""
+    if not is_dataclass(owner) or name not in {entry.name for entry in fields(owner)}:
+        return []
+    hint = get_type_hints(type(owner))[name]
+    options = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+    kinds = [get_origin(option) or option for option in options]
+    numbers = set(get_args(hint)) <= {float} if tuple in kinds else True
+    return kinds if numbers and all(kind in PLAIN for kind in kinds) else []
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from strokewise.models.bagel.config import ModelConfig
 from strokewise.models.bagel.layouts import is_bagel_layout, read_config
 from strokewise.models.bagel.loading import load_folder, read_weights
 from strokewise.models.bagel.parallelize import parallelize
-from strokewise.models.bagel.saving import save_model
+from strokewise.models.bagel.saving import export_bagel, save_model
 from strokewise.models.bagel.unified import UnifiedModel
 
 
@@ -22,6 +22,7 @@ class BagelArchitecture:
 
     name = "bagel"
     hub_ids: Mapping[str, str] = {"bagel-7b": "ByteDance-Seed/BAGEL-7B-MoT"}
+    layouts = ("strokewise", "bagel")
     # The linear layers of both experts of every decoder layer.
     adapter_targets = r"language\.layers\.\d+\.(understanding|generation)\.(qkv|out|gate_up|down)"
     # Decoder and ViT layers; neither embeddings nor what enters or leaves.
@@ -51,9 +52,10 @@ class BagelArchitecture:
         """Yield weights one after another on the CPU."""
         return read_weights(folder, wanted, dtype)
 
-    def save(self, model: Backbone, folder: Path) -> None:
-        """Write a model in our own layout."""
-        save_model(_unified(model), folder)
+    def save(self, model: Backbone, folder: Path, layout: str) -> None:
+        """Write a model in our own layout, or in BAGEL's released one."""
+        write = export_bagel if layout == "bagel" else save_model
+        write(_unified(model), folder)
 
     def parallelize(self, model: Backbone, parallelism: Parallelism) -> None:
         """Apply checkpointing, compilation and sharding to decoder and ViT layers."""

@@ -2,7 +2,7 @@
 
 The trainer runs any `Objective` and knows none by name. A loss is a weighted sum of *terms*; an objective
 gives the sum of each term over the tokens of one pack and the number of these tokens, and the trainer divides
-by the counts of all packs of all ranks, so that the loss does not depend on how samples are spread over packs.
+by the counts of all packs of all ranks: the loss does not depend on how samples are spread over packs.
 """
 
 from collections.abc import Mapping

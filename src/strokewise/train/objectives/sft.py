@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: λ_CE · CE + MSE, the paper's loss (arXiv 2604.04746, section 3.2).
+"""Supervised fine-tuning: λ_CE · CE + MSE, the paper's loss (arXiv 2604.04746, "Training").
 
 Knows a backbone and a packed batch; division by global counts is the trainer's business.
 

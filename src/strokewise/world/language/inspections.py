@@ -7,6 +7,7 @@ to find faults (`scene_graph.diff` and the recogniser do) or to repair them (`re
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
 from strokewise.errors import LanguageError, SceneError
@@ -71,25 +72,54 @@ def write_inspection(inspection: Inspection, rng: random.Random) -> str:
     return ". ".join(sentences) + "."
 
 
+@dataclass(frozen=True)
+class InspectionParts:
+    """The sentences of an inspection as they were written, by what they are about; "" where there are none.
+
+    plan: the verdict on the plan, and what is still to come.
+    seen: what the sketch shows.
+    sketch: the verdict on the sketch.
+    """
+
+    plan: str = ""
+    seen: str = ""
+    sketch: str = ""
+
+
 def parse_inspection(text: str) -> Inspection:
     """The verdict of a text; LanguageError saying what was not understood."""
+    return _read_inspection(text)[0]
+
+
+def split_inspection(text: str) -> InspectionParts:
+    """The parts of a text that is an inspection; LanguageError saying what was not understood."""
+    return _read_inspection(text)[1]
+
+
+def _read_inspection(text: str) -> tuple[Inspection, InspectionParts]:
     reader = Reader(text)
+    # Where each word that the reader counts begins in the text, and where the text ends.
+    starts = [*(match.start() for match in re.finditer(r"\w+|[^\w\s]", text)), len(text)]
+    parts: dict[str, list[str]] = {"plan": [], "seen": [], "sketch": []}
     plan: tuple[Fault, ...] | None = None
     sketch: tuple[Fault, ...] | None = None
     pending: tuple[list[Thing], list[str]] = ([], [])
     seen: Description | None = None
     while not reader.done:
+        first, about = reader.position, "plan"
         if plan is None and reader.at("the plan"):
             plan = _read_plan(reader, pending)
         elif not any(pending) and reader.accept("still to come:"):
             _read_pending(reader, pending, until="")
         elif seen is None and reader.accept(SEEN):
-            seen = read_description(reader)
+            seen, about = read_description(reader), "seen"
         elif sketch is None and reader.at("the sketch"):
-            sketch = _read_sketch(reader)
+            sketch, about = _read_sketch(reader), "sketch"
         else:
             reader.fail("'the plan ...', 'still to come: ...' or 'the sketch ...', each once")
-        if not reader.accept("."):
+        stopped = reader.accept(".")
+        parts[about].append(text[starts[first] : starts[reader.position]].strip())
+        if not stopped:
             break
     reader.end()
     if plan is None and sketch is None:
@@ -97,7 +127,9 @@ def parse_inspection(text: str) -> Inspection:
     things, backgrounds = pending
     if len(backgrounds) > 1:
         raise LanguageError("not understood: more than one background is still to come")
-    return Inspection(plan, sketch, tuple(things), backgrounds[0] if backgrounds else None, seen)
+    background = backgrounds[0] if backgrounds else None
+    found = Inspection(plan, sketch, tuple(things), background, seen)
+    return found, InspectionParts(**{name: " ".join(sentences) for name, sentences in parts.items()})
 
 
 def _plan_sentence(faults: tuple[Fault, ...], rng: random.Random) -> str:
