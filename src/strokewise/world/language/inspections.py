@@ -62,6 +62,11 @@ class InspectionParts(NamedTuple):
     sketch: str = ""
 
     @property
+    def of_plan(self) -> str:
+        """What needs no look at the sketch: the verdict on the plan, and what is still to come."""
+        return " ".join(filter(None, (self.plan, self.pending)))
+
+    @property
     def text(self) -> str:
         """The whole inspection, as `write_inspection` writes it."""
         return " ".join(filter(None, self))

@@ -202,7 +202,9 @@ class Reader:
         color = self._color()
         form = self.lookup(FORMS)
         if form is None:
-            what = "a thing, such as 'a red bus' or 'three cups'" if self.position == start else "a class name"
+            what = (
+                "a thing, such as 'a red bus' or 'three cups'" if self.position == start else "a class name"
+            )
             self.fail(what + self._suggestion())
         if pair and form.name not in en.PAIRED:
             self.fail(f"no {pair!r} before {form.name!r}")
