@@ -253,7 +253,7 @@ class TestReading:
     )
     def test_damaged_manifests_are_refused(self, tmp_path, text):
         (tmp_path / MANIFEST).write_text(text)
-        with pytest.raises(RecordError, match=r"manifest\.json cannot be read"):
+        with pytest.raises(RecordError, match=r"manifest\.json(: | cannot be read| holds no JSON object)"):
             list(read(tmp_path))
 
     def test_missing_and_damaged_shards_are_named(self, unbroken, tmp_path):

@@ -169,7 +169,7 @@ def read_prompts(source: str) -> list[Prompt]:
         return [Prompt(one.text, geneval_metadata(one)) for one in geneval_prompts()]
     path = Path(source)
     if not path.exists():
-        raise InputError(f"{path} does not exist; give geneval, or a file of prompts")
+        raise InputError(f"{path} cannot be read: there is no such file; give geneval, or a file of prompts")
     try:
         if path.suffix == ".json":
             found = [_wise(value) for value in read_json(path)]

@@ -5,7 +5,6 @@ refuses to know what a value means.
 """
 
 import json
-from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +14,7 @@ from strokewise.errors import RecordError, StrokewiseError
 Shape = TypeVar("Shape")
 SHOWN = 60  # characters of a wrong value in an error
 FAULTS = 3  # that an error names
+_adapters: dict[Any, TypeAdapter[Any]] = {}
 
 
 def checked(
@@ -59,9 +59,11 @@ def json_schema(shape: type[Shape]) -> dict[str, Any]:
     return _adapter(shape).json_schema(mode="serialization")
 
 
-@cache
 def _adapter(shape: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(shape)
+    """The validator of a shape; building one takes milliseconds, so it is kept."""
+    if shape not in _adapters:
+        _adapters[shape] = TypeAdapter(shape)
+    return _adapters[shape]
 
 
 def _faults(error: ValidationError) -> str:
