@@ -6,8 +6,6 @@ data of each stage are decided in ``stages``; a stage whose folder exists is don
 """
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from strokewise.errors import StrokewiseError
 from strokewise.inference.options import OptionChanges
 from strokewise.inference.painter import Painter
 from strokewise.inference.prompt_check import DEFAULTS, VOCABULARY
+from strokewise.io.atomic import writing_folder
 from strokewise.models.bagel import nano
 from strokewise.recipes.nano.autoencoder import AutoencoderRun, train_autoencoder
 from strokewise.recipes.nano.initial_model import write_initial_model
@@ -112,10 +111,7 @@ def _stage(out: Path, report: Report, make: Callable[[Path], None]) -> Path:
     """A folder that ``make`` fills under a temporary name, unless it exists."""
     if not out.exists():
         report(f"{out.name} …")
-        partial = out.with_name(f".{out.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        make(partial)
-        os.replace(partial, out)
+        with writing_folder(out) as partial:
+            make(partial)
     report(f"{out.name}: {out}")
     return out
