@@ -17,7 +17,7 @@ from strokewise import Painter
 from strokewise.critics.oracle import judge_sketch
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.multi_turn import strokes
-from strokewise.data.sampled import read_canvas
+from strokewise.data.sampled_plans import read_canvas
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.data.wording import Canvas, tell
 from strokewise.flow import Guidance

@@ -13,7 +13,7 @@ from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.checking import faults_of
 from strokewise.data.conflict import judge_sampled
 from strokewise.data.multi_turn import adding, strokes
-from strokewise.data.sampled import Sampler, plans_of
+from strokewise.data.sampled_plans import Sampler, plans_of
 from strokewise.data.scenes import SceneMix, sample_scene, unused_class, with_more, with_object
 from strokewise.data.wording import Canvas, tell, truth_of
 from strokewise.errors import SceneError

@@ -20,7 +20,7 @@ from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.conflict import EXCERPT, accepted, right_plan
 from strokewise.data.multi_turn import strokes
 from strokewise.data.records import Record
-from strokewise.data.sampled import SampledPlan
+from strokewise.data.sampled_plans import SampledPlan
 from strokewise.data.scenes import (
     SceneMix,
     moved,

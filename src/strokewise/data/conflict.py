@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.multi_turn import adding, strokes
 from strokewise.data.records import Record
-from strokewise.data.sampled import SampledPlan
+from strokewise.data.sampled_plans import SampledPlan
 from strokewise.data.scenes import (
     SceneMix,
     reversed_relation,

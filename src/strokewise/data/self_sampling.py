@@ -17,7 +17,7 @@ from strokewise.data.building import claim, shard_name, table_bytes, write_atomi
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.conflict import judge_sampled
 from strokewise.data.records import Record, to_table_row
-from strokewise.data.sampled import Sampler, plans_of
+from strokewise.data.sampled_plans import Sampler, plans_of
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.errors import ConfigError
 from strokewise.inference.painter import Painter

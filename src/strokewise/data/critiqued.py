@@ -1,14 +1,13 @@
-"""Records from a judge's opinions: data filtered by it, and a model's own trajectories with its critiques.
+"""Records and a judge's critiques: data filtered by them, and self-sampled trajectories corrected by them.
 
-Knows records and opinions; who judges, and how, is settled in ``critics``.
+This file knows records and critiques. It refuses to know who judges, and how (``critics``).
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
-from strokewise.critics.judges import ApiJudge, Judge, Opinion, opinions
+from strokewise.critics.judges import Critique, Judge, critiques_of_steps, judge_many
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.conflict import EXCERPT
 from strokewise.data.records import Record
@@ -19,7 +18,7 @@ from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 def filtered(judge: Judge, records: Iterable[Record]) -> Iterator[Record]:
     """The records whose every plan and canvas the judge accepts (how the paper filters multi-turn data).
 
-    What the judge cannot tell is not accepted. A plan that the record itself leaves unjudged, because
+    What the judge cannot decide is not accepted. A plan that the record itself leaves unjudged, because
     something stands in that will go again, need not fit the prompt.
 
     Raises:
@@ -31,12 +30,12 @@ def filtered(judge: Judge, records: Iterable[Record]) -> Iterator[Record]:
         try:
             return all(
                 sketch.consistent and (plan.consistent or _left_open(trajectory, number))
-                for number, plan, sketch in opinions(judge, trajectory)
+                for number, plan, sketch in critiques_of_steps(judge, trajectory)
             )
         except InputError:
             return False
 
-    yield from (record for record, keep in _ahead(judge, records, kept) if keep)
+    yield from (record for record, keep in judge_many(judge, kept, records) if keep)
 
 
 def critiques(judge: Judge, trajectories: Iterable[Trajectory], painter: CanvasPainter) -> Iterator[Record]:
@@ -45,16 +44,16 @@ def critiques(judge: Judge, trajectories: Iterable[Trajectory], painter: CanvasP
     Each goes up to the first step the judge finds fault with, or to its last. A wrong plan makes a conflict
     record, a wrong canvas an alignment record, each with analysis, correction and the canvas that ``painter``
     makes of it; accepted ones make a right record of both subsets. What comes after a correction of what was
-    accepted, or after a step the judge cannot tell, is left out.
+    accepted, or after a step on which the judge cannot decide, is left out.
 
     Raises:
         ServiceError: if the judge is a service that fails or costs too much.
     """
 
-    def judged(trajectory: Trajectory) -> list[tuple[int, Opinion, Opinion]]:
-        found: list[tuple[int, Opinion, Opinion]] = []
+    def judged(trajectory: Trajectory) -> list[tuple[int, Critique, Critique]]:
+        found: list[tuple[int, Critique, Critique]] = []
         with suppress(InputError):
-            for entry in opinions(judge, trajectory):
+            for entry in critiques_of_steps(judge, trajectory):
                 if found and trajectory.steps[entry[0]].message.refine is not None:
                     break
                 found.append(entry)
@@ -62,7 +61,7 @@ def critiques(judge: Judge, trajectories: Iterable[Trajectory], painter: CanvasP
                     break
         return found
 
-    for trajectory, found in _ahead(judge, trajectories, judged):
+    for trajectory, found in judge_many(judge, judged, trajectories):
         if found:
             number, plan, sketch = found[-1]
             yield from _records(trajectory, number, plan, sketch, painter)
@@ -75,9 +74,9 @@ def _left_open(trajectory: Trajectory, number: int) -> bool:
 
 
 def _records(
-    trajectory: Trajectory, number: int, plan: Opinion, sketch: Opinion, painter: CanvasPainter
+    trajectory: Trajectory, number: int, plan: Critique, sketch: Critique, painter: CanvasPainter
 ) -> Iterator[Record]:
-    """What can be learnt from one judged step."""
+    """What one judged step teaches."""
     steps = trajectory.steps[: number + 1]
     verdict = Verdict(plan.consistent, sketch.consistent)
     if plan.consistent and sketch.consistent:
@@ -88,7 +87,7 @@ def _records(
         return
     wrong = sketch if plan.consistent else plan
     if wrong.refine is None or (wrong is plan and (wrong.instruction is None or wrong.description is None)):
-        return  # found wrong, but nothing said that could be learnt from it
+        return  # found wrong, but without a correction to train on
     message = Message(wrong.analysis, wrong.refine)
     if wrong is plan:
         message = replace(message, ins=wrong.instruction, des=wrong.description)
@@ -99,12 +98,3 @@ def _records(
     yield (
         Record("conflict", "wrong", repaired) if wrong is plan else Record("alignment", "negative", repaired)
     )
-
-
-def _ahead(judge: Judge, items: Iterable[Any], function: Any) -> Iterator[tuple[Any, Any]]:
-    """Items with their results, several questions at once where the judge is asked over a network."""
-
-    def paired(item: Any) -> tuple[Any, Any]:
-        return item, function(item)
-
-    return judge.asker.ahead(paired, items) if isinstance(judge, ApiJudge) else map(paired, items)
