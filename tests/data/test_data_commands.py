@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from strokewise.cli.main import app
-from strokewise.data import building
+from strokewise.data import build as building
+from strokewise.data import storage
 from strokewise.data.records import to_table_row
 from strokewise.data.report import write_page
 from strokewise.errors import StrokewiseError
@@ -56,11 +57,11 @@ class TestBuild:
 
     def test_shares(self, tmp_path):
         run("build", "conflict", "--n", 20, "--size", 64, "--right-share", 1, "--out", tmp_path / "right")
-        assert {record.label for _, record in building.read(tmp_path / "right")} == {"right"}
+        assert {record.label for _, record in storage.read(tmp_path / "right")} == {"right"}
         run("build", "alignment", "--n", 20, "--size", 64, "--right-share", 0, "--out", tmp_path / "negative")
-        assert {record.label for _, record in building.read(tmp_path / "negative")} == {"negative"}
+        assert {record.label for _, record in storage.read(tmp_path / "negative")} == {"negative"}
         run("build", "multi-turn", "--n", 20, "--size", 64, "--edit-share", 0, "--out", tmp_path / "plain")
-        for _, record in building.read(tmp_path / "plain"):
+        for _, record in storage.read(tmp_path / "plain"):
             assert len(record.trajectory.images) == len(record.truth["prompt"]["objects"])
 
     @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ class TestBuild:
 
 class TestStats:
     def test_figures(self, built):
-        records = [record for _, record in building.read(built / "conflict")]
+        records = [record for _, record in storage.read(built / "conflict")]
         output = run("stats", built / "conflict")
         figures = dict(re.findall(r"│ +(\S.*?) +│ +(\S.*?) +│", output))
         assert figures["records"] == "40"
@@ -113,7 +114,7 @@ class TestShow:
         output = run("show", built / "conflict", "--out", page, "--n", 7)
         assert "page.html" in output
         text = page.read_text()
-        records = [record for _, record in building.read(built / "conflict")][:7]
+        records = [record for _, record in storage.read(built / "conflict")][:7]
         assert text.count("<article>") == 7
         assert text.count("data:image/png;base64,") == sum(len(r.trajectory.images) for r in records)
         for record in records:
@@ -148,7 +149,7 @@ class TestCheck:
         assert "3 records checked, 0 with faults" in run("check", tmp_path / "built", "--look")
 
     def test_false_claims_are_listed_and_end_with_1(self, built, tmp_path):
-        rows = [to_table_row(record) for _, record in building.read(built / "conflict")]
+        rows = [to_table_row(record) for _, record in storage.read(built / "conflict")]
         right, wrong = (
             next(i for i, row in enumerate(rows) if row["label"] == kind) for kind in ("right", "wrong")
         )
@@ -156,7 +157,7 @@ class TestCheck:
         rows[wrong]["images"][-1] = rows[wrong]["images"][0]
         for path in (built / "conflict").iterdir():
             (tmp_path / path.name).write_bytes(path.read_bytes())
-        building.write_atomically(tmp_path / "part-00000.parquet", building.table_bytes(rows))
+        storage.write_atomically(tmp_path / "part-00000.parquet", storage.table_bytes(rows))
         result = CliRunner().invoke(app, ["data", "check", str(tmp_path)])
         assert result.exit_code == 1
         assert "2 with faults" in result.output
@@ -209,7 +210,7 @@ class TestProcess:
     def test_build_and_check(self, tmp_path):
         result = in_process("build", "multi-turn", "--n", 5, "--size", 64, "--out", tmp_path / "new")
         assert (result.returncode, result.stderr) == (0, "")
-        assert len(list(building.read(tmp_path / "new"))) == 5
+        assert len(list(storage.read(tmp_path / "new"))) == 5
 
     @pytest.mark.parametrize(
         "given",
@@ -226,11 +227,11 @@ class TestProcess:
         assert re.fullmatch(r"strokewise: .+\n", result.stderr)
 
     def test_check_ends_with_1(self, built, tmp_path):
-        rows = [to_table_row(record) for _, record in building.read(built / "alignment")]
+        rows = [to_table_row(record) for _, record in storage.read(built / "alignment")]
         rows[0]["images"] = rows[0]["images"][::-1]
         for path in (built / "alignment").iterdir():
             (tmp_path / path.name).write_bytes(path.read_bytes())
-        building.write_atomically(tmp_path / "part-00000.parquet", building.table_bytes(rows))
+        storage.write_atomically(tmp_path / "part-00000.parquet", storage.table_bytes(rows))
         result = in_process("check", tmp_path)
         assert result.returncode == 1
         assert "Traceback" not in result.stderr

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from strokewise.data import building, interop
+from strokewise.data import build as building
+from strokewise.data import interop, storage
 from strokewise.data.interop import from_bagel, from_irg, to_bagel, to_irg
 from strokewise.data.records import to_table_row
 from strokewise.errors import ConfigError, ProtocolError, RecordError
@@ -73,7 +74,7 @@ def test_through_parquet(given, form, tmp_path):
 
 
 def test_a_built_set_is_converted_and_back(built, form, tmp_path):
-    records = [record for _, record in building.read(built)]
+    records = [record for _, record in storage.read(built)]
     assert interop.convert(built, tmp_path / "theirs.parquet", form) == 7
     assert interop.convert(tmp_path / "theirs.parquet", tmp_path / "ours.parquet", "strokewise") == 7
     for there in ("theirs", "ours"):

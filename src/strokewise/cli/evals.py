@@ -247,7 +247,7 @@ def _identity(model: str, painter: "Painter", options: dict[str, Any]) -> dict[s
 def _helpers(world: str, asker: "VlmClient | None") -> "Helpers":
     """Whom strategies may ask: a vision model where one is named, else the sprite world's own."""
     from strokewise.critics.judges import VlmJudge
-    from strokewise.critics.verifiers import VlmVerifier, SpriteVerifier
+    from strokewise.critics.verifiers import SpriteVerifier, VlmVerifier
     from strokewise.evals.strategies.external import GraphPlanner, JudgeInspector, SpriteInspector
     from strokewise.evals.strategies.strategies import Helpers
 
@@ -312,7 +312,7 @@ def _paint(
 
 
 def _asker(model: str, url: str | None, cache: Path | None, requests: int | None) -> "VlmClient":
-    from strokewise.critics.vlm_client import VlmClient, Limits
+    from strokewise.critics.vlm_client import Limits, VlmClient
 
     return VlmClient(model, url, cache=cache, limits=Limits(requests=requests))
 

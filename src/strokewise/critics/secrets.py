@@ -34,7 +34,8 @@ class Secret:
     def redact(self, text: str) -> str:
         """The text with ``[key]`` in place of the key."""
         hidden = sorted(self._found(text))
-        shown, end = [], 0
+        shown: list[str] = []
+        end = 0
         for start, stop in hidden:
             if start > end or not shown:
                 shown += [text[end:start], SHOWN]

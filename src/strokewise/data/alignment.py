@@ -1,20 +1,13 @@
 """The alignment subset: does each sketch show its plan?
 
-Three sources: faults put into rendered sketches, a model's own bad sketches, and GenRef's pairs of good and
-bad images. Positives carry the explanation that nothing is wrong, negatives the analysis of the error, a
+Two sources: faults put into rendered sketches, and a model's self-sampled bad sketches (a third is in
+``genref``). Positives carry the explanation that nothing is wrong, negatives the analysis of the error, a
 correction and the corrected canvas.
 """
 
-import io
-import lzma
 import random
-import tarfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-
-from PIL import Image, UnidentifiedImageError
 
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.conflict import EXCERPT, accepted, right_plan
@@ -30,15 +23,12 @@ from strokewise.data.scenes import (
     without,
 )
 from strokewise.data.wording import Canvas, Query, ask, inspect, tell, truth_of, verdict_of
-from strokewise.errors import RecordError, SceneError
+from strokewise.errors import SceneError
 from strokewise.scene_graph import MAX_COUNT, SceneObject
-from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
+from strokewise.trajectory.values import Message, Step, Trajectory
 from strokewise.world.language import describe, repair, write_correction, write_inspection
 from strokewise.world.layout import Scene, place_in
 from strokewise.world.vocabulary import COLORS
-
-GENREF_FILES = ("good_image.jpg", "bad_image.jpg", "reflection.txt", "prompt.txt", "subset.txt")
-AGREES = "the sketch shows the plan."
 
 
 @dataclass(frozen=True)
@@ -170,51 +160,3 @@ def judge_sketches(
         last = Step(Message(inspection, refine), canvas, verdict_of(found))
         trajectory = Trajectory(plan.text, (*plan.steps, last), stop=EXCERPT)
         yield Record("alignment", "negative", trajectory, faults[0].kind, truth)
-
-
-# --- GenRef ------------------------------------------------------------------------------------------
-
-
-def read_genref(path: Path) -> Iterator[Record]:
-    """Records of one of GenRef's tar shards: for each key a bad image with its reflection, and a good one.
-
-    Raises:
-        RecordError: if the shard is damaged, or an example lacks a file.
-    """
-    found: dict[str, dict[str, bytes]] = {}
-    try:
-        with tarfile.open(path) as shard:
-            for member in shard:
-                key, _, name = Path(member.name).name.partition(".")
-                stream = shard.extractfile(member) if member.isfile() else None
-                if stream is None or name not in GENREF_FILES:
-                    continue
-                files = found.setdefault(key, {})
-                files[name] = stream.read()
-                if len(files) == len(GENREF_FILES):
-                    yield from _genref_records(found.pop(key), f"{path}: {key}")
-    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise RecordError(f"{path} is not a readable tar shard: {error}") from error
-    for key, files in found.items():
-        lacks = ", ".join(sorted(set(GENREF_FILES) - set(files)))
-        raise RecordError(f"{path}: {key} lacks {lacks}")
-
-
-def _genref_records(files: dict[str, bytes], where: str) -> Iterator[Record]:
-    prompt, reflection, subset = (
-        files[f"{name}.txt"].decode("utf-8", "replace").strip() for name in ("prompt", "reflection", "subset")
-    )
-    good, bad = (_jpeg(files[f"{name}_image.jpg"], f"{where}.{name}_image.jpg") for name in ("good", "bad"))
-    plan = Message(ins=prompt, des=prompt)
-    corrected = Step(Message(reflection, reflection), good, Verdict(None, False))
-    negative = Trajectory(prompt, (Step(plan, bad), corrected), stop=EXCERPT)
-    yield Record("alignment", "negative", negative, subset)
-    agrees = Step(Message(AGREES), None, Verdict(None, True))
-    yield Record("alignment", "positive", Trajectory(prompt, (Step(plan, good), agrees)))
-
-
-def _jpeg(data: bytes, where: str) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]).convert("RGB")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise RecordError(f"{where} is not a readable image: {error}") from error

@@ -3,16 +3,23 @@
 This file knows records and critiques. It refuses to know who judges, and how (``critics``).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
 
 from strokewise.critics.judges import Critique, Judge, critiques_of_steps, judge_many
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.conflict import EXCERPT
 from strokewise.data.records import Record
-from strokewise.errors import InputError
+from strokewise.data.storage import read_manifest, read_shard, write_shards
+from strokewise.errors import ConfigError, InputError
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
+
+CHUNK = 32  # trajectories of a shard
+CRITIQUED = ("conflict", "alignment")
 
 
 def filtered(judge: Judge, records: Iterable[Record]) -> Iterator[Record]:
@@ -65,6 +72,90 @@ def critiques(judge: Judge, trajectories: Iterable[Trajectory], painter: CanvasP
         if found:
             number, plan, sketch = found[-1]
             yield from _records(trajectory, number, plan, sketch, painter)
+
+
+def filter_data(
+    judge: Judge,
+    name: str,
+    source: Path,
+    folder: Path,
+    progress: Callable[[int, int], None] = lambda done, all: None,
+) -> int:
+    """Make a data set of the records of another that a judge accepts, or continue with it; their number.
+
+    Args:
+        judge: who decides.
+        name: of the judge, for the recipe.
+        source: a finished multi-turn data set.
+        folder: of the filtered one.
+        progress: called with the shards done and those in all.
+
+    Raises:
+        ConfigError: if the source is of another subset, the folder holds other data, or nothing is accepted.
+        RecordError: if the source is damaged.
+        ServiceError: if the judge is a service that fails or costs too much; run it again to continue.
+    """
+    manifest = read_manifest(source)
+    subset, shards = manifest["subset"], manifest["shards"]
+    if subset != "multi-turn":
+        raise ConfigError(f"{source} is of the {subset} subset, which holds faulty steps on purpose")
+
+    def make(shard: str) -> dict[str, Iterator[Record]]:
+        return {subset: filtered(judge, (record for _, record in read_shard(source / Path(shard).name)))}
+
+    recipe = {"filtered": manifest.get("sha256", shards), "judge": name}
+    counts = write_shards(
+        {subset: folder},
+        recipe,
+        (partial(make, shard) for shard in shards),
+        lambda done: progress(done, len(shards)),
+        "the judge accepts none of the {subset} records",
+    )
+    return counts[subset]
+
+
+def critique_data(
+    judge: Judge,
+    name: str,
+    trajectories: Iterable[Trajectory],
+    painter: CanvasPainter,
+    folder: Path,
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, int]:
+    """Make ``folder/conflict`` and ``folder/alignment`` of critiques of trajectories, or continue with them.
+
+    Args:
+        judge: who finds the faults.
+        name: of judge and source, for the recipe.
+        trajectories: what a model painted, in the same order each time.
+        painter: who paints the corrected canvases from their descriptions.
+        folder: of both data sets.
+        progress: called with the number of trajectories done so far.
+
+    Returns:
+        The number of records of each subset.
+
+    Raises:
+        ConfigError: if the folders hold other data, or no records could be made.
+        ServiceError: if the judge is a service that fails or costs too much; run it again to continue.
+    """
+
+    def make(part: list[Trajectory]) -> dict[str, list[Record]]:
+        found = list(critiques(judge, part, painter))
+        return {subset: [record for record in found if record.subset == subset] for subset in CRITIQUED}
+
+    def chunks() -> Iterator[Callable[[], dict[str, list[Record]]]]:
+        remaining = iter(trajectories)
+        while part := list(islice(remaining, CHUNK)):
+            yield partial(make, part)
+
+    return write_shards(
+        {subset: folder / subset for subset in CRITIQUED},
+        {"critiqued": name},
+        chunks(),
+        lambda done: progress(done * CHUNK),
+        "the judge's critiques make no {subset} records",
+    )
 
 
 def _left_open(trajectory: Trajectory, number: int) -> bool:

@@ -13,8 +13,8 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from strokewise.data.building import read, read_rows, table_bytes, write_atomically
 from strokewise.data.records import Record, from_table_row, to_table_row
+from strokewise.data.storage import read, read_rows, table_bytes, write_atomically
 from strokewise.errors import ConfigError, RecordError
 from strokewise.trajectory.files import all_images, encode_png
 from strokewise.trajectory.values import Message, Step, Trajectory, from_parts, to_parts

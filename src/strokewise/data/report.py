@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from strokewise.data.building import write_atomically
 from strokewise.data.records import Record
+from strokewise.data.storage import write_atomically
 from strokewise.trajectory.files import encode_png
 
 STYLE = """

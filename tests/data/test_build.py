@@ -14,12 +14,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from strokewise.data import building
-from strokewise.data.building import MANIFEST, RECIPE, Recipe, build, build_shard, read, records_of
+from strokewise.data import build as building
+from strokewise.data import storage
+from strokewise.data.build import Recipe, build, build_shard, records_of
 from strokewise.data.conflict import ConflictMix
 from strokewise.data.multi_turn import MultiTurnMix
 from strokewise.data.records import to_table_row
 from strokewise.data.scenes import SceneMix
+from strokewise.data.storage import MANIFEST, RECIPE, read
 from strokewise.errors import ConfigError, RecordError
 
 RECIPE_ARGS = ("alignment", 150, 7, 64)
@@ -28,7 +30,8 @@ SMALL_SHARD = 16
 SCRIPT = f"""
 import sys
 from pathlib import Path
-from strokewise.data import building
+from strokewise.data import build as building
+from strokewise.data import storage
 building.SHARD = {SMALL_SHARD}
 building.build(building.Recipe{RECIPE_ARGS!r}, Path(sys.argv[1]))
 """
@@ -149,7 +152,7 @@ class TestKilled:
             real(one, other)
 
         with monkeypatch.context() as patch:
-            patch.setattr(building.os, "replace", crash)
+            patch.setattr(storage.os, "replace", crash)
             with pytest.raises(KeyboardInterrupt):
                 build(recipe, tmp_path / "killed")
         assert any(path.name.endswith(".partial") for path in (tmp_path / "killed").iterdir())
@@ -166,20 +169,20 @@ class TestSame:
         """In any order, in another folder, alone."""
         for shard in (5, 0, recipe.num_shards - 1):
             size = build_shard(recipe, shard, tmp_path)
-            name = building.shard_name(shard)
+            name = storage.shard_name(shard)
             assert (tmp_path / name).read_bytes() == unbroken[name]
             assert size == (SMALL_SHARD if shard < recipe.num_shards - 1 else 150 % SMALL_SHARD)
 
     def test_a_longer_build_begins_with_the_shorter(self, unbroken, recipe, tmp_path):
         build(replace(recipe, count=2 * SMALL_SHARD), tmp_path / "short")
         for i in range(2):
-            name = building.shard_name(i)
+            name = storage.shard_name(i)
             assert (tmp_path / "short" / name).read_bytes() == unbroken[name]
 
     @pytest.mark.parametrize("change", [{"seed": 8}, {"subset": "conflict", "mix": None}, {"size": 65}])
     def test_other_recipes_give_other_shards(self, unbroken, recipe, tmp_path, change):
         build_shard(replace(recipe, **change), 0, tmp_path)
-        assert (tmp_path / building.shard_name(0)).read_bytes() != unbroken[building.shard_name(0)]
+        assert (tmp_path / storage.shard_name(0)).read_bytes() != unbroken[storage.shard_name(0)]
 
     def test_running_a_finished_build_again_changes_nothing(self, unbroken, recipe, tmp_path, monkeypatch):
         monkeypatch.setattr(building, "build_shard", lambda *_: pytest.fail("nothing is left to build"))
@@ -202,7 +205,7 @@ class TestReading:
 
     def test_the_manifest(self, unbroken, recipe):
         manifest = json.loads(unbroken[MANIFEST])
-        shards = [building.shard_name(i) for i in range(recipe.num_shards)]
+        shards = [storage.shard_name(i) for i in range(recipe.num_shards)]
         assert manifest == {
             "format": 1,
             "subset": "alignment",
@@ -333,6 +336,6 @@ class TestClaims:
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(building.os, "replace", full)
+            patch.setattr(storage.os, "replace", full)
             with pytest.raises(ConfigError, match=r"recipe\.json cannot be written.*No space left"):
                 build(recipe, tmp_path / "built")
