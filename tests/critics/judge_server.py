@@ -218,6 +218,14 @@ def serving():
 
 
 KEY = "secret-key"
+GOOD = {"consistent": True, "analysis": "it fits", "refine": None, "instruction": None, "description": None}
+WRONG = {
+    "consistent": False,
+    "analysis": "the bus is red",
+    "refine": "make the bus blue",
+    "instruction": "add a blue bus on the right",
+    "description": "a blue bus on the right",
+}
 
 
 @pytest.fixture

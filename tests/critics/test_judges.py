@@ -19,14 +19,7 @@ fake = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(fake)
 server, make_client = fake.server, fake.make_client
 
-GOOD = {"consistent": True, "analysis": "it fits", "refine": None, "instruction": None, "description": None}
-WRONG = {
-    "consistent": False,
-    "analysis": "the bus is red",
-    "refine": "make the bus blue",
-    "instruction": "add a blue bus on the right",
-    "description": "a blue bus on the right",
-}
+GOOD, WRONG = fake.GOOD, fake.WRONG
 GRAPH = {
     "objects": [
         {"id": "a", "name": "gnome", "color": "mauve", "count": 2},

@@ -252,7 +252,7 @@ def test_damaged_answers_are_asked_for_again(server, make_client, tmp_path, dama
 def test_a_cache_that_cannot_be_written(server, make_client, tmp_path):
     server.always = {"word": "yes"}
     (tmp_path / "file").write_text("")
-    with pytest.raises(ServiceError, match="cannot be kept"):
+    with pytest.raises(ServiceError, match="cannot be written"):
         make_client(tmp_path / "file" / "cache").query("task", "text", Word)
 
 

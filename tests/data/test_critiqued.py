@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 from strokewise.critics.judges import OracleJudge, VlmJudge, critiques_of_steps
-from strokewise.data.critiqued import critiques, filtered
-from strokewise.errors import ServiceError
+from strokewise.data.build import Recipe, build
+from strokewise.data.critiqued import critiques, filter_data, filtered
+from strokewise.data.storage import read
+from strokewise.errors import ConfigError, ServiceError
 from strokewise.trajectory.values import Message, Step, Trajectory
 
 PATH = Path(__file__).parents[1] / "critics" / "judge_server.py"
@@ -18,14 +20,7 @@ fake = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(fake)
 server, make_client = fake.server, fake.make_client
 
-GOOD = {"consistent": True, "analysis": "it fits", "refine": None, "instruction": None, "description": None}
-WRONG = {
-    "consistent": False,
-    "analysis": "the bus is red",
-    "refine": "make the bus blue",
-    "instruction": "add a blue bus on the right",
-    "description": "a blue bus on the right",
-}
+GOOD, WRONG = fake.GOOD, fake.WRONG
 PLAN = Message(ins="add a blue bus on the right", des="a blue bus on the right")
 
 
@@ -127,3 +122,36 @@ def test_an_apis_critiques_become_records(server, make_client):
     assert [(r.subset, r.label) for r in fine] == [("conflict", "right"), ("alignment", "positive")]
     server.always = {**WRONG, "refine": None}
     assert list(critiques(VlmJudge(make_client()), painted, Red())) == []
+
+
+def test_a_data_set_is_filtered_and_resumed(server, make_client, tmp_path, monkeypatch):
+    monkeypatch.setattr("strokewise.data.build.SHARD", 4)
+    build(Recipe("multi-turn", 10, 3, 64), tmp_path / "all")
+
+    def answer(handler, body):
+        fake.completion(WRONG if " cow" in str(body["messages"][1]["content"][0]) else GOOD)(handler, body)
+
+    server.always = answer
+    client = make_client(tmp_path / "answers")
+    count = filter_data(VlmJudge(client), "judge-1", tmp_path / "all", tmp_path / "kept")
+    records = [record for _, record in read(tmp_path / "kept")]
+    assert len(records) == count < 10 + 1
+    assert records == list(filtered(VlmJudge(client), (record for _, record in read(tmp_path / "all"))))
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+    (tmp_path / "kept" / "manifest.json").unlink()
+    (tmp_path / "kept" / "part-00001.parquet").unlink()
+    asked = len(server.requests)
+    filter_data(VlmJudge(client), "judge-1", tmp_path / "all", tmp_path / "kept")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()} == whole
+    assert len(server.requests) == asked
+    with pytest.raises(ConfigError, match="another recipe"):
+        filter_data(VlmJudge(client), "judge-2", tmp_path / "all", tmp_path / "kept")
+    server.always = WRONG
+    with pytest.raises(ConfigError, match="accepts none of the multi-turn records"):
+        filter_data(VlmJudge(make_client()), "judge-1", tmp_path / "all", tmp_path / "none")
+
+
+def test_only_multi_turn_data_are_filtered(tmp_path):
+    build(Recipe("conflict", 3, 3, 64), tmp_path / "all")
+    with pytest.raises(ConfigError, match="faulty steps on purpose"):
+        filter_data(OracleJudge(), "oracle", tmp_path / "all", tmp_path / "kept")

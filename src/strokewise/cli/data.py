@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strokewise.data.canvas_painters import KONTEXT
 from strokewise.errors import ConfigError, RecordError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ EditorName = Annotated[
     str, typer.Option(help="FLUX.1-Kontext model that paints: hub id, or folder of a downloaded one.")
 ]
 Device = Annotated[str, typer.Option(help="Where the image editor computes: cuda, cuda:1, cpu.")]
-KONTEXT = "black-forest-labs/FLUX.1-Kontext-dev"
 
 
 @data_app.command()
@@ -111,7 +111,7 @@ def critique(
     max_requests: MaxRequests = None,
     max_tokens: MaxTokens = None,
 ) -> None:
-    """Make conflict and alignment data of what a model painted: a judge's critiques, an editor's corrections."""
+    """Make conflict and alignment data of painted trajectories: critiques by a judge, edits by a model."""
     from strokewise.data.canvas_painters import KontextPainter
     from strokewise.data.critiqued import critique_data
     from strokewise.data.interop import trajectories

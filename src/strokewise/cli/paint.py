@@ -119,8 +119,8 @@ def _prompts(prompt: str | None, path: Path | None) -> list[str]:
 def _requests(
     prompts: Sequence[str], count: int, seed: int, path: Path | None, instruct: Sequence[str]
 ) -> "list[Request]":
-    from strokewise.cli.arguments import read_picture
     from strokewise.inference import Request
+    from strokewise.io.outside import read_picture
 
     source = None if path is None else read_picture(path)
     return [Request(prompt, seed + i, source, tuple(instruct)) for prompt in prompts for i in range(count)]

@@ -14,7 +14,6 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,6 +25,7 @@ from PIL import Image
 from strokewise.critics.json_answers import Answer, parse_answer, unbounded_schema
 from strokewise.critics.secrets import Secret
 from strokewise.errors import ConfigError, ServiceError
+from strokewise.io.atomic import write_text
 from strokewise.trajectory.files import encode_png
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class VlmClient:
             found = _load(path, answer)
             if found is None:
                 found = self._answer(messages, answer)
-                _store(path, found)
+                write_text(path, found.model_dump_json(), ServiceError)
             return found
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -346,18 +346,6 @@ def _load(path: Path, answer: type[Answer]) -> Answer | None:
         return answer.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
         return None
-
-
-def _store(path: Path, found: "BaseModel") -> None:
-    partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(found.model_dump_json(), encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise ServiceError(f"the answer cannot be kept in {path.parent}: {error}") from error
 
 
 def _image_part(image: Image.Image) -> dict[str, Any]:

@@ -4,7 +4,6 @@ Its tar shards hold, for each key, KEY.good_image.jpg, KEY.bad_image.jpg, KEY.re
 and KEY.subset.txt. This file knows these files. It refuses to know who wrote the reflections.
 """
 
-import io
 import lzma
 import tarfile
 import zlib
@@ -12,12 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from strokewise.data.conflict import EXCERPT
 from strokewise.data.records import Record
 from strokewise.data.storage import write_shards
 from strokewise.errors import RecordError
+from strokewise.io.outside import decode_picture
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 
 GENREF_FILES = ("good_image.jpg", "bad_image.jpg", "reflection.txt", "prompt.txt", "subset.txt")
@@ -76,17 +74,13 @@ def _genref_records(files: dict[str, bytes], where: str) -> Iterator[Record]:
     prompt, reflection, subset = (
         files[f"{name}.txt"].decode("utf-8", "replace").strip() for name in ("prompt", "reflection", "subset")
     )
-    good, bad = (_jpeg(files[f"{name}_image.jpg"], f"{where}.{name}_image.jpg") for name in ("good", "bad"))
+    good, bad = (
+        decode_picture(files[f"{name}_image.jpg"], f"{where}.{name}_image.jpg", RecordError)
+        for name in ("good", "bad")
+    )
     plan = Message(ins=prompt, des=prompt)
     corrected = Step(Message(reflection, reflection), good, Verdict(None, False))
     negative = Trajectory(prompt, (Step(plan, bad), corrected), stop=EXCERPT)
     yield Record("alignment", "negative", negative, subset)
     agrees = Step(Message(AGREES), None, Verdict(None, True))
     yield Record("alignment", "positive", Trajectory(prompt, (Step(plan, good), agrees)))
-
-
-def _jpeg(data: bytes, where: str) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]).convert("RGB")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise RecordError(f"{where} is not a readable image: {error}") from error

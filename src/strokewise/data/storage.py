@@ -11,13 +11,14 @@ shards. It refuses to know what a record means.
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from strokewise.data.records import Record, from_table_row, to_table_row
 from strokewise.errors import ConfigError, RecordError
+from strokewise.io.atomic import PARTIAL, write_bytes, write_text
+from strokewise.io.outside import read_text
 
 RECIPE, MANIFEST = "recipe.json", "manifest.json"
 FORMAT = 1
@@ -101,20 +102,6 @@ def table_bytes(rows: list[dict[str, Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write under a temporary name, then rename.
-
-    Raises:
-        ConfigError: if it cannot be written there.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error}") from error
-
-
 def claim(folder: Path, recipe: str) -> None:
     """Make a folder that of a recipe, or confirm that it is already.
 
@@ -127,12 +114,12 @@ def claim(folder: Path, recipe: str) -> None:
         raise ConfigError(f"{folder} cannot be a folder: {error}") from error
     path = folder / RECIPE
     if path.exists():
-        if path.read_text(encoding="utf-8") != recipe:
+        if read_text(path, ConfigError) != recipe:
             raise ConfigError(f"{folder} holds a build of another recipe (see {path}); give another folder")
     elif any(not name.name.startswith(".") for name in folder.iterdir()):
         raise ConfigError(f"{folder} holds other files; give an empty folder")
     else:
-        write_atomically(path, recipe.encode())
+        write_text(path, recipe, ConfigError)
 
 
 def write_manifest(folder: Path, subset: str, count: int) -> Path:
@@ -146,8 +133,8 @@ def write_manifest(folder: Path, subset: str, count: int) -> Path:
         "shards": shards,
         "sha256": hashes,
     }
-    write_atomically(folder / MANIFEST, (json.dumps(value, indent=2) + "\n").encode())
-    for left in folder.glob(".*.partial"):
+    write_text(folder / MANIFEST, json.dumps(value, indent=2) + "\n", ConfigError)
+    for left in folder.glob(f".*{PARTIAL}"):
         left.unlink(missing_ok=True)
     return folder / MANIFEST
 
@@ -156,7 +143,7 @@ def write_shard(folder: Path, shard: int, records: Iterable[Record]) -> int:
     """Write one shard, unless there are no records; the number of its records."""
     rows = [to_table_row(record) for record in records]
     if rows:
-        write_atomically(folder / shard_name(shard), table_bytes(rows))
+        write_bytes(folder / shard_name(shard), table_bytes(rows), ConfigError)
     return len(rows)
 
 

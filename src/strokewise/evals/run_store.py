@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +25,8 @@ from strokewise.errors import ConfigError, InputError, RecordError
 from strokewise.evals.costs import Cost
 from strokewise.evals.image_folders import picture_path, write_metadata, write_picture
 from strokewise.evals.strategies.strategies import Outcome
+from strokewise.io.atomic import write_text
+from strokewise.io.outside import read_json, read_json_lines, read_lines, read_object
 from strokewise.trajectory.files import load, save
 from strokewise.trajectory.values import Trajectory
 from strokewise.world.language import geneval_metadata, geneval_prompts
@@ -86,10 +88,10 @@ class Run:
     def __init__(self, folder: Path) -> None:
         """Open a folder; RecordError if it is not one of a run."""
         self.folder = folder
-        self.settings = _read_object(folder / RUN)
+        self.settings = read_object(folder / RUN)
         self.prompts = [
             Prompt(line.get("prompt", ""), line.get("metadata", {}))
-            for line in read_objects(folder / PROMPTS)
+            for _, line in read_json_lines(folder / PROMPTS)
         ]
 
     @property
@@ -115,10 +117,10 @@ class Run:
         """
         found: dict[tuple[int, int], Entry] = {}
         for path in result_files(self.folder):
-            for number, line in enumerate(read_objects(path, torn=True), 1):
-                entry = Entry.from_json(line, f"{path}, line {number}")
+            for where, line in read_json_lines(path, torn=True):
+                entry = Entry.from_json(line, where)
                 if entry.prompt >= len(self.prompts):
-                    raise RecordError(f"{path}, line {number}: there is no prompt {entry.prompt}")
+                    raise RecordError(f"{where}: there is no prompt {entry.prompt}")
                 found.setdefault((entry.prompt, entry.sample), entry)
         return [found[key] for key in sorted(found)]
 
@@ -159,18 +161,16 @@ def read_prompts(source: str) -> list[Prompt]:
     if source == "geneval":
         return [Prompt(one.text, geneval_metadata(one)) for one in geneval_prompts()]
     path = Path(source)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}; give geneval, or a file of prompts") from error
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give geneval, or a file of prompts")
     try:
         if path.suffix == ".json":
-            found = [_wise(value) for value in json.loads(text)]
+            found = [_wise(value) for value in read_json(path)]
         elif path.suffix == ".jsonl":
-            found = [_geneval(json.loads(line)) for line in text.split("\n") if line.strip()]
+            found = [_geneval(value) for _, value in read_json_lines(path)]
         else:
-            found = [Prompt(line.strip()) for line in text.splitlines() if line.strip()]
-    except (ValueError, KeyError, TypeError, RecordError) as error:
+            found = [Prompt(line) for line in read_lines(path)]
+    except (KeyError, TypeError, RecordError) as error:
         raise InputError(f"{path} is no list of prompts with metadata: {error!r}") from error
     if not found:
         raise InputError(f"{path} holds no prompts")
@@ -203,18 +203,12 @@ def prepare(folder: Path, settings: dict[str, Any], prompts: Sequence[Prompt]) -
     settings = settings | {"prompts": hashlib.sha256(told.encode()).hexdigest()[:16]}
     wanted = {PROMPTS: told, RUN: json.dumps(settings, indent=2, sort_keys=True) + "\n"}
     if (folder / RUN).exists():
-        old, new = _read_object(folder / RUN), json.loads(wanted[RUN])
+        old, new = read_object(folder / RUN), json.loads(wanted[RUN])
         differ = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
         if differ:
             raise ConfigError(f"{folder} is a run with another {', '.join(differ)}; give another --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in wanted.items():
-            partial = folder / f".{name}.{os.getpid()}"
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, folder / name)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error}") from error
+    for name, text in wanted.items():
+        write_text(folder / name, text)
 
 
 class Writer:
@@ -251,12 +245,8 @@ class Writer:
             write_metadata(images, prompt, metadata)
         place = trajectory_path(self.folder, prompt, sample)
         save(outcome.trajectory, place)
-        written = [*place.iterdir(), place, place.parent]
         if outcome.image is not None:
-            picture = write_picture(images, prompt, sample, outcome.image.convert("RGB"))
-            written += [picture, picture.parent]
-        for path in written:
-            _sync(path)
+            write_picture(images, prompt, sample, outcome.image.convert("RGB"))
         stop = outcome.trajectory.stop
         entry = Entry(prompt, sample, seed, outcome.cost, stop, outcome.image is not None, outcome.notes)
         self.file.write((json.dumps(entry.to_json()) + "\n").encode())
@@ -275,50 +265,6 @@ def result_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _RESULTS.fullmatch(path.name))
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def write_objects(path: Path, objects: Iterable[dict[str, Any]]) -> None:
     """Write objects, one a line; a file of that name is always a whole one. InputError if it cannot be."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(value) + "\n" for value in objects)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}") from error
-
-
-def read_objects(path: Path, torn: bool = False) -> Iterator[dict[str, Any]]:
-    """The objects of a file; with ``torn``, what follows the last line break is not there yet."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from error
-    if torn:
-        text = text[: text.rfind("\n") + 1]
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise RecordError(f"{path}, line {number}: {error}") from error
-        if not isinstance(value, dict):
-            raise RecordError(f"{path}, line {number}: no object")
-        yield value
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise RecordError(f"{path} holds no object")
-    return value
+    write_text(path, "".join(json.dumps(value) + "\n" for value in objects))

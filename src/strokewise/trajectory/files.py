@@ -5,17 +5,17 @@ Knows files and plain values; what a trajectory means is settled in ``trajectory
 
 import io
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from strokewise.errors import RecordError
+from strokewise.io.atomic import writing_folder
+from strokewise.io.outside import decode_pixels, read_bytes, read_json
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 
 FORMAT = 1
@@ -36,12 +36,7 @@ def decode_png(data: bytes, name: str) -> Image.Image:
     Raises:
         RecordError: if they are damaged.
     """
-    try:
-        image = Image.open(io.BytesIO(data), formats=["PNG"])
-        image.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise RecordError(f"{name} is not a readable PNG: {error}") from error
-    return image
+    return decode_pixels(data, name, RecordError, formats=["PNG"])
 
 
 def to_json(trajectory: Trajectory) -> dict[str, Any]:
@@ -155,23 +150,17 @@ def save(trajectory: Trajectory, folder: Path) -> None:
     """Write a folder of ``trajectory.json`` and PNGs; it appears whole or not at all.
 
     Raises:
-        RecordError: if the folder is there already and is not an older trajectory.
+        RecordError: if other files stand there (an older trajectory is replaced), or it cannot be written.
     """
     if folder.exists() and not (folder / FILE).exists() and any(folder.iterdir()):
         raise RecordError(f"{folder} holds other files; give another folder")
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     names = list(image_names(trajectory))
-    for name, image in zip(names, all_images(trajectory), strict=True):
-        (partial / name).write_bytes(encode_png(image))
     value = to_json(trajectory) | {"images": names}
-    (partial / FILE).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(partial, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    with writing_folder(folder, RecordError, replace=True) as partial:
+        for name, image in zip(names, all_images(trajectory), strict=True):
+            (partial / name).write_bytes(encode_png(image))
+        (partial / FILE).write_bytes(text.encode("utf-8", "replace"))
 
 
 def load(folder: Path) -> Trajectory:
@@ -181,10 +170,7 @@ def load(folder: Path) -> Trajectory:
         RecordError: if a file is missing or damaged, or names a file outside the folder.
     """
     path = folder / FILE
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from error
+    value = read_json(path)
     names = value.pop("images", None) if isinstance(value, dict) else None
     if not isinstance(names, list):
         raise RecordError(f"{path}: 'images' must list the image files")
@@ -192,11 +178,7 @@ def load(folder: Path) -> Trajectory:
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or name in ("", ".", ".."):
             raise RecordError(f"{path}: image name {name!r} leads out of the folder")
-        try:
-            data = (folder / name).read_bytes()
-        except (OSError, ValueError) as error:
-            raise RecordError(f"{folder / name} cannot be read: {error}") from error
-        images.append(decode_png(data, str(folder / name)))
+        images.append(decode_png(read_bytes(folder / name, RecordError), str(folder / name)))
     return from_json(value, images, str(path))
 
 

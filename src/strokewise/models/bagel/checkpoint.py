@@ -4,7 +4,6 @@ Files are streamed, never mapped or unpickled: each tensor is read in pieces str
 wanted precision, so loading needs little more memory than the weights themselves.
 """
 
-import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from strokewise.errors import CheckpointError
+from strokewise.io.outside import parse_json
 from strokewise.models.bagel.config import AutoencoderConfig, ModelConfig
 
 DTYPES = {
@@ -58,7 +58,9 @@ def read_header(path: Path) -> dict[str, Entry]:
                 raise CheckpointError(
                     f"{path} is truncated: its header is longer than the file; copy it again"
                 )
-            header = json.loads(file.read(length))
+            header = parse_json(
+                file.read(length), f"{path} is not a safetensors file: its header", CheckpointError
+            )
         header.pop("__metadata__", None)
         entries = {name: _entry(path, value, 8 + length) for name, value in header.items()}
     except FileNotFoundError as error:

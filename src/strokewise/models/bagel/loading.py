@@ -6,7 +6,6 @@ configuration file states are read off the shapes in the weights.
 """
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -18,6 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from strokewise.errors import CheckpointError, ConfigError
+from strokewise.io.atomic import write_text, writing
+from strokewise.io.outside import read_object
 from strokewise.models.bagel.checkpoint import (
     Entry,
     autoencoder_names,
@@ -77,14 +78,14 @@ def read_config(folder: Path) -> ModelConfig:
     """
     if (folder / CONFIG).exists():
         try:
-            return ModelConfig.from_dict(_read_json(folder / CONFIG)["model"])
+            return ModelConfig.from_dict(read_object(folder / CONFIG, CheckpointError)["model"])
         except (ConfigError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{folder / CONFIG} holds no configuration of a model: {error}") from error
     if not (folder / "llm_config.json").exists():
         raise CheckpointError(
             f"{folder} holds no model: expected {CONFIG}, or BAGEL's llm_config.json and vit_config.json"
         )
-    llm, vit = _read_json(folder / "llm_config.json"), _read_json(folder / "vit_config.json")
+    llm, vit = (read_object(folder / f"{name}_config.json", CheckpointError) for name in ("llm", "vit"))
     return bagel_config(llm, vit, stored_weights(folder), read_header(folder / BAGEL_AUTOENCODER))
 
 
@@ -157,7 +158,7 @@ def stored_weights(folder: Path) -> dict[str, Entry]:
         if (folder / name).exists():
             return read_header(folder / name)
     if (folder / INDEX).exists():
-        files = set(_read_json(folder / INDEX).get("weight_map", {}).values())
+        files = set(read_object(folder / INDEX, CheckpointError).get("weight_map", {}).values())
         paths = [folder / Path(name).name for name in sorted(files) if Path(name).name != BAGEL_AUTOENCODER]
     else:
         paths = sorted(p for p in folder.glob("*.safetensors") if p.name != BAGEL_AUTOENCODER)
@@ -395,24 +396,11 @@ def _fit_limits(config: ModelConfig) -> ModelConfig:
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
-    return value
-
-
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(partial))
-    os.replace(partial, path)
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with writing(path, CheckpointError) as partial:
+        save_file(plain, str(partial))
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps(value, indent=2) + "\n", CheckpointError)

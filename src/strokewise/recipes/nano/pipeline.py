@@ -6,8 +6,6 @@ from is settled in ``nano_recipes``; every stage has a folder of its own, and on
 """
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from strokewise.data.self_sampling import PainterSampler, Sampling, self_sample
 from strokewise.errors import StrokewiseError
 from strokewise.inference.painter import Painter
 from strokewise.inference.prompt_check import DEFAULTS, VOCABULARY
+from strokewise.io.atomic import writing_folder
 from strokewise.models.bagel import nano
 from strokewise.recipes.nano.autoencoder import AutoencoderRun, train_autoencoder
 from strokewise.recipes.nano.stages import (
@@ -99,10 +98,7 @@ def _stage(out: Path, report: Report, make: Callable[[Path], None]) -> Path:
     """A folder that ``make`` fills under another name, unless it is there."""
     if not out.exists():
         report(f"{out.name} …")
-        partial = out.with_name(f".{out.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        make(partial)
-        os.replace(partial, out)
+        with writing_folder(out) as partial:
+            make(partial)
     report(f"{out.name}: {out}")
     return out

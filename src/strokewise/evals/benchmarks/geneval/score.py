@@ -10,8 +10,8 @@ from strokewise.critics.detectors import Detector, load_detector
 from strokewise.errors import ConfigError, InputError
 from strokewise.evals.benchmarks.geneval.images import Result, score_picture
 from strokewise.evals.benchmarks.geneval.summary import Judged, Summary, summarise
-from strokewise.evals.image_folders import read_picture
-from strokewise.evals.run_store import Run, read_objects
+from strokewise.evals.run_store import Run
+from strokewise.io.outside import read_json_lines, read_picture
 from strokewise.world.language import geneval_prompts
 
 SCORES = "geneval.jsonl"
@@ -86,8 +86,8 @@ def verdicts(run: Run) -> dict[str, tuple[bool, str]]:
         RecordError: if the file is damaged.
     """
     path = run.folder / SCORES
-    lines = read_objects(path) if path.exists() else []
-    return {line["filename"]: (bool(line["correct"]), str(line["reason"])) for line in lines}
+    lines = read_json_lines(path) if path.exists() else []
+    return {line["filename"]: (bool(line["correct"]), str(line["reason"])) for _, line in lines}
 
 
 def fault_kind(reason: str) -> str:
