@@ -27,7 +27,7 @@ from strokewise.world.language import geneval_metadata, geneval_prompts, parse_p
 from strokewise.world.layout import place
 from strokewise.world.vocabulary import CLASSES
 
-PATH = Path(__file__).parent.parent / "data" / "judge_server.py"
+PATH = Path(__file__).parent.parent / "critics" / "judge_server.py"
 SPEC = importlib.util.spec_from_file_location("judge_server_of_evals", PATH)
 fake = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(fake)
