@@ -152,7 +152,7 @@ class TestKilled:
             real(one, other)
 
         with monkeypatch.context() as patch:
-            patch.setattr(storage.os, "replace", crash)
+            patch.setattr(os, "replace", crash)
             with pytest.raises(KeyboardInterrupt):
                 build(recipe, tmp_path / "killed")
         assert any(path.name.endswith(".partial") for path in (tmp_path / "killed").iterdir())
@@ -336,6 +336,21 @@ class TestClaims:
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(storage.os, "replace", full)
+            patch.setattr(os, "replace", full)
             with pytest.raises(ConfigError, match=r"recipe\.json cannot be written.*No space left"):
                 build(recipe, tmp_path / "built")
+
+
+def test_a_build_of_the_released_version_is_resumed(tmp_path):
+    """Its recipe calls the layout jitter by another name."""
+    recipe = Recipe("conflict", 5, 3, 64)
+    build(recipe, tmp_path / "new")
+    build(recipe, tmp_path / "old")
+    values = json.loads((tmp_path / "old" / RECIPE).read_text())
+    values["mix"]["scenes"]["freedom"] = values["mix"]["scenes"].pop("layout_jitter")
+    (tmp_path / "old" / RECIPE).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+    (tmp_path / "old" / MANIFEST).unlink()
+    build(recipe, tmp_path / "old")
+    assert (tmp_path / "old" / MANIFEST).read_bytes() == (tmp_path / "new" / MANIFEST).read_bytes()
+    with pytest.raises(ConfigError, match="another recipe"):
+        build(replace(recipe, seed=4), tmp_path / "old")

@@ -13,7 +13,7 @@ from strokewise.critics.judges import OracleJudge
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.multi_turn import strokes
 from strokewise.data.scenes import unused_class, with_object
-from strokewise.data.wording import tell
+from strokewise.data.wording import write_steps
 from strokewise.errors import ConfigError, InputError, RecordError
 from strokewise.evals.benchmarks import wise
 from strokewise.evals.benchmarks.process.judging import JudgedCanvas, JudgedTrajectory, judge_trajectory
@@ -41,7 +41,7 @@ def painted(prompt, seed, spoilt=False):
     rng = random.Random(seed)
     graph = parse_prompt(prompt)
     canvases = strokes(place(graph, seed), rng)
-    steps = tell(graph, canvases, SpritePainter(), rng)
+    steps = write_steps(graph, canvases, SpritePainter(), rng)
     if spoilt:
         plan = canvases[-1].plan
         obj = plan.graph.objects[-1]

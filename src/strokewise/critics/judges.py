@@ -78,7 +78,7 @@ class Judge(Protocol):
 
 
 class OracleJudge:
-    """The exact judge of the sprite world; canvases are read by the recogniser."""
+    """The exact judge of the sprite world; canvases are read by the recognizer."""
 
     def plan(self, prompt: str, message: Message) -> Critique:
         """See :class:`Judge`; a LanguageError if a text is not of the sprite world."""
@@ -89,7 +89,7 @@ class OracleJudge:
         """See :class:`Judge`; a LanguageError if the canvas holds what is no sprite."""
         described, seen = parse_description(message.des or ""), read_canvas(canvas)
         if seen is None:
-            raise LanguageError("parts of the canvas are not recognised; the oracle knows sprites only")
+            raise LanguageError("parts of the canvas are not recognized; the oracle knows sprites only")
         return _critique_of_faults([fault.message for fault in judge_sketch(described, seen)])
 
     def graph(self, prompt: str) -> SceneGraph:

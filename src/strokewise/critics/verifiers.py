@@ -45,15 +45,15 @@ class Verifier(Protocol):
 
 
 class SpriteVerifier:
-    """The recogniser, and the number of faults it finds against the prompt."""
+    """The recognizer, and the number of faults it finds against the prompt."""
 
     def clear(self, image: Image.Image) -> bool:
-        """Whether something is recognised, and nothing remains unknown."""
+        """Whether something is recognized, and nothing remains unknown."""
         found = recognise(image)
         return bool(found.instances) and not found.unknown
 
     def potential(self, prompt: str, image: Image.Image) -> float:
-        """As :meth:`score`: what a sprite is does not change any more once it is recognised."""
+        """As :meth:`score`: what a sprite is does not change any more once it is recognized."""
         return self.score(prompt, image)
 
     def score(self, prompt: str, image: Image.Image) -> float:

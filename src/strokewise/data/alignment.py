@@ -17,18 +17,19 @@ from strokewise.data.sampled_plans import SampledPlan
 from strokewise.data.scenes import (
     SceneMix,
     moved,
+    recolored,
     unused_class,
     with_more,
     with_object,
+    with_one_more,
     without,
 )
-from strokewise.data.wording import Canvas, Query, ask, inspect, tell, truth_of, verdict_of
+from strokewise.data.wording import Canvas, Query, inspect, sample_query, truth_of, verdict_of, write_steps
 from strokewise.errors import SceneError
-from strokewise.scene_graph import MAX_COUNT, SceneObject
+from strokewise.scene_graph import SceneObject
 from strokewise.trajectory.values import Message, Step, Trajectory
 from strokewise.world.language import describe, repair, write_correction, write_inspection
 from strokewise.world.layout import Scene, place_in
-from strokewise.world.vocabulary import COLORS
 
 
 @dataclass(frozen=True)
@@ -42,35 +43,35 @@ class AlignmentMix:
 def alignment(rng: random.Random, mix: AlignmentMix, painter: CanvasPainter) -> Record:
     """One record of a rendered sketch."""
     while True:
-        asked = ask(rng, mix.scenes)
-        canvases = strokes(asked.scene, rng, classes=mix.scenes.classes, in_order=mix.scenes.plain)
+        query = sample_query(rng, mix.scenes)
+        canvases = strokes(query.scene, rng, classes=mix.scenes.classes, in_order=mix.scenes.plain)
         at = rng.randrange(len(canvases))
         if rng.random() < mix.right_share:
-            return _positive(asked, canvases, at, painter)
+            return _positive(query, canvases, at, painter)
         spoilt = spoil(canvases[at].plan, mix.scenes.classes, rng)
         if spoilt is not None:
-            return _negative(asked, canvases, at, *spoilt, painter)
+            return _negative(query, canvases, at, *spoilt, painter)
 
 
-def _positive(asked: Query, canvases: list[Canvas], at: int, painter: CanvasPainter) -> Record:
-    right = right_plan(asked, canvases, at, painter)
+def _positive(query: Query, canvases: list[Canvas], at: int, painter: CanvasPainter) -> Record:
+    right = right_plan(query, canvases, at, painter)
     return replace(right, subset="alignment", label="positive")
 
 
 def _negative(
-    asked: Query, canvases: list[Canvas], at: int, fault: str, shown: Scene, painter: CanvasPainter
+    query: Query, canvases: list[Canvas], at: int, fault: str, shown: Scene, painter: CanvasPainter
 ) -> Record:
     """The steps up to a faulty sketch, then its inspection, correction and the corrected canvas."""
-    right, prompt, wording_rng = canvases[at], asked.scene.graph, asked.wording_rng
+    right, prompt, wording_rng = canvases[at], query.scene.graph, query.wording_rng
     wrong = replace(right, shown=shown)
-    steps = tell(prompt, [*canvases[:at], wrong], painter, wording_rng)[:-1]
+    steps = write_steps(prompt, [*canvases[:at], wrong], painter, wording_rng)[:-1]
     found = inspect(prompt, wrong, wording_rng)
     refine = write_correction(repair(describe(right.plan), describe(shown)), wording_rng)
     message = Message(write_inspection(found, wording_rng), refine)
     canvas = painter.paint(steps[-1].image, refine, steps[-1].message.des or "", right.shown, 0)
     steps.append(Step(message, canvas, verdict_of(found)))
     scenes = [*(c.shown for c in canvases[:at]), shown, right.shown]
-    trajectory = Trajectory(asked.prompt, tuple(steps), stop=EXCERPT)
+    trajectory = Trajectory(query.prompt, tuple(steps), stop=EXCERPT)
     return Record("alignment", "negative", trajectory, fault, truth_of(prompt, scenes))
 
 
@@ -90,18 +91,8 @@ def spoil(scene: Scene, classes: Sequence[str], rng: random.Random) -> tuple[str
     return None
 
 
-def _color(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
-    if obj.color is None:
-        return None
-    return with_object(scene, replace(obj, color=rng.choice([c for c in COLORS if c != obj.color])))
-
-
 def _class(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
     return with_object(scene, replace(obj, name=unused_class(scene.graph, classes, rng)))
-
-
-def _more(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
-    return with_more(scene, replace(obj, count=obj.count + 1), rng) if obj.count < MAX_COUNT else None
 
 
 def _fewer(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
@@ -121,9 +112,9 @@ def _place(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.R
 
 
 SPOILS: dict[str, Callable[[Scene, SceneObject, Sequence[str], random.Random], Scene | None]] = {
-    "wrong color": _color,
+    "wrong color": lambda scene, obj, classes, rng: recolored(scene, obj, rng),
     "wrong class": _class,
-    "too many": _more,
+    "too many": lambda scene, obj, classes, rng: with_one_more(scene, obj, rng),
     "too few": _fewer,
     "missing": _missing,
     "extra": _extra,
@@ -131,13 +122,13 @@ SPOILS: dict[str, Callable[[Scene, SceneObject, Sequence[str], random.Random], S
 }
 
 
-# --- a model's own sketches ------------------------------------------------------------------------------
+# --- self-sampled sketches ------------------------------------------------------------------------------
 
 
 def judge_sketches(
     plans: Iterator[SampledPlan], painter: CanvasPainter, rng: random.Random
 ) -> Iterator[Record]:
-    """Records of a model's own sketches, where all of the canvas was recognised."""
+    """Records of self-sampled sketches, where all of the canvas was recognized."""
     for plan in plans:
         found = plan.inspected(rng)
         faults = found.sketch

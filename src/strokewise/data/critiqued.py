@@ -46,7 +46,7 @@ def filtered(judge: Judge, records: Iterable[Record]) -> Iterator[Record]:
 
 
 def critiques(judge: Judge, trajectories: Iterable[Trajectory], painter: CanvasPainter) -> Iterator[Record]:
-    """Records of a model's own trajectories, whatever world they are of.
+    """Records of a model's trajectories, of whatever world.
 
     Each goes up to the first step the judge finds fault with, or to its last. A wrong plan makes a conflict
     record, a wrong canvas an alignment record, each with analysis, correction and the canvas that ``painter``

@@ -1,4 +1,4 @@
-"""Others' parquet formats, to and from: so that their trainers can use our data, and we theirs.
+"""Other trainers' parquet formats, to and from: so that they can use our data, and we theirs.
 
 *irg*: a row is a ``conversation`` of turns with a role and parts {type, content, need_loss, need_vae,
 need_vit}; a text's content is UTF-8, an image's an encoded file. *bagel*: a row has ``image_list`` (encoded
@@ -33,7 +33,7 @@ def to_irg(trajectory: Trajectory) -> Row:
     steps = to_parts(trajectory)
     given = 1 if trajectory.source is None else 2
     for role, parts in (("user", steps[:given]), ("assistant", steps[given:])):
-        own = role == "assistant"
+        trained = role == "assistant"
         content = []
         for part in parts:
             shown = isinstance(part, Image.Image)
@@ -42,7 +42,7 @@ def to_irg(trajectory: Trajectory) -> Row:
                 {
                     "type": "image" if shown else "text",
                     "content": data,
-                    "need_loss": own,
+                    "need_loss": trained,
                     "need_vae": shown,
                     "need_vit": shown,
                 }
@@ -73,10 +73,10 @@ def from_irg(row: Row, where: str) -> Trajectory:
 
 def to_bagel(trajectory: Trajectory) -> Row:
     """A row of the interleaved format."""
-    told = [step.message for step in trajectory.steps if step.image is not None]
+    messages = [step.message for step in trajectory.steps if step.image is not None]
     return {
         "image_list": [encode_png(image) for image in all_images(trajectory)],
-        "instruction_list": [[message.refine or message.ins or ""] for message in told],
+        "instruction_list": [[message.refine or message.ins or ""] for message in messages],
         "output_text_list": [step.message.text() for step in trajectory.steps],
         "prompt": trajectory.prompt,
         "has_source": trajectory.source is not None,
@@ -148,7 +148,11 @@ def convert(source: Path, out: Path, to: str) -> int:
         raise ConfigError(f"unknown format {to!r}; known are {', '.join(FORMATS)}")
     if out.exists():
         raise ConfigError(f"{out} exists; give another name")
-    write: dict[str, Callable[[Trajectory], Row]] = {"irg": to_irg, "bagel": to_bagel, "strokewise": _to_own}
+    write: dict[str, Callable[[Trajectory], Row]] = {
+        "irg": to_irg,
+        "bagel": to_bagel,
+        "strokewise": _to_record,
+    }
     rows = [write[to](trajectory) for trajectory in trajectories(source)]
     if not rows:
         raise RecordError(f"{source} holds no rows")
@@ -172,5 +176,5 @@ def trajectories(source: Path) -> Iterator[Trajectory]:
             yield from_table_row(row, where).trajectory
 
 
-def _to_own(trajectory: Trajectory) -> Row:
+def _to_record(trajectory: Trajectory) -> Row:
     return to_table_row(Record("multi-turn", "complete", trajectory))

@@ -37,7 +37,7 @@ class Sampling:
         seed: of prompts, paintings and wording.
         scenes: what prompts ask for, and the layout jitter of corrections.
         right_share: largest share of right records, since a good model makes few faults to learn from.
-        painting: options of the painter. At a temperature its texts go wrong now and then.
+        painting: options of the painter. At a temperature above 0 its texts go wrong now and then.
     """
 
     model: str

@@ -114,12 +114,23 @@ def claim(folder: Path, recipe: str) -> None:
         raise ConfigError(f"{folder} cannot be a folder: {error}") from error
     path = folder / RECIPE
     if path.exists():
-        if read_text(path, ConfigError) != recipe:
+        if not _same_recipe(read_text(path, ConfigError), recipe):
             raise ConfigError(f"{folder} holds a build of another recipe (see {path}); give another folder")
     elif any(not name.name.startswith(".") for name in folder.iterdir()):
         raise ConfigError(f"{folder} holds other files; give an empty folder")
     else:
         write_text(path, recipe, ConfigError)
+
+
+def _same_recipe(stored: str, recipe: str) -> bool:
+    """Whether two recipes are equal, fields of the released version being known by their old names."""
+    old = '"freedom":'
+    if old not in stored:
+        return stored == recipe
+    try:
+        return bool(json.loads(stored.replace(old, '"layout_jitter":')) == json.loads(recipe))
+    except (ValueError, RecursionError):
+        return False
 
 
 def write_manifest(folder: Path, subset: str, count: int) -> Path:
