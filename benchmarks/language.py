@@ -17,7 +17,7 @@ from rich.table import Table
 import machine
 from strokewise import Painter
 from strokewise.critics.oracle import judge_plan
-from strokewise.data.building import MAKERS
+from strokewise.data.build import MAKERS
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.multi_turn import MultiTurnMix
 from strokewise.errors import StrokewiseError

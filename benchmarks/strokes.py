@@ -17,9 +17,9 @@ from strokewise import Painter
 from strokewise.critics.oracle import judge_sketch
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.multi_turn import strokes
-from strokewise.data.sampled import read_canvas
+from strokewise.data.sampled_plans import read_canvas
 from strokewise.data.scenes import SceneMix, sample_scene
-from strokewise.data.wording import Canvas, tell
+from strokewise.data.wording import Canvas, write_steps
 from strokewise.flow import Guidance
 from strokewise.inference import Painted, PaintOptions
 from strokewise.sequence import Segment
@@ -39,7 +39,7 @@ class Stroke:
             draw, SceneMix(classes=known.classes if known else CLASSES, layout_jitter=layout_jitter)
         )
         canvases: list[Canvas] = strokes(scene, draw)
-        steps = tell(scene.graph, canvases, SpritePainter(), draw)
+        steps = write_steps(scene.graph, canvases, SpritePainter(), draw)
         painted = [(step.message, step.image) for step in steps if step.image is not None]
         at = draw.randrange(len(canvases))
         self.before = painted[at - 1][1] if at else None
