@@ -100,7 +100,5 @@ def test_the_same_number_gives_the_same_canvas(tokenizer):
 
 
 def test_views_that_are_not_there(tokenizer):
-    with pytest.raises(
-        ConfigError, match="unknown view 'process' of a canvas; known are text-to-image"
-    ):
+    with pytest.raises(ConfigError, match="unknown view 'process' of a canvas; known are text-to-image"):
         Canvases("process").open(tokenizer)
