@@ -18,7 +18,7 @@ from strokewise.errors import ConfigError, LanguageError, RecordError
 from strokewise.models.bagel import nano
 from strokewise.recipes.nano.initial_model import nano_tokenizer
 from strokewise.train.config import Dropout
-from strokewise.world.language import Inspection, split_inspection, write_inspection
+from strokewise.world.language import Inspection, describe, split_inspection, write_inspection
 
 SIDE = 64
 
