@@ -96,7 +96,7 @@ def filter_data(
         ServiceError: if the judge is a service that fails or costs too much; run it again to continue.
     """
     manifest = read_manifest(source)
-    subset, shards = manifest.subset, manifest["shards"]
+    subset, shards = manifest.subset, manifest.shards
     if subset != "multi-turn":
         raise ConfigError(f"{source} is of the {subset} subset, which holds faulty steps on purpose")
 
