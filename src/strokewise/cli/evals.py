@@ -200,6 +200,20 @@ def wise(
 
 
 @eval_app.command()
+def free(runs: Runs, seed: BootstrapSeed = 0) -> None:
+    """Score pictures of the free prompts by number of kinds of things; stored in the run as free.jsonl."""
+    from strokewise.evals.benchmarks.free import score_run, store, summarize
+    from strokewise.evals.intervals import shares_table
+    from strokewise.evals.run_store import find_runs
+
+    for one in find_runs(runs):
+        scores = list(tracked(score_run(one), "scoring", len(one.entries())))
+        store(one, scores)
+        print_table(shares_table(f"free prompts: {one.name}", "prompts", summarize(scores, seed)))
+        _report_unfinished(one)
+
+
+@eval_app.command()
 def report(
     runs: Runs,
     out: Annotated[Path, typer.Option(help="Folder to write report.md, report.html and chart.svg to.")],
