@@ -18,7 +18,6 @@ from strokewise.evals.run_store import Run, Writer, prepare
 from strokewise.evals.strategies.strategies import Outcome
 from strokewise.inference import Painted, PaintingOptions, Written
 from strokewise.inference.painter import Painter
-from strokewise.sequence import Segment
 from strokewise.trajectory.values import Message, Step, Trajectory
 from strokewise.world.language import parse_prompt
 from strokewise.world.layout import place
@@ -94,7 +93,7 @@ def test_strokes_that_are_as_planned():
     assert {(o.num_steps, o.guidance.text_scale) for o in painter.options} == {(3, 2.0)}
     for context, case in zip(painter.contexts, cases, strict=True):
         assert context[:-1] == ([case.before] if case.before else [])
-        assert context[-1] == Segment.text(tuple(map(ord, case.text)))
+        assert context[-1].tokens.tolist() == list(map(ord, case.text))
     assert shares(strokes.summarize(scores, "g")) == {
         "g: as planned": (15, 20),
         "g: all recognised": (20, 20),
