@@ -17,7 +17,7 @@ import machine
 from strokewise.data.building import MAKERS, Recipe, build, build_shard, read
 from strokewise.data.report import Figures
 
-# The functions whose share of the time is told, by name.
+# The functions whose share of the time is reported, by name.
 PARTS = {"rendering": "render_array", "PNG": "encode_png", "placing": "place", "describing": "describe"}
 
 

@@ -96,7 +96,7 @@ def test_strokes_that_are_as_planned():
         assert context[-1].tokens.tolist() == list(map(ord, case.text))
     assert shares(strokes.summarize(scores, "g")) == {
         "g: as planned": (15, 20),
-        "g: all recognised": (20, 20),
+        "g: all recognized": (20, 20),
     }
 
 

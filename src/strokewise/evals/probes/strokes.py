@@ -1,6 +1,6 @@
 """How well a model paints single strokes: given the right canvas and plan, is the new canvas as planned?
 
-Each stroke is taken from a trajectory of its own, rendered by the sprite world; the painted canvas is read by
+Each stroke is taken from another trajectory, rendered by the sprite world; the painted canvas is read by
 the recogniser and compared with the plan by the oracle. Knows contexts and messages, no loop over stages.
 """
 
@@ -50,17 +50,17 @@ class StrokeScore:
     """How one canvas was scored.
 
     Attributes:
-        recognised: whether everything on the canvas is recognised.
+        recognized: whether everything on the canvas is recognised.
         faults: differences from the plan; 0 where not everything is recognised.
     """
 
-    recognised: bool
+    recognized: bool
     faults: int
 
     @property
     def right(self) -> bool:
         """Whether the canvas is as planned."""
-        return self.recognised and not self.faults
+        return self.recognized and not self.faults
 
 
 def sample_strokes(
@@ -115,7 +115,7 @@ def score_stroke(image: Image.Image, case: StrokeCase) -> StrokeScore:
 def probe_strokes(
     painter: Painter, cases: Sequence[StrokeCase], guidance: float = 1.0, seed: int = 0
 ) -> tuple[list[Image.Image], list[StrokeScore]]:
-    """Paint strokes with the model's own sampler settings and score them; canvases and scores in order.
+    """Paint strokes with the model's default sampler settings and score them; canvases and scores in order.
 
     Args:
         painter: the model.
@@ -133,7 +133,7 @@ def summarize(scores: Sequence[StrokeScore], name: str, seed: int = 0) -> list[N
     """The shares of canvases that are as planned, and of those that are fully recognised."""
     return [
         NamedShare.of(f"{name}: as planned", [[one.right] for one in scores], seed),
-        NamedShare.of(f"{name}: all recognised", [[one.recognised] for one in scores], seed),
+        NamedShare.of(f"{name}: all recognized", [[one.recognized] for one in scores], seed),
     ]
 
 

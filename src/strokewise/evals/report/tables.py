@@ -1,7 +1,7 @@
-"""What a report of runs tells: tables, a chart, and failures by task and fault.
+"""What a report of runs contains: tables, a chart, and failures by task and fault.
 
-It tells what is stored in the runs' folders and judges no picture; what was not scored is told as missing.
-How it looks is settled in ``report_files``.
+It reports what is stored in the runs' folders and judges no picture; what was not scored is named as such.
+How it looks is decided in ``files``.
 """
 
 from collections import defaultdict
@@ -43,7 +43,7 @@ class Failure:
 
 @dataclass
 class Report:
-    """All that is told.
+    """All that is reported.
 
     Attributes:
         tables: in order.

@@ -16,7 +16,7 @@ from strokewise.errors import InputError, RecordError
 
 
 class Case(NamedTuple):
-    """What was asked, what was detected, and the recorded verdict."""
+    """GenEval's metadata of a prompt, what was detected, and the recorded verdict."""
 
     metadata: dict[str, Any]
     detections: list[Detection]
