@@ -27,7 +27,7 @@ def test_a_variant_has_the_data_it_is_named_for(ablation, variant):
         kinds = {SELF_SAMPLED: Shards, SYMBOLIC: Rendered, "": type(None)}
         assert type(found.get(f"{name} process")) is kinds[getattr(variant, name)]
     assert (found["multi-turn process"].edit_share == 0.0) == (not variant.edits)
-    assert ("looking" in found) == (variant.alignment == SYMBOLIC)
+    assert ("canvas verification" in found) == (variant.alignment == SYMBOLIC)
     assert found["multi-turn caption"].view == "caption"
 
 

@@ -11,7 +11,8 @@ from strokewise.critics.detectors import load_detector
 from strokewise.errors import PromptError
 from strokewise.evals.benchmarks.geneval.images import score_picture
 from strokewise.evals.prompt_sets import load_prompts
-from strokewise.models.bagel.loading import WEIGHTS, find_checkpoint
+from strokewise.models import find_checkpoint
+from strokewise.models.bagel.layouts import WEIGHTS
 from strokewise.world.vocabulary import CLASSES
 
 PROMPTS = ("a photo of a red apple left of a blue bus", "a photo of a zebra", "a photo of two benches")

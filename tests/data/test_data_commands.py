@@ -14,6 +14,7 @@ from strokewise.data import building
 from strokewise.data.records import to_table_row
 from strokewise.data.report import write_page
 from strokewise.errors import StrokewiseError
+from strokewise.io.atomic import write_bytes
 
 CLI = "from strokewise.cli.main import main; main()"
 
@@ -156,7 +157,7 @@ class TestCheck:
         rows[wrong]["images"][-1] = rows[wrong]["images"][0]
         for path in (built / "conflict").iterdir():
             (tmp_path / path.name).write_bytes(path.read_bytes())
-        building.write_atomically(tmp_path / "part-00000.parquet", building.table_bytes(rows))
+        write_bytes(tmp_path / "part-00000.parquet", building.table_bytes(rows))
         result = CliRunner().invoke(app, ["data", "check", str(tmp_path)])
         assert result.exit_code == 1
         assert "2 with faults" in result.output
@@ -230,7 +231,7 @@ class TestProcess:
         rows[0]["images"] = rows[0]["images"][::-1]
         for path in (built / "alignment").iterdir():
             (tmp_path / path.name).write_bytes(path.read_bytes())
-        building.write_atomically(tmp_path / "part-00000.parquet", building.table_bytes(rows))
+        write_bytes(tmp_path / "part-00000.parquet", building.table_bytes(rows))
         result = in_process("check", tmp_path)
         assert result.returncode == 1
         assert "Traceback" not in result.stderr

@@ -217,7 +217,7 @@ class TestDamage:
         else:
             rows[2]["image_list"][0] = b"damaged"
         path = write(tmp_path / "a.parquet", rows)
-        with pytest.raises(RecordError, match=r"a\.parquet, row 2: an image cannot be read"):
+        with pytest.raises(RecordError, match=r"a\.parquet, row 2: an image is not a readable picture"):
             list(interop.trajectories(path))
 
     def test_parquet_of_something_else(self, tmp_path):
@@ -263,5 +263,6 @@ class TestConvert:
             interop.convert(tmp_path / "a.parquet", tmp_path / "b.parquet", "irg")
 
     def test_a_folder_that_is_not_there(self, built, tmp_path):
+        (tmp_path / "none").write_text("a file")
         with pytest.raises(ConfigError, match="none/a cannot be written"):
             interop.convert(built, tmp_path / "none" / "a", "irg")

@@ -64,7 +64,7 @@ def stats(folder: Folder) -> None:
     figures = Figures()
     for _, record in building.read(folder):
         figures.add(record)
-    table = Table("", "", title=f"{building.read_manifest(folder)['subset']}: {folder}", show_header=False)
+    table = Table("", "", title=f"{building.read_manifest(folder).subset}: {folder}", show_header=False)
     for name, value in figures.rows():
         table.add_row(name, value)
     Console().print(table)
@@ -98,7 +98,7 @@ def check(
 
     from strokewise.data import building, checking
 
-    total = building.read_manifest(folder)["count"]
+    total = building.read_manifest(folder).count
     bad = checked = 0
     for where, record in track(building.read(folder), "checking", total=total):
         checked += 1

@@ -242,7 +242,7 @@ def _identity(model: str, painter: "Painter", options: dict[str, Any]) -> dict[s
     from dataclasses import asdict
 
     from strokewise.evals.generate import fingerprint
-    from strokewise.models.bagel.loading import find_checkpoint
+    from strokewise.models import find_checkpoint
 
     used = asdict(painter.defaults.changed(options))
     return {"model": painter.name, "weights": fingerprint(find_checkpoint(model)), "options": used}

@@ -78,6 +78,14 @@ def info(
         console(markup=True).print(describe.tables(escape(model), values, precision))
 
 
+@app.command(hidden=True)
+def events_schema() -> None:
+    """Print the JSON schema of the lines of ``paint --json`` (docs/events.schema.json)."""
+    from strokewise.trajectory import events
+
+    print(json.dumps(events.events_schema(), indent=2))
+
+
 def main() -> None:
     """Run the command line of this process and exit; nobody sees a traceback for what can be foreseen."""
     _prepare_streams()

@@ -121,8 +121,8 @@ def _prompts(prompt: str | None, path: Path | None) -> list[str]:
 def _requests(
     prompts: Sequence[str], count: int, seed: int, path: Path | None, instruct: Sequence[str]
 ) -> "list[Request]":
-    from strokewise.cli.arguments import read_picture
     from strokewise.inference import Request
+    from strokewise.io.outside import read_picture
 
     source = None if path is None else read_picture(path)
     return [Request(prompt, seed + i, source, tuple(instruct)) for prompt in prompts for i in range(count)]
@@ -200,7 +200,7 @@ def _json_line(several: bool) -> Callable[[int, Event], str]:
     """An event as JSON; where there are several paintings, inside an object that says whose it is."""
 
     def line(number: int, event: Event) -> str:
-        value: dict[str, Any] = event.to_dict()
+        value: dict[str, Any] = event.to_json()
         return json.dumps({"painting": number, "event": value} if several else value, ensure_ascii=False)
 
     return line

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from PIL import Image
 
 from strokewise.errors import ConfigError, ServiceError
+from strokewise.io.atomic import write_text
 from strokewise.trajectory.files import encode_png
 
 if TYPE_CHECKING:
@@ -281,13 +282,7 @@ def _kept(place: Path, answer: type[Answer]) -> Answer | None:
 
 
 def _keep(place: Path, found: "BaseModel") -> None:
-    partial = place.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(found.model_dump_json(), encoding="utf-8")
-        os.replace(partial, place)
-    except OSError as error:
-        raise ServiceError(f"the answer cannot be kept in {place.parent}: {error}") from error
+    write_text(place, found.model_dump_json(), ServiceError)
 
 
 def _shown(image: Image.Image) -> dict[str, Any]:

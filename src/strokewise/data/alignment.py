@@ -5,7 +5,6 @@ bad images. Positives carry the explanation that nothing is wrong, negatives the
 correction and the corrected canvas.
 """
 
-import io
 import lzma
 import random
 import tarfile
@@ -13,8 +12,6 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-from PIL import Image, UnidentifiedImageError
 
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.conflict import EXCERPT, accepted, right_plan
@@ -31,6 +28,7 @@ from strokewise.data.scenes import (
 )
 from strokewise.data.wording import Canvas, Query, ask, inspect, tell, truth_of, verdict_of
 from strokewise.errors import RecordError, SceneError
+from strokewise.io.outside import decode_picture
 from strokewise.scene_graph import MAX_COUNT, SceneObject
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 from strokewise.world.language import describe, repair, write_correction, write_inspection
@@ -204,17 +202,13 @@ def _genref_records(files: dict[str, bytes], where: str) -> Iterator[Record]:
     prompt, reflection, subset = (
         files[f"{name}.txt"].decode("utf-8", "replace").strip() for name in ("prompt", "reflection", "subset")
     )
-    good, bad = (_jpeg(files[f"{name}_image.jpg"], f"{where}.{name}_image.jpg") for name in ("good", "bad"))
+    good, bad = (
+        decode_picture(files[f"{name}_image.jpg"], f"{where}.{name}_image.jpg", RecordError)
+        for name in ("good", "bad")
+    )
     plan = Message(ins=prompt, des=prompt)
     corrected = Step(Message(reflection, reflection), good, Verdict(None, False))
     negative = Trajectory(prompt, (Step(plan, bad), corrected), stop=EXCERPT)
     yield Record("alignment", "negative", negative, subset)
     agrees = Step(Message(AGREES), None, Verdict(None, True))
     yield Record("alignment", "positive", Trajectory(prompt, (Step(plan, good), agrees)))
-
-
-def _jpeg(data: bytes, where: str) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]).convert("RGB")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise RecordError(f"{where} is not a readable image: {error}") from error

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import multiprocessing
-import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,6 +21,9 @@ from strokewise.data.conflict import ConflictMix, conflict
 from strokewise.data.multi_turn import MultiTurnMix, multi_turn
 from strokewise.data.records import Record, from_table_row, to_table_row
 from strokewise.errors import ConfigError, RecordError
+from strokewise.io.atomic import PARTIAL, write_bytes, write_text
+from strokewise.io.outside import read_object, read_text
+from strokewise.io.schema import checked
 from strokewise.world.render import SIZES
 
 SHARD = 256
@@ -90,7 +92,7 @@ def shard_name(shard: int) -> str:
 def build_shard(recipe: Recipe, shard: int, folder: Path) -> int:
     """Make and write one shard; the number of its records."""
     rows = [to_table_row(record) for record in records_of(recipe, shard)]
-    write_atomically(folder / shard_name(shard), table_bytes(rows))
+    write_bytes(folder / shard_name(shard), table_bytes(rows), ConfigError)
     return len(rows)
 
 
@@ -130,14 +132,33 @@ def read(folder: Path) -> Iterator[tuple[str, Record]]:
         RecordError: if the build is not finished, or a shard is missing or damaged.
     """
     manifest = read_manifest(folder)
-    for name in manifest["shards"]:
+    for name in manifest.shards:
         path = folder / Path(name).name
         for i, row in enumerate(read_rows(path)):
             where = f"{path}, row {i}"
             yield where, from_table_row(row, where)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Manifest:
+    """What completes a data set.
+
+    Attributes:
+        subset: of all its records.
+        count: its records.
+        shards: file names in order.
+        sha256: digest of each shard by its file name.
+        format: version of the format.
+    """
+
+    subset: str
+    count: int
+    shards: tuple[str, ...]
+    sha256: dict[str, str] = field(default_factory=dict)
+    format: int = field(kw_only=True)
+
+
+def read_manifest(folder: Path) -> Manifest:
     """The manifest of a finished data set.
 
     Raises:
@@ -147,18 +168,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.exists():
         hint = "; its build was not finished: run it again" if (folder / RECIPE).exists() else ""
         raise RecordError(f"{folder} is no data set: it has no {MANIFEST}{hint}")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        kinds = {"format": int, "subset": str, "count": int, "shards": list}
-        known = all(isinstance(manifest[key], kind) for key, kind in kinds.items())
-        if (
-            not known
-            or manifest["format"] != FORMAT
-            or not all(isinstance(s, str) for s in manifest["shards"])
-        ):
-            raise ValueError("another format")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from error
+    manifest = checked(Manifest, read_object(path), path)
+    if manifest.format != FORMAT:
+        raise RecordError(f"{path}: format {manifest.format}; this version reads {FORMAT}")
     return manifest
 
 
@@ -192,20 +204,6 @@ def table_bytes(rows: list[dict[str, Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write under a temporary name, then rename.
-
-    Raises:
-        ConfigError: if it cannot be written there.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error}") from error
-
-
 def claim(folder: Path, recipe: str) -> None:
     """Make a folder that of a recipe, or see that it is already.
 
@@ -218,12 +216,12 @@ def claim(folder: Path, recipe: str) -> None:
         raise ConfigError(f"{folder} cannot be a folder: {error}") from error
     path = folder / RECIPE
     if path.exists():
-        if path.read_text(encoding="utf-8") != recipe:
+        if read_text(path, ConfigError) != recipe:
             raise ConfigError(f"{folder} holds a build of another recipe (see {path}); give another folder")
     elif any(not name.name.startswith(".") for name in folder.iterdir()):
         raise ConfigError(f"{folder} holds other files; give an empty folder")
     else:
-        write_atomically(path, recipe.encode())
+        write_text(path, recipe, ConfigError)
 
 
 def _shard_size(recipe: Recipe, shard: int) -> int:
@@ -250,14 +248,9 @@ def write_manifest(folder: Path, subset: str, count: int) -> Path:
     """Finish a data set: what it holds, with a digest of each shard."""
     shards = sorted(path.name for path in folder.glob("part-*.parquet"))
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in shards}
-    value = {
-        "format": FORMAT,
-        "subset": subset,
-        "count": count,
-        "shards": shards,
-        "sha256": hashes,
-    }
-    write_atomically(folder / MANIFEST, (json.dumps(value, indent=2) + "\n").encode())
-    for left in folder.glob(".*.partial"):
+    value = asdict(Manifest(subset, count, tuple(shards), hashes, format=FORMAT))
+    text = json.dumps({"format": value.pop("format"), **value}, indent=2) + "\n"
+    write_text(folder / MANIFEST, text, ConfigError)
+    for left in folder.glob(f".*{PARTIAL}"):
         left.unlink(missing_ok=True)
     return folder / MANIFEST

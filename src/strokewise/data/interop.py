@@ -6,16 +6,17 @@ files), ``instruction_list`` (for each image but the first of an edit, wordings 
 ``output_text_list`` (what is said before each image, and at the end).
 """
 
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from strokewise.data.building import read, read_rows, table_bytes, write_atomically
+from strokewise.data.building import read, read_rows, table_bytes
 from strokewise.data.records import Record, from_table_row, to_table_row
 from strokewise.errors import ConfigError, RecordError
+from strokewise.io.atomic import write_bytes
+from strokewise.io.outside import decode_picture
 from strokewise.trajectory.files import all_images, encode_png
 from strokewise.trajectory.values import Message, Step, Trajectory, from_parts, to_parts
 
@@ -116,7 +117,7 @@ def convert(source: Path, out: Path, to: str) -> int:
     rows = [write[to](trajectory) for trajectory in trajectories(source)]
     if not rows:
         raise RecordError(f"{source} holds no rows")
-    write_atomically(out, table_bytes(rows))
+    write_bytes(out, table_bytes(rows), ConfigError)
     return len(rows)
 
 
@@ -148,9 +149,4 @@ def _irg_part(kind: str, content: bytes | str, where: str) -> str | Image.Image:
 
 
 def _image(data: bytes, where: str) -> Image.Image:
-    try:
-        image = Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"])
-        image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise RecordError(f"{where}: an image cannot be read: {error}") from error
-    return image.convert("RGB")
+    return decode_picture(data, f"{where}: an image", RecordError)

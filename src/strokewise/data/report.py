@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from strokewise.data.building import write_atomically
 from strokewise.data.records import Record
+from strokewise.io.atomic import write_text
 from strokewise.trajectory.files import encode_png
 
 STYLE = """
@@ -67,7 +67,7 @@ def write_page(records: Iterable[Record], path: Path, title: str) -> None:
     """A self-contained page of records."""
     body = "\n".join(_article(record) for record in records)
     head = f'<!doctype html><meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
-    write_atomically(path, f"{head}<h1>{html.escape(title)}</h1>\n{body}\n".encode())
+    write_text(path, f"{head}<h1>{html.escape(title)}</h1>\n{body}\n")
 
 
 def _article(record: Record) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from strokewise.data.alignment import judge_sketches
-from strokewise.data.building import claim, shard_name, table_bytes, write_atomically, write_manifest
+from strokewise.data.building import claim, shard_name, table_bytes, write_manifest
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.conflict import judge_sampled
 from strokewise.data.records import Record, to_table_row
@@ -22,6 +22,7 @@ from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.errors import ConfigError
 from strokewise.inference.options import OptionChanges
 from strokewise.inference.painter import Painter
+from strokewise.io.atomic import write_bytes
 from strokewise.trajectory.values import Trajectory
 from strokewise.world.language import PlainWording, write_prompt
 
@@ -98,7 +99,7 @@ def self_sample(
             sampled = _paint(sampling, chunk, sampler)
             for subset, place in places.items():
                 if rows := [to_table_row(record) for record in _judged(subset, sampled, sampling, chunk)]:
-                    write_atomically(place, table_bytes(rows))
+                    write_bytes(place, table_bytes(rows), ConfigError)
         progress(min(sampling.prompts, (chunk + 1) * CHUNK), sampling.prompts)
     for subset in JUDGES:
         count = sum(pq.read_metadata(path).num_rows for path in (folder / subset).glob("part-*.parquet"))

@@ -9,16 +9,17 @@ are scored.
 """
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from strokewise.critics.geneval_rules import check_metadata
 from strokewise.errors import InputError, RecordError
+from strokewise.io.atomic import write_text, writing
+from strokewise.io.outside import read_object
 
 _DIGITS = re.compile(r"[0-9]+")
 _PICTURE = re.compile(r"[0-9]+\.png")
@@ -54,15 +55,6 @@ def read_pictures(folder: Path) -> list[LabeledPicture]:
     return samples
 
 
-def read_picture(path: Path) -> Image.Image:
-    """A picture as RGB, turned as its EXIF data say; InputError if it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as a picture: {error}") from error
-
-
 def picture_path(folder: Path, prompt: int, sample: int) -> Path:
     """Where the picture number `sample` of the prompt number `prompt` lies; both from 0."""
     return folder / f"{prompt:05}" / "samples" / f"{sample:04}.png"
@@ -81,17 +73,14 @@ def write_metadata(folder: Path, prompt: int, metadata: Mapping[str, Any]) -> No
     """
     check_metadata(metadata)
     path = folder / f"{prompt:05}" / "metadata.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(metadata, ensure_ascii=False), encoding="utf-8")
+    write_text(path, json.dumps(metadata, ensure_ascii=False))
 
 
 def write_picture(folder: Path, prompt: int, sample: int, image: Image.Image) -> Path:
     """Write a picture where `picture_path` says; a file of that name is always a whole picture."""
     path = picture_path(folder, prompt, sample)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}")
-    image.save(unfinished, format="PNG")
-    os.replace(unfinished, path)
+    with writing(path) as partial:
+        image.save(partial, format="PNG")
     return path
 
 
@@ -106,11 +95,11 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
+    metadata = read_object(path)
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
         check_metadata(metadata)
         if not isinstance(metadata.get("prompt"), str):
             raise RecordError("'prompt' is missing")
-    except (OSError, ValueError, RecordError) as error:
+    except RecordError as error:
         raise RecordError(f"{path}: {error}") from error
     return metadata

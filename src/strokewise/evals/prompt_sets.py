@@ -3,7 +3,6 @@
 Knows what benchmarks state about their prompts. It refuses to know who paints them and how they are scored.
 """
 
-import json
 import random
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,6 +12,7 @@ from typing import Any
 from strokewise.critics.geneval_rules import check_metadata
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.errors import InputError, RecordError
+from strokewise.io.outside import read_json, read_json_lines, read_lines
 from strokewise.world.language import geneval_metadata, geneval_prompts, write_prompt
 
 FREE_KINDS = (1, 2, 3, 4, 5)
@@ -66,20 +66,18 @@ def load_prompts(source: str) -> list[Prompt]:
     if source == "free":
         return [prompt for kinds in FREE_KINDS for prompt in free_prompts(kinds)]
     path = Path(source)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
+    if not path.exists():
         raise InputError(
-            f"{path} cannot be read: {error}; give geneval, free, or a file of prompts"
-        ) from error
+            f"{path} cannot be read: there is no such file; give geneval, free, or a file of prompts"
+        )
     try:
         if path.suffix == ".json":
-            found = [_wise(value) for value in json.loads(text)]
+            found = [_wise(value) for value in read_json(path)]
         elif path.suffix == ".jsonl":
-            found = [_geneval(json.loads(line)) for line in text.split("\n") if line.strip()]
+            found = [_geneval(value) for _, value in read_json_lines(path)]
         else:
-            found = [Prompt(line.strip()) for line in text.splitlines() if line.strip()]
-    except (ValueError, KeyError, TypeError, RecordError) as error:
+            found = [Prompt(line) for line in read_lines(path)]
+    except (KeyError, TypeError, RecordError) as error:
         raise InputError(f"{path} is no list of prompts with metadata: {error!r}") from error
     if not found:
         raise InputError(f"{path} holds no prompts")

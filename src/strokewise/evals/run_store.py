@@ -15,31 +15,45 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
+
+from pydantic import Field
 
 from strokewise.errors import ConfigError, InputError, RecordError
 from strokewise.evals.costs import Cost
 from strokewise.evals.image_folders import picture_path, write_metadata, write_picture
 from strokewise.evals.prompt_sets import Prompt
 from strokewise.evals.strategies.strategies import Outcome
+from strokewise.io.atomic import write_text
+from strokewise.io.outside import read_json_lines, read_object
+from strokewise.io.schema import checked
 from strokewise.trajectory.files import load, save
 from strokewise.trajectory.values import Trajectory
 
 RUN, PROMPTS, IMAGES, TRAJECTORIES = "run.json", "prompts.jsonl", "images", "trajectories"
 WORLDS = ("sprite", "real")
+Number = Annotated[int, Field(ge=0)]
 _RESULTS = re.compile(r"results-\d+-of-\d+\.jsonl")
+
+
+@dataclass(frozen=True)
+class _StoredPrompt:
+    """A prompt as JSON has it."""
+
+    prompt: str
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class RunEntry:
     """A line of results: which picture, its cost, and how it ended."""
 
-    prompt: int
-    sample: int
-    seed: int
+    prompt: Number
+    sample: Number
+    seed: Number
     cost: Cost
     stop: str
     painted: bool
@@ -52,13 +66,7 @@ class RunEntry:
     @classmethod
     def from_json(cls, value: Any, where: str) -> "RunEntry":
         """The inverse of :meth:`to_json`; RecordError naming ``where`` if it is of another form."""
-        try:
-            found = cls(**{**value, "cost": Cost.from_json(value["cost"])})
-        except (TypeError, KeyError, RecordError) as error:
-            raise RecordError(f"{where}: not a line of results: {error}") from error
-        if not all(type(n) is int and n >= 0 for n in (found.prompt, found.sample, found.seed)):
-            raise RecordError(f"{where}: prompt, sample and seed are whole numbers")
-        return found
+        return checked(cls, value, f"{where}: not a line of results")
 
 
 class Run:
@@ -67,10 +75,11 @@ class Run:
     def __init__(self, folder: Path) -> None:
         """Open a folder; RecordError if it is not one of a run."""
         self.folder = folder
-        self.settings = _read_object(folder / RUN)
+        self.settings = read_object(folder / RUN)
         self.prompts = [
-            Prompt(line.get("prompt", ""), line.get("metadata", {}))
-            for line in read_objects(folder / PROMPTS)
+            Prompt(one.prompt, one.metadata)
+            for where, line in read_json_lines(folder / PROMPTS)
+            for one in [checked(_StoredPrompt, line, where)]
         ]
 
     @property
@@ -96,10 +105,10 @@ class Run:
         """
         found: dict[tuple[int, int], RunEntry] = {}
         for path in result_files(self.folder):
-            for number, line in enumerate(read_objects(path, torn=True), 1):
-                entry = RunEntry.from_json(line, f"{path}, line {number}")
+            for where, line in read_json_lines(path, torn=True):
+                entry = RunEntry.from_json(line, where)
                 if entry.prompt >= len(self.prompts):
-                    raise RecordError(f"{path}, line {number}: there is no prompt {entry.prompt}")
+                    raise RecordError(f"{where}: there is no prompt {entry.prompt}")
                 found.setdefault((entry.prompt, entry.sample), entry)
         return [found[key] for key in sorted(found)]
 
@@ -142,18 +151,12 @@ def prepare(folder: Path, settings: dict[str, Any], prompts: Sequence[Prompt]) -
     settings = settings | {"prompts": hashlib.sha256(stored.encode()).hexdigest()[:16]}
     wanted = {PROMPTS: stored, RUN: json.dumps(settings, indent=2, sort_keys=True) + "\n"}
     if (folder / RUN).exists():
-        old, new = _read_object(folder / RUN), json.loads(wanted[RUN])
+        old, new = read_object(folder / RUN), json.loads(wanted[RUN])
         differ = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
         if differ:
             raise ConfigError(f"{folder} is a run with another {', '.join(differ)}; give another --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in wanted.items():
-            partial = folder / f".{name}.{os.getpid()}"
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, folder / name)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error}") from error
+    for name, text in wanted.items():
+        write_text(folder / name, text)
 
 
 class Writer:
@@ -190,12 +193,8 @@ class Writer:
             write_metadata(images, prompt, metadata)
         place = trajectory_path(self.folder, prompt, sample)
         save(outcome.trajectory, place)
-        written = [*place.iterdir(), place, place.parent]
         if outcome.image is not None:
-            picture = write_picture(images, prompt, sample, outcome.image.convert("RGB"))
-            written += [picture, picture.parent]
-        for path in written:
-            _sync(path)
+            write_picture(images, prompt, sample, outcome.image.convert("RGB"))
         stop = outcome.trajectory.stop
         entry = RunEntry(prompt, sample, seed, outcome.cost, stop, outcome.image is not None, outcome.notes)
         self.file.write((json.dumps(entry.to_json()) + "\n").encode())
@@ -214,50 +213,6 @@ def result_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _RESULTS.fullmatch(path.name))
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def write_objects(path: Path, objects: Iterable[dict[str, Any]]) -> None:
     """Write objects, one a line; a file of that name is always a whole one. InputError if it cannot be."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(value) + "\n" for value in objects)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}") from error
-
-
-def read_objects(path: Path, torn: bool = False) -> Iterator[dict[str, Any]]:
-    """The objects of a file; with ``torn``, what follows the last line break is not there yet."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from error
-    if torn:
-        text = text[: text.rfind("\n") + 1]
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise RecordError(f"{path}, line {number}: {error}") from error
-        if not isinstance(value, dict):
-            raise RecordError(f"{path}, line {number}: no object")
-        yield value
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise RecordError(f"{path} holds no object")
-    return value
+    write_text(path, "".join(json.dumps(value) + "\n" for value in objects))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from strokewise.errors import ConfigError
-from strokewise.models.bagel.kv_cache import KVBlock
+from strokewise.models import KVBlock
 from strokewise.sequence import Kind
 
 

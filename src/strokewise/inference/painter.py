@@ -25,8 +25,7 @@ from strokewise.inference.options import OptionChanges, PaintingOptions, Request
 from strokewise.inference.policies import Policy
 from strokewise.inference.prompt_check import DEFAULTS, Vocabulary, read_object
 from strokewise.inference.session import Session
-from strokewise.models.bagel import UnifiedModel, load_model
-from strokewise.models.bagel.loading import find_checkpoint
+from strokewise.models import Backbone, find_checkpoint, load_model
 from strokewise.sequence import Tokenizer
 from strokewise.trajectory.events import Event
 from strokewise.trajectory.values import Trajectory
@@ -37,7 +36,7 @@ class Painter:
 
     def __init__(
         self,
-        model: UnifiedModel,
+        model: Backbone,
         tokenizer: Tokenizer,
         name: str = "",
         protocol_format: ProtocolFormat = STROKEWISE,

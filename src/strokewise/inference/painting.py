@@ -16,7 +16,7 @@ from torch import Tensor
 from strokewise.errors import ConfigError
 from strokewise.flow import FlowStep, Guidance, combine, euler, timesteps
 from strokewise.inference.context import Context
-from strokewise.models.bagel import KVBlock, KVCache, UnifiedModel
+from strokewise.models import Backbone, KVBlock, KVCache
 from strokewise.sequence import Kind, PackSpec, Segment, pack
 
 # Latent tokens that go through the network at once. Below it, one pass over all guidance branches costs less
@@ -103,13 +103,13 @@ class _Pass:
     """Some branches that go through the network together, ready to be run at any latents and time."""
 
     def __init__(
-        self, model: UnifiedModel, spec: PackSpec, branches: Sequence[_Branch], sketches: list[Segment]
+        self, model: Backbone, spec: PackSpec, branches: Sequence[_Branch], sketches: list[Segment]
     ) -> None:
         self.model = model
         rows = [[[sketches[branch.image]]] for branch in branches]
         self.packed = pack(rows, spec, [branch.position for branch in branches]).to(model.device)
         columns = self.packed.positions.shape[1]
-        self.cache = KVCache.gather([b.blocks for b in branches], columns, model.language.empty_block())
+        self.cache = KVCache.gather([b.blocks for b in branches], columns, model.empty_block())
         seen = torch.cat([self.cache.valid[:, : self.cache.used], self.packed.layout.valid], dim=1)
         self.mask = None if bool(seen.all()) else seen[:, None]
         self.images = torch.tensor([branch.image for branch in branches], device=model.device)
@@ -128,7 +128,7 @@ class Painting:
 
     def __init__(
         self,
-        model: UnifiedModel,
+        model: Backbone,
         spec: PackSpec,
         contexts: Sequence[Context],
         grids: Sequence[tuple[int, int]],

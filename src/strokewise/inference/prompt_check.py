@@ -4,13 +4,13 @@ Two files may lie beside the weights: ``vocabulary.json`` ({"classes": [...], "c
 ``painting.json`` (its own defaults of painting options). Knows the sprite world's language; no model.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from strokewise.errors import CheckpointError, LanguageError, PromptError
+from strokewise.io import outside
 from strokewise.world.language import parse_instruction, parse_prompt
 
 VOCABULARY, DEFAULTS = "vocabulary.json", "painting.json"
@@ -90,12 +90,4 @@ def read_object(path: Path) -> dict[str, Any] | None:
     Raises:
         CheckpointError: if it is damaged.
     """
-    if not path.exists():
-        return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
-    return value
+    return outside.read_object(path, CheckpointError) if path.exists() else None

@@ -7,11 +7,11 @@ import html
 import json
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from strokewise.errors import InputError
+from strokewise.io.atomic import write_bytes, write_text, writing_folder
 from strokewise.trajectory.files import encode_png, save
 from strokewise.trajectory.page import write_page
 from strokewise.trajectory.values import Trajectory
@@ -58,7 +58,9 @@ def write_one(trajectory: Trajectory, folder: Path) -> None:
     Raises:
         InputError: if the folder is in use or cannot be written.
     """
-    _whole(folder, lambda partial: _fill(trajectory, partial))
+    check_free(folder)
+    with writing_folder(folder) as partial:
+        _fill(trajectory, partial)
 
 
 def write_many(trajectories: Sequence[Trajectory], folder: Path) -> None:
@@ -68,36 +70,20 @@ def write_many(trajectories: Sequence[Trajectory], folder: Path) -> None:
         InputError: if the folder is in use or cannot be written.
     """
 
-    def fill(partial: Path) -> None:
-        names = list(_names(trajectories))
+    check_free(folder)
+    names = list(_names(trajectories))
+    rows = [_row(name, one) for name, one in zip(names, trajectories, strict=True)]
+    with writing_folder(folder) as partial:
         for name, trajectory in zip(names, trajectories, strict=True):
             _fill(trajectory, partial / name)
-        rows = [_row(name, one) for name, one in zip(names, trajectories, strict=True)]
-        (partial / TABLE).write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (partial / INDEX).write_text(_index(names, trajectories), encoding="utf-8")
-
-    _whole(folder, fill)
-
-
-def _whole(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a folder under another name and give it its own when it is complete."""
-    check_free(folder)
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        fill(partial)
-        os.replace(partial, folder)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        write_text(partial / TABLE, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        write_text(partial / INDEX, _index(names, trajectories))
 
 
 def _fill(trajectory: Trajectory, folder: Path) -> None:
     save(trajectory, folder)
     if trajectory.images:
-        (folder / FINAL).write_bytes(encode_png(trajectory.images[-1]))
+        write_bytes(folder / FINAL, encode_png(trajectory.images[-1]))
     write_page(trajectory, folder / PAGE)
 
 

@@ -6,7 +6,6 @@ verdicts come from and who opens the page; everything written by a model or a pe
 
 import base64
 import html
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from strokewise.errors import RecordError
+from strokewise.io.atomic import write_text
 from strokewise.trajectory.files import encode_png
 from strokewise.trajectory.values import Step, Trajectory, Verdict
 
@@ -148,18 +148,12 @@ def marks(verdict: Verdict | None) -> list[tuple[str, str]]:
 
 
 def write_page(trajectory: Trajectory, path: Path) -> None:
-    """Write the page under a temporary name, then rename.
+    """Write the page of a trajectory to a file.
 
     Raises:
         RecordError: if it cannot be written there.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(page(trajectory).encode("utf-8", "replace"))
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise RecordError(f"{path} cannot be written: {error}") from error
+    write_text(path, page(trajectory), RecordError)
 
 
 def page(trajectory: Trajectory) -> str:

@@ -15,9 +15,9 @@ from PIL import Image
 
 from strokewise.critics.vlm_client import Asker
 from strokewise.errors import ConfigError, InputError, RecordError
-from strokewise.evals.image_folders import read_picture
-from strokewise.evals.run_store import Run, read_objects
+from strokewise.evals.run_store import Run
 from strokewise.evals.text_table import TextTable
+from strokewise.io.outside import read_json_lines, read_picture
 
 LEGACY_TASK = """\
 You audit pictures that a model painted from a prompt, and are extremely strict. The explanation says what the
@@ -169,7 +169,7 @@ def stored_score(run: Run, mode: str) -> WiseScore | None:
     if not path.exists():
         return None
     try:
-        return score((Rating(**line) for line in read_objects(path)), mode)
+        return score((Rating(**line) for _, line in read_json_lines(path)), mode)
     except TypeError as error:
         raise RecordError(f"{path}: not WISE's ratings: {error}") from error
 

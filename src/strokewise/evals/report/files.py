@@ -7,14 +7,13 @@ wrote is escaped.
 import base64
 import html
 import io
-import os
 from pathlib import Path
 
 from PIL import Image
 
-from strokewise.errors import InputError
 from strokewise.evals.report.tables import Failure, Report
 from strokewise.evals.text_table import TextTable
+from strokewise.io.atomic import write_text
 
 THUMBNAIL = 160
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -45,14 +44,8 @@ def write_report(report: Report, out: Path, title: str) -> list[Path]:
     files = {"report.md": markdown(report, title), "report.html": page(report, title)}
     if report.chart:
         files["chart.svg"] = report.chart
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            partial = out / f".{name}.{os.getpid()}"
-            partial.write_bytes(text.encode("utf-8", "replace"))
-            os.replace(partial, out / name)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error}") from error
+    for name, text in files.items():
+        write_text(out / name, text)
     return [out / name for name in files]
 
 

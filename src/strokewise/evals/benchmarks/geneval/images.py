@@ -5,7 +5,6 @@ connects folders, a detector and the rules; it refuses to know how any of them w
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,9 @@ from PIL import Image
 from strokewise.critics.detectors import Detector
 from strokewise.critics.geneval_rules import Detection, FaultKind, RuleFault, find_faults, keep, needing_color
 from strokewise.errors import InputError
-from strokewise.evals.image_folders import LabeledPicture, read_picture
+from strokewise.evals.image_folders import LabeledPicture
+from strokewise.io.atomic import write_text
+from strokewise.io.outside import read_picture
 
 
 class PictureScore(NamedTuple):
@@ -96,11 +97,4 @@ def score_pictures(samples: Iterable[LabeledPicture], detector: Detector) -> Ite
 
 def write_results(results: Iterable[PictureScore], path: Path) -> None:
     """Write results, one JSON object a line; a file of that name is always a whole one."""
-    unfinished = path.with_name(f".{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("w", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(result.record()) + "\n" for result in results)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}") from error
+    write_text(path, "".join(json.dumps(result.record()) + "\n" for result in results))

@@ -12,8 +12,8 @@ from strokewise.critics.geneval_rules import FaultKind, RuleFault
 from strokewise.errors import ConfigError, InputError, RecordError
 from strokewise.evals.benchmarks.geneval.images import PictureScore, score_picture
 from strokewise.evals.benchmarks.geneval.summary import Judged, Summary, summarize
-from strokewise.evals.image_folders import read_picture
-from strokewise.evals.run_store import Run, read_objects
+from strokewise.evals.run_store import Run
+from strokewise.io.outside import read_json_lines, read_picture
 from strokewise.world.language import geneval_prompts
 
 SCORES = "geneval.jsonl"
@@ -101,9 +101,9 @@ def stored_verdicts(run: Run) -> dict[str, StoredVerdict]:
         RecordError: if the file is damaged.
     """
     path = run.folder / SCORES
-    lines = read_objects(path) if path.exists() else []
+    lines = read_json_lines(path) if path.exists() else []
     try:
-        return {line["filename"]: _verdict(line) for line in lines}
+        return {line["filename"]: _verdict(line) for _, line in lines}
     except (KeyError, ValueError) as error:
         raise RecordError(f"{path}: not verdicts of this version: {error}; score the run again") from error
 

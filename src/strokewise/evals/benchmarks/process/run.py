@@ -18,7 +18,8 @@ from strokewise.evals.benchmarks.process.judging import (
     judge_trajectory_by,
 )
 from strokewise.evals.benchmarks.process.metrics import ProcessMetrics, measure
-from strokewise.evals.run_store import Run, read_objects, write_objects
+from strokewise.evals.run_store import Run, write_objects
+from strokewise.io.outside import read_json_lines
 from strokewise.trajectory.values import Verdict
 
 JUDGED = "process.jsonl"
@@ -70,7 +71,7 @@ def stored_metrics(run: Run) -> ProcessMetrics | None:
     if not path.exists():
         return None
     try:
-        judged = [_judged(line) for line in read_objects(path)]
+        judged = [_judged(line) for _, line in read_json_lines(path)]
     except (TypeError, KeyError) as error:
         raise RecordError(f"{path}: not judged trajectories: {error}") from error
     costs = [entry.cost for entry in run.entries()]
