@@ -202,7 +202,9 @@ class Reader:
         color = self._color()
         form = self.lookup(FORMS)
         if form is None:
-            what = "a thing, such as 'a red bus' or 'three cups'" if self.position == start else "a class name"
+            what = (
+                "a thing, such as 'a red bus' or 'three cups'" if self.position == start else "a class name"
+            )
             self.fail(what + self._suggestion())
         if pair and form.name not in en.PAIRED:
             self.fail(f"no {pair!r} before {form.name!r}")
@@ -290,7 +292,7 @@ class Reader:
         after = self.position
         if color is not None and self.lookup(FORMS) is None:
             if color not in CLASSES:
-                self.fail("a class name")
+                self.fail("a class name" + self._suggestion())
             self.position = start
             return None
         self.position = after
@@ -323,7 +325,7 @@ def _unknown_words(unknown: list[str]) -> str:
         named.append(f"{word[:40]!r}" + (f" (did you mean {near!r}?)" if near else ""))
     more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
     return (
-        f"unknown words: {', '.join(named)}{more}. Known are the names of the {len(CLASSES)} GenEval classes, "
-        f"the colors {', '.join(COLORS)}, the counts {', '.join(en.NUMBERS)}, the relations "
+        f"unknown words: {', '.join(named)}{more}. Known are the names of the {len(CLASSES)} GenEval "
+        f"classes, the colors {', '.join(COLORS)}, the counts {', '.join(en.NUMBERS)}, the relations "
         f"left of, right of, above, below, and the backgrounds {', '.join(BACKGROUNDS)}"
     )
