@@ -130,7 +130,7 @@ def _read_stroke(reader: Reader, known: Thing | None) -> Stroke:
     if reader.accept(*(verb for verb, _ in SWAP_VERBS)):
         return _read_change(reader, "swap", known)
     if reader.accept(*ADD_VERBS, *_OTHER_ADD_VERBS):
-        noun = reader.noun(bare=True)
+        noun = reader.noun()
         if noun.article == "the" or noun.count is None:
             reader.fail("a new thing before that, such as 'a red bus'; 'the' means one already there")
         thing = Thing(noun.name, noun.color, noun.count)

@@ -277,7 +277,7 @@ class _PromptReader:
     def _read_item(self) -> _Item:
         """Read "a cat left of a dog", "the cat is left of the dog and above a bus" or just "a cat"."""
         reader = self._reader
-        subject, is_new = self._mention(reader.noun(bare=True))
+        subject, is_new = self._mention(reader.noun())
         item = _Item(subject, is_new, reader.accept("is", "are") is not None)
         must_follow = item.is_statement
         while True:
@@ -288,7 +288,7 @@ class _PromptReader:
                     reader.fail("left of, right of, above or below")
                 return item
             words = " ".join(reader.words[start : reader.position])
-            target, is_new = self._mention(reader.noun(bare=True))
+            target, is_new = self._mention(reader.noun())
             self._builder.relate(subject, kind, target)
             words = words if words == en.LONG_RELATIONS.get(kind) else kind
             item.clauses.append(_Clause(subject, words, target))

@@ -95,6 +95,7 @@ NEAR_WORDS = {
     "kitten": "cat",
     "ski": "pair of skis",
     "violet": "purple",
+    "on top of": "above",
     "onto": "above",
     "atop": "above",
     "beside": "left of' or 'right of",
