@@ -254,7 +254,7 @@ class Reader:
             return ()
         while True:
             before = self.position
-            self.accept(", and", ",", "and")
+            self.accept(*CONJUNCTIONS)
             self.accept(*PREPOSITIONS, "the")
             region = self._region() if self.position > before else None
             if region is None:
