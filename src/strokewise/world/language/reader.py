@@ -220,7 +220,7 @@ class Reader:
         return Noun("a" if article == "an" else article, form.name, color, count)
 
     def thing(self, article: str | None = None) -> Thing:
-        """Read a thing whose count is plain, with "the" before it if asked for, and forget the article."""
+        """Read a thing whose count is plain, with "the" before it if required, and forget the article."""
         start = self.position
         noun = self.noun()
         if noun.count is None:
