@@ -322,7 +322,7 @@ def _unknown_words(unknown: list[str]) -> str:
     named = []
     for word in unknown[:8]:
         near = NEAR_WORDS.get(word) or next(
-            iter(difflib.get_close_matches(word[:40], sorted(_NAME_WORDS), n=1, cutoff=0.75)), None
+            iter(difflib.get_close_matches(word[:40], sorted(_NAME_WORDS), n=1, cutoff=0.8)), None
         )
         named.append(f"{word[:40]!r}" + (f" (did you mean '{near}'?)" if near else ""))
     more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
