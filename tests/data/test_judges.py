@@ -306,7 +306,7 @@ def test_damaged_answers_are_asked_for_again(server, asker, tmp_path, damage):
 def test_a_cache_that_cannot_be_written(server, asker, tmp_path):
     server.always = {"word": "yes"}
     (tmp_path / "file").write_text("")
-    with pytest.raises(ServiceError, match="cannot be kept"):
+    with pytest.raises(ServiceError, match="cannot be written"):
         asker(tmp_path / "file" / "cache").ask("task", "text", Word)
 
 
