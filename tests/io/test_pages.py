@@ -17,6 +17,8 @@ TEMPLATES = sorted(
     if path.name.endswith(".html")
 )
 
+PAGES = ["gallery.html", "records.html", "report.html", "trajectory.html"]
+
 
 def test_values_are_escaped_and_must_be_given():
     row = {"folder": "a", "prompt": "<b>&'\"", "seed": 1, "stop": "end", "canvases": 1}

@@ -29,7 +29,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND")
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
 
-# Pillow warns of pictures that are above our own bound, which are refused with an error.
+# Pillow warns of large pictures, which we refuse with an error.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 Error = type[StrokewiseError]

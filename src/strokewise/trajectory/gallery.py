@@ -1,6 +1,7 @@
 """Folders of paintings: pictures and record of each, and an index where there are several.
 
-A folder appears whole or not at all. Knows files; what a trajectory means is settled in ``trajectory``.
+A folder appears whole or not at all. Knows names of files and folders; what a trajectory means is defined in
+``values``, and how a page looks in ``templates``.
 """
 
 import json

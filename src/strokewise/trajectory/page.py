@@ -38,7 +38,7 @@ STOPS = {
 
 @dataclass
 class Round:
-    """A canvas on the page: the step that painted it, the picture before it, and what was then said of it."""
+    """A canvas on the page: the step that painted it, the picture before it, and its inspections."""
 
     name: str
     step: Step
@@ -52,7 +52,7 @@ class Round:
 
 
 def rounds(trajectory: Trajectory) -> list[Round]:
-    """The canvases and unpainted plans with their inspections; nothing said is lost, in whatever order."""
+    """The canvases and unpainted plans with their inspections; no text is lost, in whatever order."""
     found: list[Round] = []
     before, sketches = trajectory.source, 0
     for step in trajectory.steps:
