@@ -172,11 +172,7 @@ class Trajectory:
             if number > 0 and not message.inspect:
                 raise ProtocolError(f"step {number}: a canvas is inspected before the next is planned")
             if message.paints != (step.image is not None):
-                lacks = (
-                    "lacks the canvas it announces"
-                    if message.paints
-                    else "paints a canvas that was not planned"
-                )
+                lacks = "lacks the canvas it announces" if message.paints else "paints without a plan"
                 raise ProtocolError(f"step {number} {lacks}")
             if not message.paints and not last:
                 raise ProtocolError(f"step {number} announces no canvas but is not the last")
