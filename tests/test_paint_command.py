@@ -13,7 +13,7 @@ from PIL import Image
 
 from strokewise.cli import main as cli
 from strokewise.trajectory import gallery
-from strokewise.trajectory.events import from_dict
+from strokewise.trajectory.events import event_from_json
 from strokewise.trajectory.files import load
 from strokewise.trajectory.values import Message, Step, Trajectory
 
@@ -105,7 +105,7 @@ def test_several_paintings_have_an_index(paint, tmp_path):
 def test_json_lines_are_events(paint, tmp_path):
     status, out, err = paint("a cup", "--single-pass", "--previews", "1", "--json")
     assert (status, err) == (0, "")
-    events = [from_dict(json.loads(line)) for line in out.splitlines()]
+    events = [event_from_json(json.loads(line)) for line in out.splitlines()]
     assert [event.type for event in events] == [
         "image_started",
         "image_preview",
@@ -120,7 +120,7 @@ def test_json_lines_of_several_say_whose_they_are(paint, tmp_path):
     _, out, _ = paint("a cup", "--single-pass", "--n", "3", "--batch", "2", "--json", "--out", "all")
     lines = [json.loads(line) for line in out.splitlines()]
     assert {line["painting"] for line in lines} == {0, 1, 2}
-    finished = [line["painting"] for line in lines if from_dict(line["event"]).type == "finished"]
+    finished = [line["painting"] for line in lines if event_from_json(line["event"]).type == "finished"]
     assert finished == [0, 1, 2]
     assert (tmp_path / "all" / "index.html").exists()
 
@@ -226,7 +226,7 @@ def test_help_and_a_process_of_its_own(tiny_folder, tmp_path):
     arguments = ["paint", "a cup", "--single-pass", "--model", tiny_folder, "--json", *FAST]
     told = subprocess.run([script, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=100)
     assert told.returncode == 0, told.stderr
-    assert all(from_dict(json.loads(line)) for line in told.stdout.splitlines())
+    assert all(event_from_json(json.loads(line)) for line in told.stdout.splitlines())
 
 
 def test_a_terminal_sees_the_canvas_grow(tiny_folder, tmp_path):

@@ -23,6 +23,7 @@ from strokewise.data.records import to_table_row
 from strokewise.data.scenes import SceneMix
 from strokewise.data.storage import MANIFEST, RECIPE, read
 from strokewise.errors import ConfigError, RecordError
+from strokewise.io import atomic
 
 RECIPE_ARGS = ("alignment", 150, 7, 64)
 SMALL_SHARD = 16
@@ -152,7 +153,8 @@ class TestKilled:
             real(one, other)
 
         with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", crash)
+            patch.setattr(atomic.os, "replace", crash)
+            patch.setattr(atomic.Path, "unlink", lambda *_, **__: None)  # a killed process cleans nothing
             with pytest.raises(KeyboardInterrupt):
                 build(recipe, tmp_path / "killed")
         assert any(path.name.endswith(".partial") for path in (tmp_path / "killed").iterdir())
@@ -254,7 +256,7 @@ class TestReading:
     )
     def test_damaged_manifests_are_refused(self, tmp_path, text):
         (tmp_path / MANIFEST).write_text(text)
-        with pytest.raises(RecordError, match=r"manifest\.json cannot be read"):
+        with pytest.raises(RecordError, match=r"manifest\.json(: | cannot be read| holds no JSON object)"):
             list(read(tmp_path))
 
     def test_missing_and_damaged_shards_are_named(self, unbroken, tmp_path):
@@ -336,7 +338,7 @@ class TestClaims:
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", full)
+            patch.setattr(atomic.os, "replace", full)
             with pytest.raises(ConfigError, match=r"recipe\.json cannot be written.*No space left"):
                 build(recipe, tmp_path / "built")
 

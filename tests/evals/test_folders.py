@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from strokewise.errors import InputError, RecordError
-from strokewise.evals.image_folders import read_picture, read_samples, write_metadata, write_picture
+from strokewise.evals.image_folders import read_samples, write_metadata, write_picture
+from strokewise.io.outside import read_picture
 from strokewise.world.language import geneval_metadata, geneval_prompts
 
 METADATA = [geneval_metadata(prompt) for prompt in geneval_prompts()[:3]]
@@ -50,9 +51,10 @@ def test_numbers_are_numbers(folder):
 def test_a_picture_is_turned_upright_and_loses_its_alpha(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
-    Image.new("RGBA", (40, 30), (255, 0, 0, 0)).save(tmp_path / "a.png", exif=exif)
-    picture = read_picture(tmp_path / "a.png")
-    assert (picture.size, picture.mode, picture.getpixel((0, 0))) == ((30, 40), "RGB", (255, 0, 0))
+    for alpha, seen in ((255, (255, 0, 0)), (0, (255, 255, 255))):
+        Image.new("RGBA", (40, 30), (255, 0, 0, alpha)).save(tmp_path / "a.png", exif=exif)
+        picture = read_picture(tmp_path / "a.png")
+        assert (picture.size, picture.mode, picture.getpixel((0, 0))) == ((30, 40), "RGB", seen)
 
 
 def test_faults_name_the_file(folder, tmp_path_factory):

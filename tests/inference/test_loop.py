@@ -19,7 +19,7 @@ from strokewise.inference import (
 from strokewise.inference.messages import Draft
 from strokewise.inference.writing import TextStep, Written
 from strokewise.sequence import ImageLimits
-from strokewise.trajectory.events import from_dict
+from strokewise.trajectory.events import event_from_json
 from strokewise.trajectory.values import Message, Step, Verdict, to_parts
 
 PLAN = "<ins>add a cup</ins> <des>a cup in the center</des>"
@@ -189,7 +189,7 @@ def test_events_tell_it_all(scripted):
     assert [event.stage for event in told(events, "image_finished")] == ["sketch", "refine"]
     assert [event.step for event in told(events, "image_finished")] == [0, 1]
     assert events[-1].reason == "end"
-    assert [from_dict(event.to_dict()) for event in events] == events
+    assert [event_from_json(event.to_json()) for event in events] == events
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def stats(folder: Folder) -> None:
     figures = Figures()
     for _, record in storage.read(folder):
         figures.add(record)
-    table = Table("", "", title=f"{storage.read_manifest(folder)['subset']}: {folder}", show_header=False)
+    table = Table("", "", title=f"{storage.read_manifest(folder).subset}: {folder}", show_header=False)
     for name, value in figures.rows():
         table.add_row(name, value)
     Console().print(table)
@@ -188,7 +188,7 @@ def check(
 
     from strokewise.data import checking, storage
 
-    total = storage.read_manifest(folder)["count"]
+    total = storage.read_manifest(folder).count
     bad = checked = 0
     for where, record in track(storage.read(folder), "checking", total=total):
         checked += 1

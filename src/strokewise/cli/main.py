@@ -55,6 +55,14 @@ def info(
         Console().print(describe.tables(model, values, precision))
 
 
+@app.command(hidden=True)
+def events_schema() -> None:
+    """Print the JSON schema of the lines of ``paint --json`` (docs/events.schema.json)."""
+    from strokewise.trajectory import events
+
+    print(json.dumps(events.events_schema(), indent=2))
+
+
 def main() -> None:
     """Run the command line; a user's error is one line on stderr and exit status 2."""
     try:

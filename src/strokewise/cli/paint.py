@@ -201,7 +201,7 @@ def _json_line(several: bool) -> Callable[[int, Event], str]:
     """An event as JSON; where there are several paintings, inside an object that says whose it is."""
 
     def line(number: int, event: Event) -> str:
-        value: dict[str, Any] = event.to_dict()
+        value: dict[str, Any] = event.to_json()
         return json.dumps({"painting": number, "event": value} if several else value, ensure_ascii=False)
 
     return line

@@ -96,14 +96,14 @@ def filter_data(
         ServiceError: if the judge is a service that fails or costs too much; run it again to continue.
     """
     manifest = read_manifest(source)
-    subset, shards = manifest["subset"], manifest["shards"]
+    subset, shards = manifest.subset, manifest.shards
     if subset != "multi-turn":
         raise ConfigError(f"{source} is of the {subset} subset, which holds faulty steps on purpose")
 
     def make(shard: str) -> dict[str, Iterator[Record]]:
         return {subset: filtered(judge, (record for _, record in read_shard(source / Path(shard).name)))}
 
-    recipe = {"filtered": manifest.get("sha256", shards), "judge": name}
+    recipe = {"filtered": manifest.sha256 or list(shards), "judge": name}
     counts = write_shards(
         {subset: folder},
         recipe,

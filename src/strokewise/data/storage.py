@@ -12,13 +12,15 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from strokewise.data.records import Record, from_table_row, to_table_row
 from strokewise.errors import ConfigError, RecordError
 from strokewise.io.atomic import PARTIAL, write_bytes, write_text
-from strokewise.io.outside import read_text
+from strokewise.io.outside import read_object, read_text
+from strokewise.io.schema import checked
 
 RECIPE, MANIFEST = "recipe.json", "manifest.json"
 FORMAT = 1
@@ -36,7 +38,7 @@ def read(folder: Path) -> Iterator[tuple[str, Record]]:
         RecordError: if the build is not finished, or a shard is missing or damaged.
     """
     manifest = read_manifest(folder)
-    for name in manifest["shards"]:
+    for name in manifest.shards:
         yield from read_shard(folder / Path(name).name)
 
 
@@ -47,7 +49,26 @@ def read_shard(path: Path) -> Iterator[tuple[str, Record]]:
         yield where, from_table_row(row, where)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Manifest:
+    """What completes a data set.
+
+    Attributes:
+        subset: of all its records.
+        count: its records.
+        shards: file names in order.
+        sha256: digest of each shard by its file name.
+        format: version of the format.
+    """
+
+    subset: str
+    count: int
+    shards: tuple[str, ...]
+    sha256: dict[str, str] = field(default_factory=dict)
+    format: int = field(kw_only=True)
+
+
+def read_manifest(folder: Path) -> Manifest:
     """The manifest of a finished data set.
 
     Raises:
@@ -57,18 +78,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.exists():
         hint = "; its build was not finished: run it again" if (folder / RECIPE).exists() else ""
         raise RecordError(f"{folder} is no data set: it has no {MANIFEST}{hint}")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        kinds = {"format": int, "subset": str, "count": int, "shards": list}
-        known = all(isinstance(manifest[key], kind) for key, kind in kinds.items())
-        if (
-            not known
-            or manifest["format"] != FORMAT
-            or not all(isinstance(s, str) for s in manifest["shards"])
-        ):
-            raise ValueError("another format")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from error
+    manifest = checked(Manifest, read_object(path), path)
+    if manifest.format != FORMAT:
+        raise RecordError(f"{path}: format {manifest.format}; this version reads {FORMAT}")
     return manifest
 
 
@@ -137,14 +149,9 @@ def write_manifest(folder: Path, subset: str, count: int) -> Path:
     """Finish a data set: what it holds, with a digest of each shard."""
     shards = sorted(path.name for path in folder.glob("part-*.parquet"))
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in shards}
-    value = {
-        "format": FORMAT,
-        "subset": subset,
-        "count": count,
-        "shards": shards,
-        "sha256": hashes,
-    }
-    write_text(folder / MANIFEST, json.dumps(value, indent=2) + "\n", ConfigError)
+    value = asdict(Manifest(subset, count, tuple(shards), hashes, format=FORMAT))
+    text = json.dumps({"format": value.pop("format"), **value}, indent=2) + "\n"
+    write_text(folder / MANIFEST, text, ConfigError)
     for left in folder.glob(f".*{PARTIAL}"):
         left.unlink(missing_ok=True)
     return folder / MANIFEST

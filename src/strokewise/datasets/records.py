@@ -44,7 +44,7 @@ class Shards:
         """
         _check_view(self.view)
         folder = Path(self.folder)
-        paths = [folder / Path(name).name for name in read_manifest(folder)["shards"]]
+        paths = [folder / Path(name).name for name in read_manifest(folder).shards]
         return ShardSource(paths, [_count(path) for path in paths], self.view, tokenizer)
 
 

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, fields
 from time import perf_counter
 from typing import Any
 
-from strokewise.errors import RecordError
 from strokewise.flow import timesteps
 from strokewise.inference import PaintingOptions, Process
 from strokewise.inference.painter import Painter
@@ -43,20 +42,6 @@ class Cost:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self) | {"seconds": round(self.seconds, 4)}
-
-    @classmethod
-    def from_json(cls, value: object) -> "Cost":
-        """The inverse of :meth:`to_json`.
-
-        Raises:
-            RecordError: if an entry is missing, unknown or no number.
-        """
-        names = [f.name for f in fields(cls)]
-        if not isinstance(value, dict) or sorted(value) != sorted(names):
-            raise RecordError(f"a cost has the entries {', '.join(names)}, not {value!r}")
-        if not all(type(entry) in (int, float) for entry in value.values()):
-            raise RecordError(f"costs are numbers, not {value!r}")
-        return cls(**value)
 
 
 def mean_cost(costs: Sequence[Cost]) -> dict[str, float]:

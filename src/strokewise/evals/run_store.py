@@ -18,7 +18,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
+
+from pydantic import Field
 
 from strokewise.critics.geneval_rules import check_metadata
 from strokewise.errors import ConfigError, InputError, RecordError
@@ -27,12 +29,14 @@ from strokewise.evals.image_folders import picture_path, write_metadata, write_p
 from strokewise.evals.strategies.strategies import Outcome
 from strokewise.io.atomic import write_text
 from strokewise.io.outside import read_json, read_json_lines, read_lines, read_object
+from strokewise.io.schema import checked
 from strokewise.trajectory.files import load, save
 from strokewise.trajectory.values import Trajectory
 from strokewise.world.language import geneval_metadata, geneval_prompts
 
 RUN, PROMPTS, IMAGES, TRAJECTORIES = "run.json", "prompts.jsonl", "images", "trajectories"
 WORLDS = ("sprite", "real")
+Number = Annotated[int, Field(ge=0)]
 _RESULTS = re.compile(r"results-\d+-of-\d+\.jsonl")
 
 
@@ -55,12 +59,20 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class _StoredPrompt:
+    """A prompt as JSON has it."""
+
+    prompt: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Entry:
     """A line of results: which picture, its cost, and how it ended."""
 
-    prompt: int
-    sample: int
-    seed: int
+    prompt: Number
+    sample: Number
+    seed: Number
     cost: Cost
     stop: str
     painted: bool
@@ -73,13 +85,7 @@ class Entry:
     @classmethod
     def from_json(cls, value: Any, where: str) -> "Entry":
         """The inverse of :meth:`to_json`; RecordError naming ``where`` if it is of another form."""
-        try:
-            found = cls(**{**value, "cost": Cost.from_json(value["cost"])})
-        except (TypeError, KeyError, RecordError) as error:
-            raise RecordError(f"{where}: not a line of results: {error}") from error
-        if not all(type(n) is int and n >= 0 for n in (found.prompt, found.sample, found.seed)):
-            raise RecordError(f"{where}: prompt, sample and seed are whole numbers")
-        return found
+        return checked(cls, value, f"{where}: not a line of results")
 
 
 class Run:
@@ -90,8 +96,9 @@ class Run:
         self.folder = folder
         self.settings = read_object(folder / RUN)
         self.prompts = [
-            Prompt(line.get("prompt", ""), line.get("metadata", {}))
-            for _, line in read_json_lines(folder / PROMPTS)
+            Prompt(one.prompt, one.metadata)
+            for where, line in read_json_lines(folder / PROMPTS)
+            for one in [checked(_StoredPrompt, line, where)]
         ]
 
     @property
@@ -162,7 +169,7 @@ def read_prompts(source: str) -> list[Prompt]:
         return [Prompt(one.text, geneval_metadata(one)) for one in geneval_prompts()]
     path = Path(source)
     if not path.exists():
-        raise InputError(f"{path} does not exist; give geneval, or a file of prompts")
+        raise InputError(f"{path} cannot be read: there is no such file; give geneval, or a file of prompts")
     try:
         if path.suffix == ".json":
             found = [_wise(value) for value in read_json(path)]
