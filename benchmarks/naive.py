@@ -15,15 +15,15 @@ from torch import Tensor
 
 from strokewise.flow import Guidance, combine, timesteps
 from strokewise.inference import Generator
-from strokewise.models.bagel import KVCache, UnifiedModel, visibility
+from strokewise.models import Backbone, KVCache, visibility
 from strokewise.sequence import Kind, Segment, pack
 
 
 class CopyingCache(KVCache):
     """Keys and values that are copied together with the new ones at every write."""
 
-    def __init__(self, model: UnifiedModel) -> None:
-        empty = model.language.empty_block()
+    def __init__(self, model: Backbone) -> None:
+        empty = model.empty_block()
         keys, values = empty.keys[:, None], empty.values[:, None]
         super().__init__(keys, values, 0, torch.ones(1, 0, dtype=torch.bool, device=model.device))
         self.written: dict[int, tuple[Tensor, Tensor]] = {}

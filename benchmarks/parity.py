@@ -24,8 +24,9 @@ from torch import Tensor
 from strokewise.flow import Guidance, training_times
 from strokewise.inference import Context, Generator, Painted, PaintOptions, WriteOptions, Written
 from strokewise.models.bagel import ModelConfig, UnifiedModel
-from strokewise.models.bagel.checkpoint import autoencoder_names, bagel_names, read_header
-from strokewise.models.bagel.loading import bagel_config, fill_model, split_names
+from strokewise.models.bagel.checkpoint import autoencoder_names, bagel_names, read_header, split_names
+from strokewise.models.bagel.layouts import bagel_config
+from strokewise.models.bagel.loading import fill_model
 from strokewise.sequence import Kind, Packed, Segment, SpecialTokens, grid_positions, pack, patchify
 
 TOLERANCE = 1e-4
@@ -283,7 +284,7 @@ def compare_contexts(generator: Generator, context: Context, recorded: Recorded,
         stated = recorded.meta[f"infer.{name}"]
         report.equal(f"{name}: length", sum(len(b) for b in blocks), stated["length"])
         report.equal(f"{name}: next position", position, stated["next_position"])
-        blocks = [generator.model.language.empty_block(), *blocks]
+        blocks = [generator.model.empty_block(), *blocks]
         keys = torch.cat([b.keys for b in blocks], dim=2).transpose(1, 2)
         values = torch.cat([b.values for b in blocks], dim=2).transpose(1, 2)
         for key, ours in {

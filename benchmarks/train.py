@@ -5,7 +5,7 @@
 Weights and samples are random: trajectories of one to five rounds (plan of 30 to 60 tokens, image of the
 model's default size as noised, clean and ViT tokens, inspection of 20 to 80 tokens). A step is forward,
 backward and AdamW over one pack. Tokens are those of the samples, padding not counted; operations are the
-model's, as `strokewise.train.work` counts them; the peak is a large matrix product measured on the spot.
+model's, as `strokewise.train.workload` counts them; the peak is a large matrix product measured on the spot.
 ``7b-layers`` is BAGEL-7B with two layers at 512 pixels, for a GPU.
 """
 
@@ -25,13 +25,13 @@ from strokewise.datasets.latents import LatentEncoder
 from strokewise.datasets.loader import arrange
 from strokewise.datasets.prepare import Prepared, Preparer
 from strokewise.datasets.samples import Part, Picture, Sample, Text
-from strokewise.models.bagel import ModelConfig, UnifiedModel, bagel_7b, nano
+from strokewise.models.bagel import ARCHITECTURE, ModelConfig, UnifiedModel, bagel_7b, fresh_model, nano
 from strokewise.sequence import Packed, Segment, SpecialTokens, pack
-from strokewise.train.build import fresh_model
 from strokewise.train.config import Dropout
-from strokewise.train.objectives.sft import Losses
+from strokewise.train.objectives import TrainedModel
+from strokewise.train.objectives.sft import SupervisedFineTuning
 from strokewise.train.optim import trainable
-from strokewise.train.work import Work
+from strokewise.train.workload import Workload
 
 SPECIAL = SpecialTokens(1, 2, 3, 4, 0)
 
@@ -86,11 +86,11 @@ def ways(samples: Sequence[Sequence[Segment]], model: UnifiedModel, device: str)
     return [Way(name, pack(value, spec).to(device)) for name, value in rows.items()]
 
 
-def step(losses: Losses, optimizer: torch.optim.Optimizer, packed: Packed, low: bool) -> None:
+def step(trained: TrainedModel, optimizer: torch.optim.Optimizer, packed: Packed, low: bool) -> None:
     """One optimizer step."""
     with torch.autocast(packed.ids.device.type, torch.bfloat16, enabled=low):
-        sums = losses(packed)
-    loss = sums.text / len(packed.text_labels) + sums.velocity / max(1, len(packed.latent_slots))
+        sums = trained(packed)
+    loss = sums["text"] / len(packed.text_labels) + sums["velocity"] / max(1, len(packed.latent_slots))
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()
@@ -110,7 +110,7 @@ def main() -> None:
     config, side = sizes(arguments.size)
     model = fresh_model(config, 0).to(device)
     model.autoencoder.requires_grad_(False)
-    losses = Losses(model)
+    trained = TrainedModel(model, SupervisedFineTuning())
     optimizer = torch.optim.AdamW(trainable(model).values(), lr=1e-5)
     peak, _ = machine.rates(device, dtype)
 
@@ -123,8 +123,8 @@ def main() -> None:
     machine.wait(device)
     encoded = time.perf_counter() - start
     samples = [sample.filled([next(latents) for _ in sample.canvases]) for sample in prepared]
-    work = sum((Work.of(sample) for sample in samples), Work())
-    flops = work.flops(config)
+    work = sum((Workload.of(sample) for sample in samples), Workload())
+    flops = work.flops(ARCHITECTURE.costs(config))
 
     title = f"{arguments.size}, {arguments.dtype}: {work.samples} trajectories, {work.tokens:,} tokens a step"
     table = Table(
@@ -132,7 +132,7 @@ def main() -> None:
     )
     for way in ways(samples, model, device):
         packed = way.packed
-        once = partial(step, losses, optimizer, packed, low)
+        once = partial(step, trained, optimizer, packed, low)
         seconds = machine.seconds(once, device, arguments.repeat)
         rows, columns = packed.positions.shape
         table.add_row(

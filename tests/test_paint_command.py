@@ -192,14 +192,14 @@ def test_a_model_that_paints_nothing_is_told(paint, tmp_path):
 
 
 def test_an_interrupted_painting_keeps_what_was_made(paint, tmp_path, monkeypatch):
-    from strokewise.inference import Process
+    from strokewise.inference import Engine
 
     def run(self):
-        self.courses[0].painted(Image.new("RGB", (16, 16)), 1, 0.5)
+        self.sessions["0"].painted(Image.new("RGB", (16, 16)), 1, 0.5)
         yield from ()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Process, "run", run)
+    monkeypatch.setattr(Engine, "run", run)
     status, _, _ = paint("a cup", "--out", "mine")
     assert status == 130
     assert load(tmp_path / "mine").stop == "interrupted"

@@ -11,6 +11,7 @@ PACKAGES = [
     "strokewise",
     "strokewise.flow",
     "strokewise.sequence",
+    "strokewise.models",
     "strokewise.models.bagel",
     "strokewise.inference",
 ]

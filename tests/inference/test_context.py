@@ -6,7 +6,7 @@ import torch
 from strokewise.errors import ConfigError, ContextLengthError
 from strokewise.flow import Guidance
 from strokewise.inference import PaintOptions, WriteOptions
-from strokewise.models.bagel import KVBlock
+from strokewise.models import KVBlock
 from strokewise.sequence import Kind, Segment
 
 

@@ -5,7 +5,7 @@ import torch
 
 from strokewise.flow import Guidance
 from strokewise.inference import PaintOptions
-from strokewise.models.bagel import KVBlock, KVCache, visibility
+from strokewise.models import KVBlock, KVCache, visibility
 from strokewise.sequence import Kind, Segment, pack
 
 

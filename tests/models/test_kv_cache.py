@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from strokewise.errors import ContextLengthError
-from strokewise.models.bagel import KVBlock, KVCache
+from strokewise.models import KVBlock, KVCache
 
 LAYERS, HEADS, SIZE = 2, 3, 4
 EMPTY = KVBlock(*(torch.zeros(LAYERS, HEADS, 0, SIZE) for _ in range(2)))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from strokewise.errors import ConfigError
-from strokewise.models.bagel.attention import attend
+from strokewise.models.attention import attend
 from strokewise.models.bagel.config import LanguageConfig, ModelConfig, bagel_7b, nano
 from strokewise.models.bagel.layers import PositionTable, RMSNorm, TimeEmbedding, rotary, rotate, sincos_table
 

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from strokewise.errors import CheckpointError, ConfigError
-from strokewise.models.bagel import export_bagel, load_model, loading, save_model
+from strokewise.models import find_checkpoint, load_model
+from strokewise.models.bagel import export_bagel, save_model
 from strokewise.models.bagel.checkpoint import autoencoder_names, bagel_names, read_header
 
 QKV = "language_model.model.layers.0.self_attn.{}_proj.weight"
@@ -356,7 +357,7 @@ def test_hub_ids_and_built_in_names_are_fetched(own, model, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     assert_same(load_model("some/model", dtype=torch.float32), model)
-    loading.find_checkpoint("bagel-7b")
+    find_checkpoint("bagel-7b")
     assert asked == ["some/model", "ByteDance-Seed/BAGEL-7B-MoT"]
 
 
@@ -456,7 +457,8 @@ def test_quantized_loading_without_the_library(own, monkeypatch):
 MEASURE = """
 import sys, torch
 from pathlib import Path
-from strokewise.models.bagel import UnifiedModel, load_model, nano
+from strokewise.models import load_model
+from strokewise.models.bagel import UnifiedModel, nano
 
 def memory(name):
     line = next(l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith(name))

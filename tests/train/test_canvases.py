@@ -10,7 +10,7 @@ from strokewise.data.scenes import SceneMix
 from strokewise.datasets.samples import Picture
 from strokewise.errors import ConfigError
 from strokewise.recipes.nano.canvases import Canvases
-from strokewise.recipes.nano.start import nano_tokenizer
+from strokewise.recipes.nano.initial_model import nano_tokenizer
 from strokewise.trajectory.values import Message
 from strokewise.world.language import apply_stroke, parse_correction, parse_description, parse_inspection
 from strokewise.world.language.descriptions import compare
@@ -32,7 +32,7 @@ def told_and_shown(view, index, tokenizer, layout_jitter=0.0):
     return sample, parse_description(words[5:-6]), picture
 
 
-@pytest.mark.parametrize("view", ["drawing", "reading"])
+@pytest.mark.parametrize("view", ["text-to-image", "description"])
 @pytest.mark.parametrize("layout_jitter", [0.0, 1.0])
 def test_the_canvas_shows_what_is_told(tokenizer, view, layout_jitter):
     for index in range(6):
@@ -41,7 +41,7 @@ def test_the_canvas_shows_what_is_told(tokenizer, view, layout_jitter):
 
 
 def test_the_canvas_is_learnt_or_what_is_said_of_it(tokenizer):
-    drawing, reading = (told_and_shown(view, 0, tokenizer)[0] for view in ("drawing", "reading"))
+    drawing, reading = (told_and_shown(view, 0, tokenizer)[0] for view in ("text-to-image", "description"))
     assert [(type(part) is Picture, part.loss) for part in drawing.parts] == [(False, False), (True, True)]
     assert [(type(part) is Picture, part.loss) for part in reading.parts] == [(True, False), (False, True)]
     assert not drawing.ends
@@ -49,7 +49,7 @@ def test_the_canvas_is_learnt_or_what_is_said_of_it(tokenizer):
 
 
 def test_what_a_look_tells_is_true(tokenizer):
-    source = Canvases("looking", SceneMix(layout_jitter=0.0, plain=True), seed=5).open(tokenizer)
+    source = Canvases("verification", SceneMix(layout_jitter=0.0, plain=True), seed=5).open(tokenizer)
     verdicts = set()
     for index in range(40):
         plan, picture, said = source.sample(index).parts
@@ -65,7 +65,7 @@ def test_what_a_look_tells_is_true(tokenizer):
 
 
 def test_what_is_compared_leads_to_the_right_verdict_and_correction(tokenizer):
-    source = Canvases("comparing", SceneMix(layout_jitter=0.0, plain=True), seed=5).open(tokenizer)
+    source = Canvases("comparison", SceneMix(layout_jitter=0.0, plain=True), seed=5).open(tokenizer)
     corrections = 0
     for index in range(40):
         parts = source.sample(index).parts

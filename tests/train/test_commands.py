@@ -12,7 +12,8 @@ from strokewise.cli.train import app
 from strokewise.datasets.mixture import block_counts
 from strokewise.datasets.records import Rendered
 from strokewise.errors import ConfigError
-from strokewise.recipes import bagel as recipes
+from strokewise.recipes import registry as recipes
+from strokewise.recipes.bagel import bagel_7b_process
 from strokewise.recipes.nano.canvases import Canvases
 from strokewise.recipes.nano.stages import NANO_SCENES, STAGES
 
@@ -49,7 +50,7 @@ def test_run_resume_export(recipe, tmp_path):
 @pytest.mark.parametrize("name", ["nowhere:tiny", "mine:nothing", "mine", "mine:other"])
 def test_recipes_that_are_not(recipe, name):
     with pytest.raises(ConfigError, match=r"no recipe|not a TrainConfig"):
-        recipes.own(name)
+        recipes.imported_config(name)
 
 
 def test_naming_the_options_needs_no_torch():
@@ -58,16 +59,16 @@ def test_naming_the_options_needs_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
 
 
-@pytest.mark.parametrize("name", [*STAGES, *recipes.RECIPES])
+@pytest.mark.parametrize("name", recipes.RECIPES)
 def test_recipes_are_complete(name):
-    made = recipes.named(name, "start", None)
+    made = recipes.recipe_config(name, "start", None)
     assert made.name == name
     assert sum(entry.weight for entry in made.sources) == pytest.approx(1)
     assert made.differences(made.to_dict()) == []
 
 
 def test_the_papers_run(toy):
-    made = recipes.bagel_7b_process("start", *[toy.Captions()] * 4)
+    made = bagel_7b_process("start", *[toy.Captions()] * 4)
     assert (made.steps, made.pack_tokens, made.learning_rate, made.final_lr) == (10_000, 33_000, 2e-5, 0)
     assert made.packs_per_step == 8
     assert made.lora is None
@@ -75,10 +76,10 @@ def test_the_papers_run(toy):
     assert counts == [463, 220, 217, 100]
 
 
-@pytest.mark.parametrize("name", [*STAGES, *recipes.RECIPES])
+@pytest.mark.parametrize("name", recipes.RECIPES)
 def test_named_recipes_render_the_sprite_world_or_read_data_sets(name):
     """But for single canvases, which no data set holds."""
-    made = recipes.named(name, "start", None), recipes.named(name, "start", Path("sets"))
+    made = recipes.recipe_config(name, "start", None), recipes.recipe_config(name, "start", Path("sets"))
     rendered, built = ([e.source for e in m.sources if type(e.source) is not Canvases] for m in made)
     assert {type(source) for source in rendered} == {Rendered}
     assert {Path(source.folder).parent for source in built} == {Path("sets")}
@@ -95,7 +96,7 @@ def test_nano_learns_its_own_scenes_and_no_stage_what_another_has_seen():
 
 def test_unknown_recipes_are_named():
     with pytest.raises(ConfigError, match="unknown recipe 'nano-bass'; known are nano-base"):
-        recipes.named("nano-bass", "start", None)
+        recipes.recipe_config("nano-bass", "start", None)
 
 
 def strokewise(*arguments, cwd):

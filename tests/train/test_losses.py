@@ -8,7 +8,9 @@ import torch
 
 from strokewise.sequence import Kind, Segment, pack
 from strokewise.train.objectives import sft as module
-from strokewise.train.objectives.sft import Losses
+from strokewise.train.objectives.sft import SupervisedFineTuning
+
+OBJECTIVE = SupervisedFineTuning()
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +34,10 @@ def test_recorded_losses(recorded, rows):
     arranged = [samples] if rows == "one" else [[sample] for sample in samples]
     packed = pack(arranged, found.spec)
     with torch.no_grad():
-        sums = Losses(found.model)(packed)
+        sums = OBJECTIVE.sums(found.model, packed)
     text, velocity = means(found)
-    torch.testing.assert_close(sums.text / len(packed.text_labels), text, rtol=1e-4, atol=0)
-    torch.testing.assert_close(sums.velocity / len(packed.latent_slots), velocity, rtol=1e-4, atol=0)
+    torch.testing.assert_close(sums["text"] / len(packed.text_labels), text, rtol=1e-4, atol=0)
+    torch.testing.assert_close(sums["velocity"] / len(packed.latent_slots), velocity, rtol=1e-4, atol=0)
 
 
 def test_recorded_gradients(recorded):
@@ -43,8 +45,8 @@ def test_recorded_gradients(recorded):
     model = found.model
     model.requires_grad_(True)
     packed = pack([[sample] for sample in samples], found.spec)
-    sums = Losses(model)(packed)
-    (sums.text / len(packed.text_labels) + sums.velocity / len(packed.latent_slots)).backward()
+    sums = OBJECTIVE.sums(model, packed)
+    (sums["text"] / len(packed.text_labels) + sums["velocity"] / len(packed.latent_slots)).backward()
     for ours, theirs in (("latent_in", "vae2llm"), ("connector.fc1", "connector.fc1")):
         found_gradient = model.get_parameter(f"{ours}.weight").grad
         wanted = found[f"train.grad.{theirs}.weight"]
@@ -56,9 +58,9 @@ def test_recorded_gradients(recorded):
 def test_large_vocabularies_in_pieces(recorded, monkeypatch):
     found, samples = recorded
     packed = pack([samples], found.spec)
-    whole = Losses(found.model)(packed).text
+    whole = OBJECTIVE.sums(found.model, packed)["text"]
     monkeypatch.setattr(module, "TEXTS_AT_ONCE", 7)
-    torch.testing.assert_close(Losses(found.model)(packed).text, whole)
+    torch.testing.assert_close(OBJECTIVE.sums(found.model, packed)["text"], whole)
 
 
 def test_a_sample_of_other_kinds_changes_nothing(tiny_model, special):
@@ -68,7 +70,7 @@ def test_a_sample_of_other_kinds_changes_nothing(tiny_model, special):
         Segment(Kind.VIT, torch.zeros(1, spec.patch_channels), grid=(1, 1)),
         Segment(Kind.CLEAN, torch.zeros(1, spec.latent_channels), grid=(1, 1)),
     ]
-    alone = Losses(tiny_model)(pack([[sample]], spec))
-    beside = Losses(tiny_model)(pack([[sample, other]], spec))
-    torch.testing.assert_close(alone.text, beside.text)
-    assert beside.velocity == 0
+    alone = OBJECTIVE.sums(tiny_model, pack([[sample]], spec))
+    beside = OBJECTIVE.sums(tiny_model, pack([[sample, other]], spec))
+    torch.testing.assert_close(alone["text"], beside["text"])
+    assert beside["velocity"] == 0

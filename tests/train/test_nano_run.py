@@ -8,7 +8,7 @@ import pytest
 from strokewise.datasets.records import Shards
 from strokewise.errors import StrokewiseError
 from strokewise.inference.painter import Painter
-from strokewise.models.bagel.loading import read_config
+from strokewise.models import read_config
 from strokewise.recipes.nano import pipeline as nano_run
 from strokewise.recipes.nano import stages as nano_recipes
 from strokewise.recipes.nano.autoencoder import AutoencoderRun
@@ -34,11 +34,11 @@ def test_a_stage_is_made_once_and_whole_or_not_at_all(tmp_path):
 
 
 def test_a_models_own_records_stand_beside_rendered_ones(tmp_path):
-    first, made = nano_recipes.nano_process("m"), nano_recipes.nano_own_process("m", tmp_path)
+    first, made = nano_recipes.nano_process("m"), nano_recipes.nano_self_sampled("m", tmp_path)
     weights = {entry.name: entry.weight for entry in made.sources}
     assert sum(weights.values()) == pytest.approx(1)
     for entry in first.sources:
-        own = weights.get(f"own {entry.name}", 0.0)
+        own = weights.get(f"self-sampled {entry.name}", 0.0)
         assert own + weights[entry.name] == pytest.approx(entry.weight)
         assert (own > 0) == (getattr(entry.source, "subset", "") in ("conflict", "alignment"))
     folders = {entry.source.folder for entry in made.sources if isinstance(entry.source, Shards)}
@@ -47,7 +47,7 @@ def test_a_models_own_records_stand_beside_rendered_ones(tmp_path):
 
 def test_the_control_spends_what_the_process_stages_spend(tmp_path):
     first, control = nano_recipes.nano_process("m"), nano_recipes.nano_control("m")
-    own = nano_recipes.nano_own_process("m", tmp_path)
+    own = nano_recipes.nano_self_sampled("m", tmp_path)
     spent = [run.steps * run.pack_tokens for run in (first, own)]
     assert control.steps * control.pack_tokens == sum(spent)
     assert [entry.source.view for entry in control.sources] == ["caption"]
@@ -67,7 +67,7 @@ def test_all_stages_one_after_another(careless, tmp_path, monkeypatch):
 
     for name in (
         *(make.__name__ for make in nano_recipes.STAGES.values()),
-        "nano_own_process",
+        "nano_self_sampled",
         "nano_control",
     ):
         monkeypatch.setattr(nano_run, name, brief(getattr(nano_run, name)))
@@ -77,7 +77,17 @@ def test_all_stages_one_after_another(careless, tmp_path, monkeypatch):
     told = []
     finished = nano_run.train_nano(tmp_path, told.append)
     stages = {path.name for path in tmp_path.iterdir()}
-    assert {"start", "base", "strokes", "language", "look", "first", "own", "process", "control"} <= stages
+    assert {
+        "initial",
+        "base",
+        "strokes",
+        "language",
+        "verification",
+        "first",
+        "self-sampled",
+        "process",
+        "control",
+    } <= stages
     painter = Painter.load(finished)
     assert painter.vocabulary.classes == nano_recipes.NANO_SCENES.classes
     assert painter.defaults.steps == nano_run.PAINTING["steps"]

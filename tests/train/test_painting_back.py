@@ -36,7 +36,7 @@ def trained(toy, start, tmp_path_factory):
         run.train_step()
     run.model.eval()
     with run.averages.applied():
-        yield run, Generator(run.model, run.inputs.special)
+        yield run, Generator(run.model, run.data.special)
 
 
 def written(generator, context):

@@ -9,16 +9,17 @@ import torch
 
 from strokewise.datasets.latents import LatentEncoder
 from strokewise.errors import CheckpointError, ConfigError
-from strokewise.models.bagel import bagel_7b, load_model, nano
+from strokewise.models import load_model
+from strokewise.models.bagel import ARCHITECTURE, bagel_7b, fresh_model, nano
 from strokewise.sequence import Kind, Segment, to_tensor
 from strokewise.train import optim
-from strokewise.train.build import export, fresh_model
 from strokewise.train.config import Dropout, Lora, override
 from strokewise.train.distributed import World
-from strokewise.train.estimate import adapter_parameters, estimate, table
-from strokewise.train.inputs import Inputs
+from strokewise.train.estimate import estimate, table
+from strokewise.train.export import export
+from strokewise.train.run_data import RunData
 from strokewise.train.trainer import Trainer
-from strokewise.train.work import Work, encoding_flops
+from strokewise.train.workload import Workload
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -77,7 +78,7 @@ def test_work_is_what_the_mask_and_the_losses_say(tiny_model, special):
         Segment(Kind.CLEAN, tokens, grid=(2, 2)),
         Segment(Kind.VIT, torch.zeros(6, spec.patch_channels), grid=(2, 3), end_label=0),
     ]
-    packed, work = pack([[sample]], spec), Work.of(sample)
+    packed, work = pack([[sample]], spec), Workload.of(sample)
     assert work.tokens == int(packed.layout.valid.sum())
     assert work.pairs == int(packed.layout.mask().sum())
     assert work.text_losses == len(packed.text_labels)
@@ -87,10 +88,11 @@ def test_work_is_what_the_mask_and_the_losses_say(tiny_model, special):
 
 def test_operations_of_bagel_per_token():
     """Seven billion active weights: about 6 · 6.5e9 operations a token besides embedding and head."""
-    flops = Work(tokens=1).flops(bagel_7b())
+    costs = ARCHITECTURE.costs(bagel_7b())
+    flops = Workload(tokens=1).flops(costs)
     assert 6 * 6.4e9 < flops < 6 * 6.7e9
-    assert Work(tokens=1).flops(bagel_7b(), frozen=True) == pytest.approx(flops * 2 / 3)
-    assert encoding_flops(bagel_7b().autoencoder, 512, 512) > 1e11
+    assert Workload(tokens=1).flops(costs, frozen=True) == pytest.approx(flops * 2 / 3)
+    assert costs.encoding_flops(512, 512) > 1e11
 
 
 # --- optimizer ---------------------------------------------------------------------------------------------
@@ -192,7 +194,7 @@ def test_lanes_are_shared_evenly():
 
 def test_the_estimate_is_close_to_the_run(toy, start, tmp_path):
     config = toy.config(start, steps=20)
-    found = estimate(config, Inputs.open(config), 1, ALONE.device)
+    found = estimate(config, RunData.open(config), 1, ALONE.device)
     run = Trainer(config, tmp_path)
     reports = [run.train_step() for _ in range(20)]
     tokens = sum(r.work.tokens for r in reports) / 20
@@ -208,13 +210,13 @@ def test_adapters_are_counted(toy, start, tmp_path):
     config = replace(toy.config(start), lora=Lora(rank=3))
     run = Trainer(config, tmp_path)
     count = sum(p.numel() for p in run.parameters.values())
-    assert count == adapter_parameters(run.model.config, config.lora)
-    assert estimate(config, Inputs.open(config), 1, ALONE.device).trainable == count
+    assert count == run.data.costs.adapter_parameters(config.lora.rank)
+    assert estimate(config, RunData.open(config), 1, ALONE.device).trainable == count
 
 
 def test_sharding_divides_what_it_can(toy, start):
     config = replace(toy.config(start), packs_per_step=8)
-    one, eight = (estimate(config, Inputs.open(config), n, ALONE.device).memory for n in (1, 8))
+    one, eight = (estimate(config, RunData.open(config), n, ALONE.device).memory for n in (1, 8))
     assert eight.optimizer == one.optimizer / 8
     assert eight.gathered > one.gathered == 0
 
@@ -257,7 +259,7 @@ def test_nothing_to_export(tmp_path):
 
 
 def test_pictures_of_every_size_are_counted(tiny_config):
-    small, large = (encoding_flops(tiny_config.autoencoder, n, n) for n in (16, 32))
+    small, large = (ARCHITECTURE.costs(tiny_config).encoding_flops(n, n) for n in (16, 32))
     assert 4 <= large / small < 5
     assert not math.isnan(small)
     assert np.isfinite(large)

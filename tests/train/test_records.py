@@ -15,7 +15,7 @@ from strokewise.datasets.samples import Picture, Text
 from strokewise.datasets.views import TURNS, VIEWS
 from strokewise.errors import ConfigError, RecordError
 from strokewise.models.bagel import nano
-from strokewise.recipes.nano.start import nano_tokenizer
+from strokewise.recipes.nano.initial_model import nano_tokenizer
 from strokewise.train.config import Dropout
 
 SIDE = 64

@@ -219,7 +219,7 @@ def test_a_handful_of_samples_is_learnt(trainer, toy):
     first, last = reports[:5], reports[-20:]
 
     def mean(reports, name):
-        return sum(getattr(r, name) for r in reports) / len(reports)
+        return sum(r.terms[name] for r in reports) / len(reports)
 
     assert mean(last, "text") < mean(first, "text") / 20
     assert mean(last, "velocity") < mean(first, "velocity") / 3

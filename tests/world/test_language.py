@@ -170,6 +170,28 @@ def test_inspections_come_back(inspection, rng):
 
 
 @EXAMPLES
+@given(inspections(), st.integers(), st.booleans())
+def test_the_parts_of_an_inspection_make_up_its_text(inspection, seed, plain):
+    rng = lang.PlainWording if plain else random.Random
+    parts = lang.write_inspection_parts(inspection, rng(seed))
+    assert parts.text == lang.write_inspection(inspection, rng(seed))
+    assert lang.split_inspection(parts.text) == parts
+    assert (parts.seen != "", parts.sketch != "") == (
+        inspection.seen is not None,
+        inspection.sketch is not None,
+    )
+    assert parts.plan.startswith("the plan") == (inspection.plan is not None)
+    if inspection.plan is not None:
+        judged = lang.parse_inspection(f"{parts.plan} {parts.pending}")
+        assert judged == replace(inspection, sketch=None, seen=None)
+    if inspection.sketch is not None:
+        assert lang.parse_inspection(parts.sketch).sketch == inspection.sketch
+    if inspection.seen is not None:
+        seen = lang.parse_description(parts.seen.removeprefix("the sketch shows:"))
+        assert seen.regions == inspection.seen.regions
+
+
+@EXAMPLES
 @given(st.one_of(strokes(), inspections(), descriptions()), st.integers(), st.integers())
 def test_a_plain_voice_has_one_wording(value, one, other):
     write: dict[type, Callable[..., str]] = {

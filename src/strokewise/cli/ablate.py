@@ -21,22 +21,17 @@ def ablate(
     batch: Annotated[int, typer.Option(min=1, help="Paintings that advance together.")] = 16,
 ) -> None:
     """The paper's ablations: train variants of the process data alike, paint, score, tabulate."""
-    from rich.console import Console
-    from rich.table import Table as Shown
-
+    from strokewise.cli.output import print_table
     from strokewise.evals.ablations import TABLES, Ablation
     from strokewise.evals.ablations import ablate as run
     from strokewise.evals.generate import parse_seeds
+    from strokewise.evals.prompt_sets import load_prompts
     from strokewise.evals.report.files import write_report
     from strokewise.evals.report.tables import Report
-    from strokewise.evals.run_store import read_prompts
 
-    ablation = Ablation(base, own, out, steps, read_prompts(prompts), parse_seeds(seeds), batch)
+    ablation = Ablation(base, own, out, steps, load_prompts(prompts), parse_seeds(seeds), batch)
     found = run(ablation, table or list(TABLES))
     for one in found:
-        shown = Shown(*one.head, title=one.title, caption=one.note)
-        for line in one.lines:
-            shown.add_row(*line)
-        Console().print(shown)
+        print_table(one)
     for path in write_report(Report(list(found)), out, "Ablations"):
         print(path)

@@ -16,7 +16,7 @@ def parse_size(text: str) -> tuple[int, int]:
         ConfigError: if it is of another form.
     """
     width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+    if not all(side.isdecimal() and len(side) < 6 and int(side) for side in (width, height)):
         raise ConfigError(f"size {text!r} is not of the form WIDTHxHEIGHT, such as 1024x768")
     return int(height), int(width)
 

@@ -21,6 +21,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from strokewise.cli.output import console as command_console
 from strokewise.trajectory.events import (
     Event,
     Failed,
@@ -329,7 +330,7 @@ class LiveView:
     def __init__(self, prompt: str, console: Console | None = None) -> None:
         """Show on a console; default: standard output."""
         self.story = Story(prompt)
-        self.console = console or Console()
+        self.console = console or command_console()
         self._live: Live | None = None
         self._lock = Lock()  # rich draws in a thread of its own
 

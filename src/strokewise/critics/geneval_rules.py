@@ -3,7 +3,7 @@
 The rules are those of GenEval (Ghosh et al. 2023, arXiv 2310.11513, section 3) as its released scorer applies
 them (github.com/djghosh13/geneval, `evaluation/evaluate_images.py`); where paper and scorer differ, the
 scorer is followed. This file knows detections as values. It refuses to know who detected them (`detectors`),
-where the picture lies (`folders`), and how verdicts become a score (`summary`).
+where the picture lies (`evals.image_folders`), and how verdicts become a score (`evals`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from strokewise.errors import RecordError
@@ -51,8 +52,26 @@ class Detection:
     mask: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
+class FaultKind(StrEnum):
+    """How a picture differs from its prompt; the values are stored and shown in reports."""
+
+    MISSING = "missing"
+    TOO_FEW = "too few"
+    TOO_MANY = "too many"
+    WRONG_COLOR = "wrong color"
+    WRONG_RELATION = "wrong relation"
+    UNPAINTED = "nothing was painted"
+
+
+class RuleFault(NamedTuple):
+    """One clause that is not met, and the official scorer's wording of it."""
+
+    kind: FaultKind
+    text: str
+
+
 class PictureVerdict(NamedTuple):
-    """Whether a picture is right; if not, the reason, a line for each fault in the scorer's words."""
+    """Whether a picture meets its prompt; if not, why, a line for each fault in the scorer's words."""
 
     correct: bool
     reason: str
@@ -93,12 +112,18 @@ def needing_color(metadata: Mapping[str, Any], detections: Iterable[Detection]) 
 
 
 def evaluate(metadata: Mapping[str, Any], detections: Iterable[Detection]) -> PictureVerdict:
-    """Whether the detections are what the metadata ask for.
+    """The verdict in the form of the official scorer; arguments and errors as for `find_faults`."""
+    faults = find_faults(metadata, detections)
+    return PictureVerdict(not faults, "\n".join(fault.text for fault in faults))
 
-    Every clause of `include` must be met by the `count` surest detections of its class: they must be there,
-    be of its color, and each stand in the stated relation to each thing of the clause it points at, which
-    must itself be met. Of a class in `exclude` there must be fewer than its count; together they ask for
-    exact numbers.
+
+def find_faults(metadata: Mapping[str, Any], detections: Iterable[Detection]) -> list[RuleFault]:
+    """Where the detections differ from what the metadata require; empty for a correct picture.
+
+    Every clause of `include` must be met by the `count` detections of its class with the highest scores: they
+    must exist, have its color, and each stand in the stated relation to each thing of the clause it points
+    at, which must itself be met. Of a class in `exclude` there must be fewer than its count; together they
+    require exact numbers.
 
     Args:
         metadata: a line of GenEval's prompt file: tag, include, and exclude where there is one.
@@ -109,18 +134,18 @@ def evaluate(metadata: Mapping[str, Any], detections: Iterable[Detection]) -> Pi
     """
     check_metadata(metadata)
     kept = keep(metadata["tag"], detections)
-    reasons: list[str] = []
+    faults: list[RuleFault] = []
     met: list[list[Detection] | None] = []
     for clause in metadata["include"]:
         chosen = kept.get(clause["class"], [])[: clause["count"]]
         fault = _fault(clause, chosen, met)
         met.append(None if fault else chosen)
-        reasons += [fault] if fault else []
+        faults += [fault] if fault else []
     for clause in metadata.get("exclude", ()):
         name, count = clause["class"], len(kept.get(clause["class"], []))
         if count >= clause["count"]:
-            reasons.append(f"expected {name}<{clause['count']}, found {count}")
-    return PictureVerdict(not reasons, "\n".join(reasons))
+            faults.append(RuleFault(FaultKind.TOO_MANY, f"expected {name}<{clause['count']}, found {count}"))
+    return faults
 
 
 def relations(first: Box, second: Box) -> list[str]:
@@ -190,29 +215,33 @@ def _points_back(position: Any, index: int) -> bool:
 
 def _fault(
     clause: Mapping[str, Any], chosen: Sequence[Detection], met: Sequence[Sequence[Detection] | None]
-) -> str:
-    """The first thing that is wrong with the detections chosen for a clause, "" if nothing is."""
+) -> RuleFault | None:
+    """The first thing that is wrong with the detections chosen for a clause."""
     name, count = clause["class"], clause["count"]
     if len(chosen) < count:
-        return f"expected {name}>={count}, found {len(chosen)}"
+        kind = FaultKind.TOO_FEW if chosen else FaultKind.MISSING
+        return RuleFault(kind, f"expected {name}>={count}, found {len(chosen)}")
     colors = [one.color for one in chosen]
     if "color" in clause and (fitting := colors.count(clause["color"])) < count:
         seen = ", ".join(f"{colors.count(color)} {color}" for color in COLORS if color in colors)
-        return f"expected {clause['color']} {name}>={count}, found {fitting} {clause['color']}; and {seen}"
+        wanted = clause["color"]
+        text = f"expected {wanted} {name}>={count}, found {fitting} {wanted}; and {seen}"
+        return RuleFault(FaultKind.WRONG_COLOR, text)
     if "position" in clause:
         relation, target = clause["position"]
         return _position_fault(name, relation, chosen, met[target])
-    return ""
+    return None
 
 
 def _position_fault(
     name: str, wanted: str, chosen: Sequence[Detection], target: Sequence[Detection] | None
-) -> str:
+) -> RuleFault | None:
     if target is None:
-        return f"no target for {name} to be {wanted}"
+        return RuleFault(FaultKind.WRONG_RELATION, f"no target for {name} to be {wanted}")
     for one in chosen:
         for other in target:
             seen = relations(one.box, other.box)
             if wanted not in seen:
-                return f"expected {name} {wanted} target, found {' and '.join(seen)} target"
-    return ""
+                text = f"expected {name} {wanted} target, found {' and '.join(seen)} target"
+                return RuleFault(FaultKind.WRONG_RELATION, text)
+    return None

@@ -18,6 +18,7 @@ from strokewise.data.sampled_plans import Sampler, plans_of
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.data.storage import write_shards
 from strokewise.errors import ConfigError
+from strokewise.inference.options import OptionChanges
 from strokewise.inference.painter import Painter
 from strokewise.trajectory.values import Trajectory
 from strokewise.world.language import PlainWording, write_prompt
@@ -45,7 +46,7 @@ class Sampling:
     seed: int = 0
     scenes: SceneMix = field(default_factory=SceneMix)
     right_share: float = 0.45
-    painting: dict[str, float] = field(default_factory=lambda: {"temperature": 1.0})
+    painting: OptionChanges = field(default_factory=lambda: OptionChanges(temperature=1.0))
 
     def __post_init__(self) -> None:
         """Refuse what cannot be sampled."""
@@ -63,7 +64,7 @@ class PainterSampler:
     """
 
     painter: Painter
-    painting: dict[str, float]
+    painting: OptionChanges
 
     def sample(self, prompts: list[str], seeds: list[int]) -> list[Trajectory]:
         """A trajectory of each prompt."""

@@ -9,14 +9,14 @@ from strokewise.errors import ConfigError
 class Dropout:
     """How often conditions are left out, so that guidance has its branches (BAGEL's rates).
 
-    Only samples that teach no text lose conditions: what a text speaks of must be there.
+    Only samples without supervised text lose conditions: what a text describes must be there.
 
     Attributes:
         text: share that loses the texts since the last image.
         vit: share that loses all ViT views; each still takes its rotary position.
         latents: the same for clean latents.
-        cut: share of the samples that teach both texts and images which end behind one of their images and
-            teach only images, and so may lose conditions.
+        cut: share of the samples with both supervised texts and images that are cut behind one of their
+            images and supervise only images, and so may lose conditions.
     """
 
     text: float = 0.1
@@ -25,7 +25,7 @@ class Dropout:
     cut: float = 0.3
 
     def __post_init__(self) -> None:
-        """Refuse what is no probability."""
+        """Refuse values outside 0..1."""
         for entry in fields(self):
             value = getattr(self, entry.name)
             if not 0 <= value <= 1:

@@ -1,7 +1,9 @@
-"""Pictures to clean latents through the frozen autoencoder, with a cache for those that come again.
+"""Canvases to clean latents through the frozen autoencoder, with a cache for those that come again.
 
-The posterior mean is taken, not a sample: a picture's latents are then one fixed value, worth caching, and
-the same as those the model is shown at inference.
+The posterior mean is taken, not a sample: an image's latents are then one fixed value, worth caching, and
+the same as those the model reads at inference.
+
+Shape legend: n latent tokens of a canvas, C channels of a latent token.
 """
 
 import hashlib
@@ -12,9 +14,8 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from strokewise.datasets.prepare import normalised
-from strokewise.models.bagel import UnifiedModel
-from strokewise.sequence import patchify
+from strokewise.models import Backbone
+from strokewise.sequence import normalize
 
 PIXELS_AT_ONCE = 2**21
 CPU_PIXELS, CPU_BATCH = 2**17, 8
@@ -24,12 +25,11 @@ Arithmetic = Callable[[], AbstractContextManager[object]]
 class LatentEncoder:
     """Encodes canvases in batches of one size."""
 
-    def __init__(self, model: UnifiedModel, cache_bytes: int, arithmetic: Arithmetic = nullcontext) -> None:
+    def __init__(self, model: Backbone, cache_bytes: int, arithmetic: Arithmetic = nullcontext) -> None:
         """Use the autoencoder of ``model``, under ``arithmetic``, with a cache of so many bytes beside it."""
-        self.autoencoder = model.autoencoder
-        # A third of the time; the type stubs do not know it.
+        self.model, self.autoencoder = model, model.autoencoder
+        # Convolutions take a third of the time in this layout; the type stubs do not know the argument.
         self.autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.patch = model.config.latent_patch
         self.cache_bytes, self.arithmetic = cache_bytes, arithmetic
         self.encoded = 0
         self._cache: OrderedDict[bytes, Tensor] = OrderedDict()
@@ -37,7 +37,7 @@ class LatentEncoder:
 
     @torch.no_grad()
     def encode(self, canvases: Sequence[Tensor]) -> list[Tensor]:
-        """Latent tokens (n, channels) of canvases, bytes (3, height, width); float32, on its device."""
+        """Encode canvases, bytes (3, height, width), to latent tokens (n, C), float32, on its device."""
         keys = [_key(canvas) for canvas in canvases]
         found = {key: self._cache[key] for key in keys if key in self._cache}
         missing = {k: c for k, c in zip(keys, canvases, strict=True) if k not in found}
@@ -54,11 +54,12 @@ class LatentEncoder:
         weight = next(self.autoencoder.parameters())
         missing = 0 if weight.is_cuda else _cpu_batch(canvases[0].shape) - len(canvases)
         filled = canvases + canvases[-1:] * missing
-        pixels = normalised(torch.stack(filled).to(weight.device, non_blocking=True)).to(weight.dtype)
+        pixels = normalize(torch.stack(filled).to(weight.device, non_blocking=True))
         with self.arithmetic():
-            latents = self.autoencoder.encode(pixels.contiguous(memory_format=torch.channels_last))
+            tokens = self.model.encode_images(pixels.contiguous(memory_format=torch.channels_last))
         self.encoded += len(canvases)
-        return [patchify(latent, self.patch).float() for latent in latents[: len(canvases)]]
+        # Each canvas gets memory of its own, so that the cache frees what it drops.
+        return [canvas.clone() for canvas in tokens[: len(canvases)]]
 
     def _groups(self, keys: list[bytes], size: Sequence[int]) -> list[list[bytes]]:
         """Batches that fit in memory; on the CPU all are of one size, so that others never change bits."""
@@ -81,12 +82,12 @@ class LatentEncoder:
 
 
 def _cpu_batch(size: Sequence[int]) -> int:
-    """Pictures in a batch on the CPU; fewer are filled up."""
+    """Canvases in a batch on the CPU; a smaller batch is filled up with copies."""
     return min(CPU_BATCH, max(1, CPU_PIXELS // (size[-1] * size[-2])))
 
 
 def _key(canvas: Tensor) -> bytes:
-    """What tells pictures apart: a digest of shape and bytes."""
+    """Digest of shape and bytes, the key of the cache."""
     digest = hashlib.blake2b(canvas.numpy().tobytes(), digest_size=16)
     digest.update(str(tuple(canvas.shape)).encode())
     return digest.digest()

@@ -3,7 +3,7 @@
 A step takes one pack from each of a fixed number of *lanes*; lane ``i`` of ``n`` goes through the positions
 i, i + n, i + 2n, … of the mixture. A rank serves some of the lanes. The state is how far each lane has come,
 so a run resumes exactly, on as many GPUs as divide the lanes. Reading and rendering may be left to worker
-processes; they are asked for positions, so their number changes nothing either.
+processes; they are given positions, so their number changes nothing either.
 """
 
 import multiprocessing
@@ -97,7 +97,7 @@ class _Rows:
 
 
 def _spread(sizes: Sequence[tuple[int, int]], number: int) -> _Rows:
-    """So many rows, the longest samples first, each where it widens the batch least."""
+    """Spread the samples over so many rows, the longest first, each where it widens the batch least."""
     members: list[list[int]] = [[] for _ in range(number)]
     loads = [(0, 0)] * number
     wide = (0, 0)
@@ -139,7 +139,8 @@ class _Lane:
             elif self.waiting is not None and pack:
                 return pack
             else:
-                # Longer than a pack, or than the model's positions: left out, and counted.
+                # Longer than a pack, or than the model's positions: left out and counted. Not an error,
+                # because built data sets may hold a few such records.
                 refused, self.skipped = refused + 1, self.skipped + 1
                 if refused >= GIVE_UP:
                     raise ConfigError(
@@ -170,7 +171,7 @@ class _Feed:
         ahead: int,
     ) -> None:
         self.mixture, self.pool, self.ahead = mixture, pool, ahead
-        self.lane, self.num_lanes, self.at, self.asked = lane, num_lanes, start, start
+        self.lane, self.num_lanes, self.at, self.requested = lane, num_lanes, start, start
         self.futures: deque[Future[list[Sample]]] = deque()
         self.ready: deque[Sample] = deque()
 
@@ -188,10 +189,10 @@ class _Feed:
         assert self.pool is not None
         try:
             while len(self.futures) < self.ahead:
-                numbers = range(self.asked, self.asked + CHUNK)
+                numbers = range(self.requested, self.requested + CHUNK)
                 positions = [self.lane + n * self.num_lanes for n in numbers]
                 self.futures.append(self.pool.submit(_read_samples, positions))
-                self.asked = numbers.stop
+                self.requested = numbers.stop
             return self.futures.popleft().result()
         except BrokenProcessPool as error:
             raise StrokewiseError(

@@ -1,8 +1,8 @@
-"""Which sample comes when: a weighted mixture of sources as a pure function of the position.
+"""The order of samples: a weighted mixture of sources as a pure function of the position.
 
 Positions count all samples of a run. They come in blocks in which every source has its exact share, shuffled;
 a finite source is gone through in a new order each epoch. So the only state of the data is an integer, and
-any worker, rank or resumed run can ask for any position. Knows no tokens and no tensors.
+any worker, rank or resumed run can read any position. Knows no tokens and no tensors.
 """
 
 import hashlib

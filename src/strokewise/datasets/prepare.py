@@ -1,24 +1,25 @@
-"""Samples to segments: what is learnt, what is left out for guidance, and at which flow time.
+"""Samples to segments: what carries a loss, what is left out for guidance, and at which flow time.
 
 The order is the paper's: prompt (no loss), plan text, noised image, the same image as clean latents and as
-ViT tokens, inspection text, and so on. The closing delimiter of everything learnt predicts what opens next:
-``<|im_start|>``, ``<|vision_start|>`` or the end of the sequence. Knows pixels and ids; no network.
+ViT tokens, inspection text, and so on. The closing delimiter of everything supervised predicts what opens
+next: ``<|im_start|>``, ``<|vision_start|>`` or the end of the sequence. Knows pixels and ids; no network.
+
+Shape legend: n latent tokens of an image, C channels of a latent token.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from strokewise.datasets.dropout import Dropout
-from strokewise.datasets.samples import Part, Picture, Pixels, Sample, Text
+from strokewise.datasets.samples import Part, Picture, Sample, Text
 from strokewise.errors import ContextLengthError
 from strokewise.flow import training_times
-from strokewise.models.bagel import ModelConfig
-from strokewise.sequence import ImageLimits, Kind, Segment, SpecialTokens, patchify
+from strokewise.models import BackboneConfig
+from strokewise.sequence import Kind, Segment, SpecialTokens, normalize, patchify, resize, to_levels
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Preparer:
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: BackboneConfig,
         special: SpecialTokens,
         dropout: Dropout,
         time_shift: float,
@@ -66,15 +67,13 @@ class Preparer:
             special: ids.
             dropout: of conditions.
             time_shift: moves training times towards noise.
-            noised_copies: of each learnt picture; see ``TrainConfig``.
+            noised_copies: of each supervised image; see ``TrainConfig``.
         """
         self.special, self.dropout = special, dropout
         self.time_shift, self.noised_copies = time_shift, noised_copies
         self.channels = config.token_channels
-        stride = config.latent_stride
-        self.canvas = ImageLimits(stride, config.canvas_min, config.latent_side * stride)
-        self.vision = ImageLimits(config.vision.patch_size, config.vision_min, config.vision_max)
-        self.max_positions = config.language.max_positions
+        self.canvas, self.vision = config.canvas_limits, config.vision_limits
+        self.max_positions = config.max_positions
 
     def prepare(self, sample: Sample, seed: int) -> Prepared:
         """Lay a sample out; all that is random follows from ``seed``.
@@ -96,13 +95,13 @@ class Preparer:
         return Prepared(tuple(row.segments), tuple(row.canvas_of), tuple(row.canvases))
 
     def _cut(self, sample: Sample, draw: torch.Generator) -> Sample:
-        """Now and then only the part up to one of the painted pictures, its texts as mere conditions.
+        """With a probability keep only the part up to one of the painted images, its texts as conditions.
 
-        A text must not be learnt where what it speaks of was dropped, so conditions are dropped only from
-        samples that teach no text; a share of the others is made into such.
+        A text must not be supervised where what it describes was dropped, so conditions are dropped only
+        from samples without supervised text; a share of the others is made into such.
         """
         painted = [i for i, part in enumerate(sample.parts) if isinstance(part, Picture) and part.loss]
-        if not (sample.learns_text and painted) or not _chance(self.dropout.cut, draw):
+        if not (sample.supervises_text and painted) or not _chance(self.dropout.cut, draw):
             return sample
         last = painted[int(torch.randint(len(painted), (), generator=draw))]
         parts = (replace(p, loss=False) if isinstance(p, Text) else p for p in sample.parts[: last + 1])
@@ -119,8 +118,8 @@ class _Row:
         self.canvases: list[Tensor] = []
         self.gap = 0
         dropout = owner.dropout
-        droppable = not sample.learns_text
-        # One draw a kind and sample: guidance leaves out the last texts, or the images, all together.
+        droppable = not sample.supervises_text
+        # One draw a kind and sample: guidance leaves out the last texts, or all images, together.
         self.drops_vit = droppable and _chance(dropout.vit, draw)
         self.drops_latents = droppable and _chance(dropout.latents, draw)
         self.dropped_texts = _last_texts(sample.parts) if droppable and _chance(dropout.text, draw) else set()
@@ -146,9 +145,9 @@ class _Row:
 
     def _add_picture(self, picture: Picture, label: int | None, shown: bool) -> None:
         owner = self.owner
-        canvas = _resized(picture.pixels, owner.canvas)
+        canvas = resize(Image.fromarray(picture.pixels), owner.canvas)
         stride, patch = owner.canvas.stride, owner.vision.stride
-        grid = (canvas.shape[1] // stride, canvas.shape[2] // stride)
+        grid = (canvas.height // stride, canvas.width // stride)
         blank = torch.zeros(1, owner.channels).expand(grid[0] * grid[1], -1)
         for _ in range(owner.noised_copies if picture.loss else 0):
             time = training_times(torch.randn((), generator=self.draw), owner.time_shift)
@@ -162,11 +161,11 @@ class _Row:
         if shown and self.drops_vit:
             self.gap += 1
         elif shown:
-            view = _resized(canvas.permute(1, 2, 0).numpy(), owner.vision)
-            seen = (view.shape[1] // patch, view.shape[2] // patch)
-            patches = normalised(patchify(view, patch))
-            self._add(Segment(Kind.VIT, patches, grid=seen, end_label=label))
-        self.canvases.append(canvas)
+            view = resize(canvas, owner.vision)
+            patches = normalize(patchify(to_levels(view), patch))
+            grid = (view.height // patch, view.width // patch)
+            self._add(Segment(Kind.VIT, patches, grid=grid, end_label=label))
+        self.canvases.append(to_levels(canvas))
 
     def _add(self, segment: Segment, canvas: int | None = None) -> None:
         self.segments.append(replace(segment, gap=self.gap))
@@ -186,20 +185,6 @@ def _last_texts(parts: Sequence[Part]) -> set[int]:
 
 def _chance(probability: float, draw: torch.Generator) -> bool:
     return bool(torch.rand((), generator=draw) < probability)
-
-
-def normalised(levels: Tensor) -> Tensor:
-    """Bytes to float32 in [-1, 1], as ``sequence.to_tensor`` does."""
-    return levels.float().div_(127.5).sub_(1)
-
-
-def _resized(pixels: Pixels, limits: ImageLimits) -> Tensor:
-    """A picture (height, width, 3) within limits, as the generator shows it: bytes (3, height, width)."""
-    height, width = pixels.shape[:2]
-    size = limits.fit(width, height)
-    if size != (width, height):
-        pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
-    return torch.from_numpy(np.require(pixels, requirements="W")).permute(2, 0, 1)
 
 
 def _with_latents(segment: Segment, latents: Tensor) -> Segment:

@@ -1,6 +1,6 @@
-"""Built data sets as sources of samples, and the sprite world rendered on the fly.
+"""Sources of samples: built data sets, and the sprite world rendered on the fly.
 
-Knows shards and recipes of ``data``; how a trajectory becomes a sample is settled in ``trajectories``.
+Knows shards and builders of ``data``; how a trajectory becomes a sample is decided in ``views``.
 """
 
 import random
@@ -30,7 +30,7 @@ ANCHORS = 0.1
 
 @dataclass(frozen=True)
 class Shards:
-    """A finished data set in a folder, seen in one of ``VIEWS``."""
+    """A finished data set in a folder, in one of ``VIEWS``."""
 
     folder: str
     view: str = "process"
@@ -50,7 +50,7 @@ class Shards:
 
 @dataclass
 class ShardSource:
-    """Records of shards by number; the shards used last stay in memory."""
+    """Records of shards by number; the shards read last stay in memory."""
 
     paths: list[Path]
     counts: list[int]
@@ -59,7 +59,7 @@ class ShardSource:
     _rows: OrderedDict[int, list[dict[str, Any]]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
-        """Where each shard ends."""
+        """Compute where each shard ends."""
         self._ends = list(accumulate(self.counts))
 
     @property
@@ -93,17 +93,17 @@ class ShardSource:
 
 @dataclass(frozen=True)
 class Rendered:
-    """Records of a subset made when they are asked for, an endless number of them.
+    """Records of a subset rendered when they are read, an endless number of them.
 
     They are those that ``strokewise data build`` would store for the same seed.
 
     Attributes:
         subset: multi-turn, conflict or alignment.
         view: one of ``VIEWS``.
-        scenes: which ones.
-        seed: of everything random.
+        scenes: the distribution of scenes.
+        seed: of scenes, wordings and faults.
         side: of the canvases, in pixels.
-        edit_share: of multi-turn trajectories; None: the default.
+        edit_share: share of edits among multi-turn trajectories; None is the builder's default.
     """
 
     subset: str
@@ -127,7 +127,7 @@ class Rendered:
 
 @dataclass(frozen=True)
 class RenderedSource:
-    """Records by number, made afresh."""
+    """Records by number, rendered on each read."""
 
     config: Rendered
     tokenizer: Tokenizer

@@ -1,7 +1,7 @@
-"""What is trained on: samples of texts and pictures, and the sources that give them.
+"""Training samples of texts and images, and the sources that give them.
 
 Knows ids and pixels. Which tokens carry a loss follows from the flags here; how they are laid out in a
-sequence is the business of ``prepare``.
+sequence is decided in ``prepare``.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,14 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Text:
-    """A text.
+    """A text of a sample.
 
     Attributes:
         ids: its tokens, without delimiters.
-        loss: whether the model learns to write it, its end, and what opens after it.
-        guided: whether text guidance leaves it out (False: a system prompt; see ``Generator.read``).
-        opens: whether what opens after it is learnt too (False: something else would, which is left out).
+        loss: whether it is supervised, with its end and what opens after it.
+        guided: whether text guidance leaves it out (False for a system prompt; see ``Generator.read``).
+        opens: whether what opens after it is supervised too (False where the sample leaves out what would
+            follow).
     """
 
     ids: tuple[int, ...]
@@ -34,12 +35,12 @@ class Text:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture.
+    """A picture of a sample.
 
     Attributes:
         pixels: (height, width, 3).
-        loss: whether the model learns to paint it, and what comes after it. A picture without loss is only
-            shown: one the user gave, or a faulty sketch that must not be learnt.
+        loss: whether painting it, and what comes after it, is supervised. A picture without loss is a
+            condition: one the user gave, or a faulty sketch that must not be imitated.
     """
 
     pixels: Pixels
@@ -54,15 +55,15 @@ class Sample:
     """Texts and pictures in the order of the sequence.
 
     Attributes:
-        parts: what it holds.
-        ends: whether the model learns that the sequence is at its end after the last part.
+        parts: in order.
+        ends: whether the end of the sequence after the last part is supervised.
     """
 
     parts: tuple[Part, ...]
     ends: bool = True
 
     @property
-    def learns_text(self) -> bool:
+    def supervises_text(self) -> bool:
         """Whether any text carries a loss."""
         return any(part.loss for part in self.parts if isinstance(part, Text))
 

@@ -1,11 +1,11 @@
-"""Trajectories as samples: which of their texts and pictures the model learns.
+"""Trajectories as samples: which of their texts and images carry a loss.
 
-Five ways to look at one: the whole process, its prompt with the last canvas (plain text-to-image), one stroke
+There are five views: the whole process, its prompt with the last canvas (plain text-to-image), one stroke
 (canvas, plan, next canvas), the texts alone, and the last inspection. Knows trajectories and a tokenizer, no
 files.
 
-A step that the next one finds fault with is shown but not learnt: the text of a wrong plan, the picture of a
-sketch that does not show its plan. Otherwise the model would learn to make the faults it shall find.
+A step that the next one finds fault with is a condition without loss: the text of a wrong plan, the image of
+a sketch that does not show its plan. Otherwise the model would be trained to make the faults it has to find.
 """
 
 from collections.abc import Callable
@@ -17,20 +17,22 @@ from PIL import Image
 from strokewise.datasets.samples import Part, Picture, Sample, Text
 from strokewise.sequence import Tokenizer, load_rgb
 from strokewise.trajectory.values import Message, Trajectory, Verdict
+from strokewise.world.language import split_inspection
 
-FINE = Verdict()
-PLANNED = 3
-OF_SKETCH = "the sketch"  # how the last sentences of an inspection begin
+NOT_JUDGED = Verdict()
+# Steps that the planning view keeps of a trajectory without a wrong plan.
+PLANNED_STEPS = 3
 
 
 def process(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """Prompt, plan, sketch, inspection, refinement, …; nothing of the prompt is learnt (paper, Training).
+    """Prompt, plan, sketch, inspection, refinement, …, all with a loss but the prompt.
 
-    The end of the sequence is learnt where the trajectory ended by itself.
+    So the paper trains (arXiv 2604.04746, "Training"). The end of the sequence is supervised where the
+    trajectory ended by itself.
     """
     parts: list[Part] = [] if trajectory.source is None else [_picture(trajectory.source, False)]
     parts.append(_text(trajectory.prompt, tokenizer, False))
-    verdicts = [step.verdict or FINE for step in trajectory.steps[1:]] + [FINE]
+    verdicts = [step.verdict or NOT_JUDGED for step in trajectory.steps[1:]] + [NOT_JUDGED]
     for step, found in zip(trajectory.steps, verdicts, strict=True):
         parts.append(_text(step.message.text(), tokenizer, found.plan is not False))
         if step.image is not None:
@@ -39,13 +41,13 @@ def process(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Samp
 
 
 def caption(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """Plain text-to-image: the last canvas right after the prompt."""
+    """Plain text-to-image: the last canvas directly after the prompt."""
     prompt = _text(trajectory.prompt, tokenizer, False)
     return Sample((prompt, _picture(trajectory.images[-1], True)), ends=False)
 
 
 def stroke(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """One stroke alone: the canvas before it, the plan, the canvas after it; ``turn`` says which."""
+    """One stroke alone: the canvas before it, the plan, the canvas after it; ``turn`` selects the stroke."""
     painted = [step for step in trajectory.steps if step.image is not None]
     at = turn % len(painted)
     before = painted[at - 1].image if at else trajectory.source
@@ -57,29 +59,34 @@ def stroke(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sampl
 
 
 def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """The texts alone, in the first steps or, with a wrong plan, up to what the next step says of it.
+    """The texts alone, of the first steps or, with a wrong plan, up to the next step's verdict on it.
 
-    What opens after a text is not learnt: it is a picture, which is left out here and must not be unlearnt. A
-    wrong plan is shown only. Nothing is said of sketches: to be told without a look, they would be guessed.
+    What opens after a text is not supervised: it is an image, which is left out here, and other samples teach
+    that it follows. A wrong plan is a condition. What inspections say of sketches is left out: without the
+    image it could only be guessed.
+
+    Raises:
+        LanguageError: if an inspection is not in the language of the sprite world.
     """
-    found = [step.verdict or FINE for step in trajectory.steps[1:]]
-    wrong = next((i for i, verdict in enumerate(found) if verdict.plan is False), None)
-    last = PLANNED if wrong is None else wrong + 2
+    verdicts = [step.verdict or NOT_JUDGED for step in trajectory.steps[1:]]
+    wrong = next((i for i, verdict in enumerate(verdicts) if verdict.plan is False), None)
+    last = PLANNED_STEPS if wrong is None else wrong + 2
     parts = [_text(trajectory.prompt, tokenizer, False)]
     for i, step in enumerate(trajectory.steps[:last]):
-        message = replace(step.message, inspect=step.message.inspect.partition(OF_SKETCH)[0].strip())
+        inspect = split_inspection(step.message.inspect).of_plan if step.message.inspect else ""
+        message = replace(step.message, inspect=inspect)
         parts.append(replace(_text(message.text(), tokenizer, i != wrong), opens=False))
     return Sample(tuple(parts), ends=False)
 
 
 def inspection(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """Prompt, last plan and its sketch, and what is then said of them: the last message."""
-    *_, looked_at, last = trajectory.steps
-    assert looked_at.image is not None
-    prompt, plan = (_text(t, tokenizer, False) for t in (trajectory.prompt, looked_at.message.text()))
+    """Prompt, last plan and its sketch, and the inspection of them: the last message."""
+    *_, inspected, last = trajectory.steps
+    assert inspected.image is not None
+    prompt, plan = (_text(t, tokenizer, False) for t in (trajectory.prompt, inspected.message.text()))
     ends = last.image is None and trajectory.stop == "end"
-    said = replace(_text(last.message.text(), tokenizer, True), opens=ends)
-    return Sample((prompt, plan, _picture(looked_at.image, False), said), ends=ends)
+    verdict = replace(_text(last.message.text(), tokenizer, True), opens=ends)
+    return Sample((prompt, plan, _picture(inspected.image, False), verdict), ends=ends)
 
 
 View = Callable[[Trajectory, Tokenizer, int], Sample]

@@ -15,9 +15,10 @@ from strokewise.evals.benchmarks.geneval.images import write_results
 from strokewise.evals.benchmarks.geneval.score import SCORES, detector_for, score_run, summary_of
 from strokewise.evals.benchmarks.process.run import judge_run, store, stored_metrics
 from strokewise.evals.generate import fingerprint, known_prompts, paint_run
-from strokewise.evals.report.tables import Table
-from strokewise.evals.run_store import Prompt, Run
+from strokewise.evals.prompt_sets import Prompt
+from strokewise.evals.run_store import Run
 from strokewise.evals.strategies.strategies import make_strategy
+from strokewise.evals.text_table import TextTable
 from strokewise.inference.painter import Painter
 from strokewise.recipes.nano.canvases import Canvases
 from strokewise.recipes.nano.pipeline import trained
@@ -110,7 +111,7 @@ class Ablation:
         return entry if kind == SYMBOLIC else None
 
 
-def ablate(ablation: Ablation, tables: Sequence[str], report: Report = print) -> list[Table]:
+def ablate(ablation: Ablation, tables: Sequence[str], report: Report = print) -> list[TextTable]:
     """Train, paint and score the variants of some tables, or go on with them; the filled tables.
 
     Raises:
@@ -148,7 +149,7 @@ def _run(ablation: Ablation, variant: Variant, report: Report) -> Run:
     return run
 
 
-def _table(name: str, ablation: Ablation, runs: dict[str, Run]) -> Table:
+def _table(name: str, ablation: Ablation, runs: dict[str, Run]) -> TextTable:
     lines = [[label, *_figures(runs[variant.name])] for label, variant in TABLES[name].items()]
     first = next(iter(runs.values()))
     note = (
@@ -157,7 +158,7 @@ def _table(name: str, ablation: Ablation, runs: dict[str, Run]) -> Table:
         " comparable with published figures."
     )
     head = [name, *(tag.replace("_", " ") for tag in TAGS), "overall", "Inspect recall", "repaired"]
-    return Table(f"Ablation: {name}", head, lines, note)
+    return TextTable(f"Ablation: {name}", head, lines, note)
 
 
 def _figures(run: Run) -> list[str]:

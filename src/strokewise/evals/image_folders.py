@@ -25,14 +25,14 @@ _DIGITS = re.compile(r"[0-9]+")
 _PICTURE = re.compile(r"[0-9]+\.png")
 
 
-class Sample(NamedTuple):
+class LabeledPicture(NamedTuple):
     """A picture to score and what was asked for."""
 
     path: Path
     metadata: dict[str, Any]
 
 
-def read_samples(folder: Path) -> list[Sample]:
+def read_pictures(folder: Path) -> list[LabeledPicture]:
     """All pictures of a folder with their prompts' metadata, by number.
 
     Folders and files whose names are no numbers are not looked at, as by GenEval's scorer.
@@ -47,7 +47,7 @@ def read_samples(folder: Path) -> list[Sample]:
     samples = []
     for prompt in sorted(prompts, key=_number):
         metadata = _read_metadata(prompt / "metadata.jsonl")
-        samples += [Sample(path, metadata) for path in _pictures(prompt / "samples")]
+        samples += [LabeledPicture(path, metadata) for path in _pictures(prompt / "samples")]
     if not samples:
         raise InputError(
             f"{folder} holds no picture; expected such as {folder / '00000' / 'samples' / '0000.png'}"

@@ -22,40 +22,21 @@ from typing import IO, Annotated, Any
 
 from pydantic import Field
 
-from strokewise.critics.geneval_rules import check_metadata
 from strokewise.errors import ConfigError, InputError, RecordError
 from strokewise.evals.costs import Cost
 from strokewise.evals.image_folders import picture_path, write_metadata, write_picture
+from strokewise.evals.prompt_sets import Prompt
 from strokewise.evals.strategies.strategies import Outcome
 from strokewise.io.atomic import write_text
-from strokewise.io.outside import read_json, read_json_lines, read_lines, read_object
+from strokewise.io.outside import read_json_lines, read_object
 from strokewise.io.schema import checked
 from strokewise.trajectory.files import load, save
 from strokewise.trajectory.values import Trajectory
-from strokewise.world.language import geneval_metadata, geneval_prompts
 
 RUN, PROMPTS, IMAGES, TRAJECTORIES = "run.json", "prompts.jsonl", "images", "trajectories"
 WORLDS = ("sprite", "real")
 Number = Annotated[int, Field(ge=0)]
 _RESULTS = re.compile(r"results-\d+-of-\d+\.jsonl")
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One prompt; metadata: GenEval's ("tag", "include"), WISE's ("prompt_id", "Explanation"), or none."""
-
-    text: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def geneval(self) -> bool:
-        """Whether GenEval's rules can judge it."""
-        return "include" in self.metadata
-
-    @property
-    def tag(self) -> str:
-        """The task it belongs to; empty if none is told."""
-        return str(self.metadata.get("tag") or self.metadata.get("Category") or "")
 
 
 @dataclass(frozen=True)
@@ -67,7 +48,7 @@ class _StoredPrompt:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunEntry:
     """A line of results: which picture, its cost, and how it ended."""
 
     prompt: Number
@@ -83,7 +64,7 @@ class Entry:
         return vars(self) | {"cost": self.cost.to_json()}
 
     @classmethod
-    def from_json(cls, value: Any, where: str) -> "Entry":
+    def from_json(cls, value: Any, where: str) -> "RunEntry":
         """The inverse of :meth:`to_json`; RecordError naming ``where`` if it is of another form."""
         return checked(cls, value, f"{where}: not a line of results")
 
@@ -116,26 +97,26 @@ class Run:
         """How many pictures it will have when it is finished."""
         return len(self.prompts) * len(self.settings.get("seeds", []))
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[RunEntry]:
         """What was painted so far, by prompt and sample; each picture once.
 
         Raises:
             RecordError: if a line that is not the last of its file is damaged, or names no prompt.
         """
-        found: dict[tuple[int, int], Entry] = {}
+        found: dict[tuple[int, int], RunEntry] = {}
         for path in result_files(self.folder):
             for where, line in read_json_lines(path, torn=True):
-                entry = Entry.from_json(line, where)
+                entry = RunEntry.from_json(line, where)
                 if entry.prompt >= len(self.prompts):
                     raise RecordError(f"{where}: there is no prompt {entry.prompt}")
                 found.setdefault((entry.prompt, entry.sample), entry)
         return [found[key] for key in sorted(found)]
 
-    def trajectory(self, entry: Entry) -> Trajectory:
+    def trajectory(self, entry: RunEntry) -> Trajectory:
         """How a picture came about; RecordError if the folder is damaged."""
         return load(trajectory_path(self.folder, entry.prompt, entry.sample))
 
-    def picture_name(self, entry: Entry) -> str:
+    def picture_name(self, entry: RunEntry) -> str:
         """Where in the folder the picture lies, if one was painted."""
         return picture_path(Path(IMAGES), entry.prompt, entry.sample).as_posix()
 
@@ -153,46 +134,6 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
             raise InputError(f"{folder} holds no run; expected {folder / RUN}, from strokewise eval run")
         found += [Run(path) for path in inside]
     return found
-
-
-def read_prompts(source: str) -> list[Prompt]:
-    """Prompts by name or file.
-
-    Args:
-        source: ``geneval`` for its 553; or a file: GenEval's metadata (.jsonl), WISE's list (.json), or a
-            prompt a line (anything else).
-
-    Raises:
-        InputError: if it cannot be read, or holds no prompts.
-    """
-    if source == "geneval":
-        return [Prompt(one.text, geneval_metadata(one)) for one in geneval_prompts()]
-    path = Path(source)
-    if not path.exists():
-        raise InputError(f"{path} cannot be read: there is no such file; give geneval, or a file of prompts")
-    try:
-        if path.suffix == ".json":
-            found = [_wise(value) for value in read_json(path)]
-        elif path.suffix == ".jsonl":
-            found = [_geneval(value) for _, value in read_json_lines(path)]
-        else:
-            found = [Prompt(line) for line in read_lines(path)]
-    except (KeyError, TypeError, RecordError) as error:
-        raise InputError(f"{path} is no list of prompts with metadata: {error!r}") from error
-    if not found:
-        raise InputError(f"{path} holds no prompts")
-    return found
-
-
-def _geneval(value: dict[str, Any]) -> Prompt:
-    check_metadata(value)
-    return Prompt(value["prompt"], value)
-
-
-def _wise(value: dict[str, Any]) -> Prompt:
-    if type(value["prompt_id"]) is not int or not isinstance(value["Explanation"], str):
-        raise TypeError(f"WISE's prompts have a number 'prompt_id' and a text 'Explanation', not {value!r}")
-    return Prompt(value["Prompt"], value)
 
 
 # --- writing ----------------------------------------------------------------------------------------------
@@ -245,7 +186,7 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    def write(self, prompt: int, sample: int, seed: int, outcome: Outcome) -> Entry:
+    def write(self, prompt: int, sample: int, seed: int, outcome: Outcome) -> RunEntry:
         """Store a picture and how it came about, then its line; on return all of it is on the disk."""
         metadata, images = self.prompts[prompt].metadata, self.folder / IMAGES
         if self.prompts[prompt].geneval:
@@ -255,7 +196,7 @@ class Writer:
         if outcome.image is not None:
             write_picture(images, prompt, sample, outcome.image.convert("RGB"))
         stop = outcome.trajectory.stop
-        entry = Entry(prompt, sample, seed, outcome.cost, stop, outcome.image is not None, outcome.notes)
+        entry = RunEntry(prompt, sample, seed, outcome.cost, stop, outcome.image is not None, outcome.notes)
         self.file.write((json.dumps(entry.to_json()) + "\n").encode())
         self.file.flush()
         os.fsync(self.file.fileno())

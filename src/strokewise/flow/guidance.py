@@ -1,6 +1,8 @@
 """Classifier-free guidance with a text and an image scale, as in BAGEL, norms taken per sample.
 
-Knows velocities only. Which contexts they come from is decided in ``process``.
+Knows velocities only; which contexts they come from is decided in ``inference``.
+
+Shape legend: (samples, tokens, channels) for velocities; norms are taken over the last one or two of them.
 """
 
 import math

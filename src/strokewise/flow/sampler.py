@@ -1,4 +1,7 @@
-"""The sampler: Euler steps along a velocity field. It sees latents and a callable, never a network."""
+"""The sampler: Euler steps along a velocity field.
+
+It sees latents of any shape and a callable; it refuses to know networks and guidance.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

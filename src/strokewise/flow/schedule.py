@@ -1,6 +1,6 @@
 """Time in rectified flow: t = 1 is noise, t = 0 is the clean latent, velocity = noise - clean.
 
-Knows numbers and tensors only; what the latents are and who predicts the velocity is not its business.
+Knows numbers and tensors of any shape; refuses to know what the latents are and who predicts the velocity.
 """
 
 from typing import TypeVar
@@ -45,7 +45,7 @@ def interpolate(clean: Tensor, noise: Tensor, time: Tensor | float) -> Tensor:
 
 
 def velocity_target(clean: Tensor, noise: Tensor) -> Tensor:
-    """What the network learns to predict: noise - clean."""
+    """What the network is trained to predict: noise - clean."""
     return noise - clean
 
 

@@ -1,6 +1,7 @@
 """The generator: reads, writes text and paints images in growing contexts, one prompt or many at once.
 
-It knows contexts and segments. Which stage comes when, and what the texts mean, is settled in ``loop``.
+It knows contexts and segments. Which stage comes when, and what the texts mean, is decided in ``engine``
+and ``session``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,14 +16,7 @@ from strokewise.errors import ConfigError, ContextLengthError
 from strokewise.inference.context import Context, Entry
 from strokewise.inference.painting import Painted, PaintEvent, Painting, PaintOptions, Preview
 from strokewise.inference.writing import WriteEvent, WriteOptions, Writing
-from strokewise.models.bagel import (
-    KVBlock,
-    KVCache,
-    UnifiedModel,
-    canvas_limits,
-    visibility,
-    vision_limits,
-)
+from strokewise.models import Backbone, KVBlock, KVCache, visibility
 from strokewise.sequence import (
     Kind,
     Packed,
@@ -31,6 +25,7 @@ from strokewise.sequence import (
     load_rgb,
     pack,
     patchify,
+    resize,
     to_image,
     to_tensor,
 )
@@ -45,12 +40,12 @@ class Generator:
     place; fork them before to keep an earlier state.
     """
 
-    def __init__(self, model: UnifiedModel, special: SpecialTokens) -> None:
+    def __init__(self, model: Backbone, special: SpecialTokens) -> None:
         """Use ``model`` (in inference mode) with the special ids of its tokenizer."""
         self.model = model
         self.special = special
         self.spec = model.pack_spec(special)
-        self.canvas, self.vision = canvas_limits(model.config), vision_limits(model.config)
+        self.canvas, self.vision = model.config.canvas_limits, model.config.vision_limits
 
     # --- reading -----------------------------------------------------------------------------------------
 
@@ -104,9 +99,8 @@ class Generator:
 
     def image_segments(self, image: Image.Image) -> list[Segment]:
         """An image as the model is shown it: resized, as clean latents and as ViT patches."""
-        image = load_rgb(image)
-        canvas = image.resize(self.canvas.fit(*image.size), Image.Resampling.BICUBIC)
-        small = canvas.resize(self.vision.fit(*canvas.size), Image.Resampling.BICUBIC)
+        canvas = resize(load_rgb(image), self.canvas)
+        small = resize(canvas, self.vision)
         latents = self.model.encode_image(to_tensor(canvas))
         return [self.clean_segment(latents, canvas.height, canvas.width), self.vit_segment(to_tensor(small))]
 
@@ -218,7 +212,7 @@ class Generator:
 
     def _fed_back(self, latents: Tensor, image: Image.Image) -> list[Segment]:
         """A painted image without decoding and encoding it again: its own latents, and the ViT's view."""
-        small = image.resize(self.vision.fit(*image.size), Image.Resampling.BICUBIC)
+        small = resize(image, self.vision)
         return [self.clean_segment(latents, image.height, image.width), self.vit_segment(to_tensor(small))]
 
     def read_texts_alone(self, contexts: Sequence[Context]) -> None:
@@ -256,12 +250,12 @@ class Generator:
         for position, parts in zip(positions, segments, strict=True):
             self.check_length(position + sum(part.advance for part in parts))
         packed = pack([[parts] for parts in segments], self.spec, positions).to(self.model.device)
-        cache = KVCache.gather(blocks, packed.positions.shape[1], self.model.language.empty_block())
+        cache = KVCache.gather(blocks, packed.positions.shape[1], self.model.empty_block())
         return packed, cache
 
     def check_length(self, position: int) -> None:
         """Refuse a sequence that would pass the model's last rotary position."""
-        limit = self.model.config.language.max_positions
+        limit = self.model.config.max_positions
         if position > limit:
             raise ContextLengthError(
                 f"the context would need {position} positions but the model knows {limit};"

@@ -1,6 +1,6 @@
 """Painting images: the velocity of a batch of contexts, with its guidance branches, along the flow.
 
-Knows contexts and latents; what an image is for is settled elsewhere.
+Knows contexts and latents; what an image is for is decided elsewhere.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from torch import Tensor
 from strokewise.errors import ConfigError
 from strokewise.flow import FlowStep, Guidance, combine, euler, timesteps
 from strokewise.inference.context import Context
-from strokewise.models.bagel import KVBlock, KVCache, UnifiedModel
+from strokewise.models import Backbone, KVBlock, KVCache
 from strokewise.sequence import Kind, PackSpec, Segment, pack
 
 # Latent tokens that go through the network at once. Below it, one pass over all guidance branches costs less
@@ -51,6 +51,16 @@ class PaintOptions:
             raise ConfigError(f"previews is {self.previews}; it must lie in 0..{self.num_steps - 1}")
         if self.feedback not in ("pixels", "latents", "none"):
             raise ConfigError(f"unknown feedback {self.feedback!r}; known are pixels, latents, none")
+
+    def passes(self, after_image: bool) -> int:
+        """Network passes of one image.
+
+        A pass of the full context a step; where guidance acts, one more without text, and one without images
+        where an image stands in the context (:class:`Painting` leaves that branch out elsewhere).
+        """
+        branches = 1 + (after_image and self.guidance.uses_image_branch)
+        times = timesteps(self.num_steps, self.shift)[:-1]
+        return self.num_steps + branches * sum(self.guidance.acts_at(time) for time in times)
 
     def previews_at(self, step: int) -> bool:
         """Whether a preview is due after this step (from 0): evenly spread, none after the last."""
@@ -93,13 +103,13 @@ class _Pass:
     """Some branches that go through the network together, ready to be run at any latents and time."""
 
     def __init__(
-        self, model: UnifiedModel, spec: PackSpec, branches: Sequence[_Branch], sketches: list[Segment]
+        self, model: Backbone, spec: PackSpec, branches: Sequence[_Branch], sketches: list[Segment]
     ) -> None:
         self.model = model
         rows = [[[sketches[branch.image]]] for branch in branches]
         self.packed = pack(rows, spec, [branch.position for branch in branches]).to(model.device)
         columns = self.packed.positions.shape[1]
-        self.cache = KVCache.gather([b.blocks for b in branches], columns, model.language.empty_block())
+        self.cache = KVCache.gather([b.blocks for b in branches], columns, model.empty_block())
         seen = torch.cat([self.cache.valid[:, : self.cache.used], self.packed.layout.valid], dim=1)
         self.mask = None if bool(seen.all()) else seen[:, None]
         self.images = torch.tensor([branch.image for branch in branches], device=model.device)
@@ -118,7 +128,7 @@ class Painting:
 
     def __init__(
         self,
-        model: UnifiedModel,
+        model: Backbone,
         spec: PackSpec,
         contexts: Sequence[Context],
         grids: Sequence[tuple[int, int]],

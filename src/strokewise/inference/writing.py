@@ -8,7 +8,7 @@ from torch import Tensor
 
 from strokewise.errors import ConfigError
 from strokewise.inference.context import Context, Entry
-from strokewise.models.bagel import KVCache, UnifiedModel, visibility
+from strokewise.models import Backbone, KVCache, visibility
 from strokewise.sequence import Kind, PackSpec, Segment, pack
 
 # Given the row and the ids it has written so far, the ids that may follow; None allows all.
@@ -88,7 +88,7 @@ class Writing:
 
     def __init__(
         self,
-        model: UnifiedModel,
+        model: Backbone,
         spec: PackSpec,
         contexts: Sequence[Context],
         options: WriteOptions,
@@ -104,7 +104,7 @@ class Writing:
         ]
         room = len(options.prefix) + options.max_tokens + 2
         pasts = [row.past for row in self.rows]
-        self.cache = KVCache.gather([c.blocks for c in pasts], room, model.language.empty_block())
+        self.cache = KVCache.gather([c.blocks for c in pasts], room, model.empty_block())
         self.start = self.cache.used
         self.even = len({c.length for c in pasts}) == 1
         self.positions = torch.tensor([[c.position] for c in pasts], device=model.device)

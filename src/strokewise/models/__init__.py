@@ -1,1 +1,41 @@
-"""Models behind the backbone protocol; one folder for each architecture."""
+"""Models behind the backbone protocol; one folder for each architecture, loaded by name."""
+
+from strokewise.models.backbone import (
+    Architecture,
+    Backbone,
+    BackboneConfig,
+    Hidden,
+    ModelSizes,
+    Parallelism,
+    TrainingCosts,
+    module_of,
+)
+from strokewise.models.kv_cache import KVBlock, KVCache, visibility
+from strokewise.models.registry import (
+    architecture_of,
+    find_checkpoint,
+    load_model,
+    read_config,
+    read_weights,
+    register,
+)
+
+__all__ = [
+    "Architecture",
+    "Backbone",
+    "BackboneConfig",
+    "Hidden",
+    "KVBlock",
+    "KVCache",
+    "ModelSizes",
+    "Parallelism",
+    "TrainingCosts",
+    "architecture_of",
+    "find_checkpoint",
+    "load_model",
+    "module_of",
+    "read_config",
+    "read_weights",
+    "register",
+    "visibility",
+]

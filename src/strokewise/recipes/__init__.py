@@ -1,1 +1,1 @@
-"""Recipes: complete training configurations, by name."""
+"""Recipes: complete training configurations; ``registry`` knows them by name."""

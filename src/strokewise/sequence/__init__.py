@@ -4,12 +4,17 @@ from strokewise.sequence.images import (
     ImageLimits,
     grid_positions,
     load_rgb,
+    normalize,
     patchify,
+    resize,
     to_image,
+    to_levels,
     to_tensor,
     unpatchify,
 )
-from strokewise.sequence.packed import Kind, Layout, Packed, PackSpec, Segment, pack
+from strokewise.sequence.packed import Layout, Packed, PackSpec
+from strokewise.sequence.packing import pack
+from strokewise.sequence.segments import Kind, Segment
 from strokewise.sequence.tokenizer import SpecialTokens, Tokenizer
 
 __all__ = [
@@ -23,9 +28,12 @@ __all__ = [
     "Tokenizer",
     "grid_positions",
     "load_rgb",
+    "normalize",
     "pack",
     "patchify",
+    "resize",
     "to_image",
+    "to_levels",
     "to_tensor",
     "unpatchify",
 ]

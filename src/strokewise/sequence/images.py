@@ -1,6 +1,7 @@
-"""Pictures to tensors and back: sizes, normalisation, patches, grid positions.
+"""Images to tensors and back: sizes, resizing, normalization, patches, grid positions.
 
-Knows pixels and patch geometry. What a patch means to a network is the model's business.
+The one place where images are resized and normalized, for training and inference alike. Knows pixels and
+patch geometry; what a patch means to a network is the model's business.
 """
 
 from dataclasses import dataclass
@@ -80,10 +81,25 @@ def load_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def resize(image: Image.Image, limits: ImageLimits) -> Image.Image:
+    """The image at the size within ``limits`` that is nearest to its own, bicubic as in BAGEL."""
+    size = limits.fit(*image.size)
+    return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
+
+
+def to_levels(image: Image.Image) -> Tensor:
+    """RGB image to bytes (3, height, width)."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def normalize(levels: Tensor) -> Tensor:
+    """Bytes of any shape to float32 in [-1, 1]."""
+    return levels.float().div_(127.5).sub_(1)
+
+
 def to_tensor(image: Image.Image) -> Tensor:
     """RGB image to float32 (3, height, width) in [-1, 1]."""
-    array = np.asarray(image, dtype=np.float32)
-    return torch.from_numpy(array).permute(2, 0, 1).contiguous() / 127.5 - 1
+    return normalize(to_levels(image).contiguous())
 
 
 def to_image(pixels: Tensor) -> Image.Image:

@@ -1,6 +1,6 @@
-"""Text to ids and back, and the ids that have a meaning of their own.
+"""Text to ids and back, and the ids of the special tokens.
 
-Knows one tokenizer file and four to five special tokens; tags and prompts are the business of ``process``.
+Knows one tokenizer file and four to five special tokens; refuses to know tags and prompts.
 """
 
 from dataclasses import dataclass

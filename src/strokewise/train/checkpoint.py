@@ -2,7 +2,8 @@
 
 A checkpoint is a folder ``step_00001000`` with the tensors (torch.distributed.checkpoint) and ``run.json``
 (step, data positions, configuration). It is written under another name and renamed; the file ``latest`` is
-changed last; older ones are removed after that. Knows named tensors and facts; not what they are for.
+changed last; older ones are removed after that. Knows named tensors and facts;
+refuses to know what they are for.
 
 DCP keeps its index as a pickle, so resume only runs of your own; weights for others are exported as
 safetensors.
@@ -120,7 +121,7 @@ def read_tensors(path: Path, tensors: dict[str, Tensor], world: World, partly: b
         path: the checkpoint.
         tensors: by name.
         world: the ranks that read.
-        partly: whether the checkpoint may hold more than is asked for.
+        partly: whether the checkpoint may hold more than is requested.
 
     Raises:
         CheckpointError: if names or shapes differ, or a file is damaged.

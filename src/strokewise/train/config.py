@@ -2,13 +2,18 @@
 
 import json
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from strokewise.datasets.dropout import Dropout
 from strokewise.datasets.samples import SourceConfig
 from strokewise.errors import ConfigError
+from strokewise.train.objectives import Objective
+from strokewise.train.objectives.sft import SupervisedFineTuning
 
 PRECISIONS = ("float32", "bfloat16")
+# Types of values that the command line can set.
+PLAIN = (bool, int, float, str, tuple, NoneType)
 
 
 @dataclass(frozen=True)
@@ -35,18 +40,18 @@ class WeightedSource:
 
 @dataclass(frozen=True)
 class Running:
-    """How a run is carried out. None of it changes what is learnt, so a resumed run may change all of it.
+    """How a run is carried out. None of it changes the result, so a resumed run may change all of it.
 
     Attributes:
-        workers: processes that read or render samples; 0: the training process does.
-        cache_mb: memory for latents of pictures that come again.
-        checkpointing: recompute activations of decoder layers in the backward pass instead of keeping them.
-        compile: compile the decoder's experts with torch.compile.
-        log_every, save_every, sample_every: in steps.
-        keep: checkpoints kept.
-        num_samples: pictures painted at ``sample_every``; 0: none.
+        workers: processes that read or render samples; with 0 the training process does it.
+        cache_mb: memory, in MiB, for latents of images that come again.
+        checkpointing: recompute the activations of layers in the backward pass instead of keeping them.
+        compile: compile the layers with torch.compile.
+        log_every, save_every, sample_every: intervals in optimizer steps.
+        keep: number of checkpoints kept.
+        num_samples: images painted at ``sample_every``; 0 paints none.
         sample_steps: velocity evaluations for each of them.
-        tensorboard: also write scalars and pictures for TensorBoard.
+        tensorboard: also write scalars and images for TensorBoard.
     """
 
     workers: int = 0
@@ -69,29 +74,29 @@ class TrainConfig:
     Attributes:
         name: of the recipe.
         model: folder, built-in name or hub id of the checkpoint to start from, tokenizer included.
-        sources: what is trained on, and in which shares of samples.
+        sources: data sets, and their shares of the samples.
+        objective: the loss.
         steps: optimizer steps in all.
         learning_rate: at its peak.
         warmup_steps: linear warm-up; a cosine follows, down to ``final_lr`` times the peak.
         pack_tokens: tokens in a pack, at most.
         row_tokens: samples share a row of the batch up to this many tokens; one row costs attention over
             all of its tokens, several rows cost padding.
-        packs_per_step: packs in an optimizer step over all GPUs and accumulation steps; what is learnt does
-            not depend on how many GPUs share them.
-        text_weight: λ_CE, the weight of the cross-entropy against the velocity error.
-        time_shift: moves training times towards noise.
-        noised_copies: how often a learnt picture stands in its sample as noised latents, each with noise and
-            time of its own and unseen by all else: what comes before is then read once for several of them.
+        packs_per_step: packs in an optimizer step over all GPUs and accumulation steps; the result does not
+            depend on how many GPUs share them.
+        time_shift: timestep shift of training times towards noise.
+        noised_copies: how often a supervised image stands in its sample as noised latents, each with its own
+            noise and time and unseen by all else: what comes before is then read once for several of them.
         dropout: of conditions.
         betas, eps, weight_decay: AdamW's.
-        muon: peak rate of Muon for the matrices within layers, which follows the same schedule; None: AdamW
-            for all.
+        muon: peak rate of Muon for the matrices within layers, which follows the same schedule; with None
+            AdamW trains all.
         clip_norm: largest norm of the gradient over all parameters.
         ema_decay: of the averaged weights.
         precision: of the arithmetic; weights, gradients and averages are float32 (adapters' base: bfloat16).
         lora: adapters, or None to train all weights but the autoencoder's.
         seed: of data order, noise, times and dropout.
-        running: how it is carried out.
+        running: settings that do not change the result.
     """
 
     name: str
@@ -104,7 +109,7 @@ class TrainConfig:
     row_tokens: int
     packs_per_step: int
     final_lr: float = 0.0
-    text_weight: float = 1.0
+    objective: Objective = field(default_factory=SupervisedFineTuning)
     time_shift: float = 1.0
     noised_copies: int = 1
     dropout: Dropout = field(default_factory=Dropout)
@@ -132,11 +137,11 @@ class TrainConfig:
             raise ConfigError("learning_rate, muon and clip_norm must be positive")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a source is its class and its fields."""
+        """Plain values for JSON; a source or an objective is its class and its fields."""
         return _plain(self)
 
     def differences(self, stored: dict[str, Any]) -> list[str]:
-        """What another run's plain values say otherwise about what is learnt, one line each."""
+        """Compare with another run's plain values, ``running`` left out; one line for each difference."""
         ours, theirs = self.to_dict(), dict(stored)
         ours.pop("running"), theirs.pop("running", None)
         names = sorted({*ours, *theirs})
@@ -148,7 +153,7 @@ class TrainConfig:
 
 
 def override(config: TrainConfig, assignment: str) -> TrainConfig:
-    """The configuration with one plain value changed.
+    """Change one value of a configuration.
 
     Args:
         config: what to change.
@@ -164,17 +169,33 @@ def override(config: TrainConfig, assignment: str) -> TrainConfig:
         value = text
     part, _, leaf = name.rpartition(".")
     owner: Any = getattr(config, part, None) if part else config
-    present = getattr(owner, leaf, None) if is_dataclass(owner) else None
-    if not equals or not isinstance(present, bool | int | float | str):
-        raise ConfigError(f"--set {assignment}: expected name=value of a plain value, as running.workers=4")
-    if isinstance(present, float) and type(value) is int:
+    kinds = _value_kinds(owner, leaf)
+    if not equals or not kinds:
+        raise ConfigError(
+            f"--set {assignment}: expected name=value of a number, a word or a list, as running.workers=4"
+        )
+    if type(value) is int and float in kinds and int not in kinds:
         value = float(value)
-    if type(value) is not type(present):
-        raise ConfigError(f"--set {assignment}: {name} is a {type(present).__name__}, such as {present!r}")
+    if type(value) is list and tuple in kinds:
+        value = tuple(value)
+    if type(value) not in kinds:
+        names = " or ".join("null" if kind is NoneType else kind.__name__ for kind in kinds)
+        raise ConfigError(f"--set {assignment}: {name} is a {names}, such as {getattr(owner, leaf)!r}")
     changes: dict[str, Any] = {leaf: value}
     if part:
         changes = {part: replace(owner, **changes)}
     return replace(config, **changes)
+
+
+def _value_kinds(owner: Any, name: str) -> list[type]:
+    """The plain types that a field may have, None included; empty if there is no such field."""
+    if not is_dataclass(owner) or name not in {entry.name for entry in fields(owner)}:
+        return []
+    hint = get_type_hints(type(owner))[name]
+    options = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+    kinds = [get_origin(option) or option for option in options]
+    numbers = set(get_args(hint)) <= {float} if tuple in kinds else True
+    return kinds if numbers and all(kind in PLAIN for kind in kinds) else []
 
 
 def _plain(value: Any) -> Any:

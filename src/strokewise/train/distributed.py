@@ -1,7 +1,7 @@
 """Processes and devices: who we are, what is agreed among ranks, and how a model is spread over them.
 
-Parallelism is applied from outside, in this order: activation checkpointing, compilation, ``fully_shard``
-(FSDP2). The model never asks about ranks.
+Parallelism is applied from outside: the architecture treats its own layers, and what is left around them is
+sharded here (FSDP2). The model never depends on ranks.
 """
 
 import os
@@ -16,14 +16,11 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from strokewise.errors import ConfigError
-from strokewise.models.bagel.transformer import Expert
-from strokewise.train.config import Running, TrainConfig
-from strokewise.train.objectives.sft import Losses
+from strokewise.models import Architecture, Parallelism
+from strokewise.train.config import TrainConfig
+from strokewise.train.objectives import TrainedModel
 
 TIMEOUT = timedelta(minutes=30)
-
-# Compiled variants of a function at most: packs differ in rows, columns and whether a block is a view.
-SHAPES = 64
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ class World:
 
 
 def arithmetic(config: TrainConfig, device: torch.device) -> AbstractContextManager[object]:
-    """Autocast to bfloat16 if so asked.
+    """Autocast to bfloat16 if the configuration says so.
 
     Weights stay float32 and need no second copy: Adam's steps at small rates are below bfloat16's resolution.
     Under FSDP weights are gathered in bfloat16, so traffic and gathered memory are those of bfloat16 weights.
@@ -103,42 +100,35 @@ def arithmetic(config: TrainConfig, device: torch.device) -> AbstractContextMana
     return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
-def parallelize(losses: Losses, world: World, config: TrainConfig) -> None:
+def parallelize(trained: TrainedModel, architecture: Architecture, world: World, config: TrainConfig) -> None:
     """Apply activation checkpointing, compilation and sharding, in that order, in place."""
-    running: Running = config.running
-    model = losses.model
-    model.language.checkpointing = running.checkpointing
-    if running.compile:
-        torch._dynamo.config.recompile_limit = SHAPES
-        for module in model.language.modules():
-            if isinstance(module, Expert):
-                module.compile_parts()
-    if world.size == 1:
-        return
-    mesh = init_device_mesh(world.device.type, (world.size,))
-    low = torch.bfloat16 if config.precision == "bfloat16" else None
-    policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32 if low else None)
-    for block in [*model.language.layers, *model.vision.layers]:
-        fully_shard(block, mesh=mesh, mp_policy=policy)
-    # The autoencoder is frozen and used on its own; each rank keeps a whole one.
-    whole = set(model.autoencoder.parameters())
-    fully_shard(losses, mesh=mesh, mp_policy=policy, ignored_params=whole)
+    mesh = policy = None
+    if world.size > 1:
+        mesh = init_device_mesh(world.device.type, (world.size,))
+        low = torch.bfloat16 if config.precision == "bfloat16" else None
+        policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32 if low else None)
+    running = config.running
+    architecture.parallelize(trained.model, Parallelism(running.checkpointing, running.compile, mesh, policy))
+    if mesh is not None and policy is not None:
+        # The autoencoder is frozen and used by itself; each rank keeps a whole one.
+        whole = set(trained.model.autoencoder.parameters())
+        fully_shard(trained, mesh=mesh, mp_policy=policy, ignored_params=whole)
 
 
-def sync_gradients(losses: Losses, last: bool) -> None:
+def sync_gradients(trained: TrainedModel, last: bool) -> None:
     """Reduce gradients over ranks in the next backward pass only if it is the last of the step."""
-    if isinstance(losses, FSDPModule):
-        losses.set_requires_gradient_sync(last)
+    if isinstance(trained, FSDPModule):
+        trained.set_requires_gradient_sync(last)
 
 
 @contextmanager
-def whole_root(losses: Losses) -> Iterator[None]:
+def whole_root(trained: TrainedModel) -> Iterator[None]:
     """Let the weights outside the layers be whole for a while; layers gather theirs as they are called."""
-    if not isinstance(losses, FSDPModule):
+    if not isinstance(trained, FSDPModule):
         yield
         return
-    losses.unshard()
+    trained.unshard()
     try:
         yield
     finally:
-        losses.reshard()
+        trained.reshard()

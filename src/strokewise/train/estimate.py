@@ -1,8 +1,8 @@
-"""What a run will cost, before it starts: parameters, tokens, operations, memory, time. Counting only.
+"""What a run will cost, before it starts: parameters, tokens, operations, memory, time.
 
-Tokens are those of some samples drawn from the mixture; memory of activations is a rough count of what the
-backward pass keeps; the rate of arithmetic is measured here, and the share of it that training reaches is an
-assumption that is printed with the figure.
+Counting only. Tokens are those of some samples drawn from the mixture; memory of activations is a rough count
+of what the backward pass keeps; the rate of arithmetic is measured here, and the share of it that training
+reaches is an assumption that is printed with the figure.
 """
 
 import time
@@ -15,17 +15,15 @@ from rich.table import Table
 from strokewise.datasets.mixture import Mixture, derive_seed
 from strokewise.datasets.prepare import Prepared, Preparer
 from strokewise.errors import ContextLengthError
-from strokewise.models.bagel import ModelConfig
-from strokewise.models.bagel.costs import expert_weights, parameters
-from strokewise.models.bagel.describe import human
-from strokewise.train.config import Lora, TrainConfig
-from strokewise.train.inputs import Inputs
-from strokewise.train.objectives.sft import TEXTS_AT_ONCE
-from strokewise.train.work import Work, encoding_flops
+from strokewise.models import ModelSizes
+from strokewise.models.units import human
+from strokewise.train.config import TrainConfig
+from strokewise.train.run_data import RunData
+from strokewise.train.workload import Workload
 
 PROBED = 48
 # Share of the matrix-product rate that training is assumed to reach; on the CPU as measured for nano by
-# benchmarks/train.py, on GPUs what well-kept trainers reach.
+# benchmarks/train.py, on GPUs what established trainers reach.
 SHARES = {"cpu": 0.05, "cuda": 0.4}
 SINGLE, HALF = 4, 2
 
@@ -43,7 +41,7 @@ class Memory:
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """The sum of all parts."""
         return sum(vars(self).values())
 
 
@@ -64,7 +62,7 @@ class Estimate:
 
     trainable: int
     frozen: int
-    work: Work
+    work: Workload
     samples: float
     step_flops: float
     memory: Memory
@@ -73,33 +71,34 @@ class Estimate:
     seconds: float
 
 
-def estimate(config: TrainConfig, inputs: Inputs, devices: int, device: torch.device) -> Estimate:
-    """Costs of a run on that many devices of this kind.
+def estimate(config: TrainConfig, data: RunData, devices: int, device: torch.device) -> Estimate:
+    """Estimate the costs of a run on that many devices of this kind.
 
     Raises:
         StrokewiseError: if a sample cannot be read.
     """
-    model, probed = inputs.model, _probe(inputs.mixture, inputs.preparer)
-    work = sum((Work.of(sample.segments) for sample in probed), Work())
+    costs, probed = data.costs, _probe(data.mixture, data.preparer)
+    work = sum((Workload.of(sample.segments) for sample in probed), Workload())
     canvases = [canvas.shape for sample in probed for canvas in sample.canvases]
-    encoding = sum(encoding_flops(model.autoencoder, height, width) for _, height, width in canvases)
-    flops = work.flops(model, frozen=config.lora is not None) + encoding
+    encoding = sum(costs.encoding_flops(height, width) for _, height, width in canvases)
+    flops = work.flops(costs, frozen=config.lora is not None) + encoding
     # A pack ends before the first sample that does not fit: half a sample is left free on average.
     mean = work.tokens / len(probed)
     samples = max(1.0, (config.pack_tokens - mean / 2) / mean) * config.packs_per_step
     step_flops = flops / len(probed) * samples
-    counts = parameters(model)
-    tables = counts["position tables"]
-    every = sum(counts.values()) - tables
-    learnt = every - counts["autoencoder"] if config.lora is None else adapter_parameters(model, config.lora)
+    sizes = costs.sizes
+    frozen = sizes.autoencoder + sizes.tables
+    trained = sizes.trained
+    if config.lora is not None:
+        trained, frozen = costs.adapter_parameters(config.lora.rank), frozen + sizes.trained
     rate, share = measured_rate(device, config.precision), SHARES[device.type]
     return Estimate(
-        trainable=learnt,
-        frozen=every + tables - learnt + (learnt if config.lora else 0),
-        work=Work(*(round(value / len(probed)) for value in vars(work).values())),
+        trainable=trained,
+        frozen=frozen,
+        work=Workload(*(round(value / len(probed)) for value in vars(work).values())),
         samples=samples,
         step_flops=step_flops,
-        memory=_memory(config, model, learnt, every, devices),
+        memory=_memory(config, sizes, trained, devices),
         rate=rate,
         share=share,
         seconds=config.steps * step_flops / (share * rate * devices),
@@ -107,7 +106,7 @@ def estimate(config: TrainConfig, inputs: Inputs, devices: int, device: torch.de
 
 
 def table(config: TrainConfig, found: Estimate, devices: int) -> Table:
-    """The figures for a terminal."""
+    """Lay the figures out for a terminal."""
     shown = Table(title=f"{config.name}: what this run will cost", show_header=False)
     tokens = found.work.tokens * found.samples
     memory = found.memory
@@ -126,16 +125,6 @@ def table(config: TrainConfig, found: Estimate, devices: int) -> Table:
     for name, value in rows.items():
         shown.add_row(name, value)
     return shown
-
-
-def adapter_parameters(model: ModelConfig, lora: Lora) -> int:
-    """Parameters of the adapters of both experts of all layers."""
-    language = model.language
-    size, wide = language.hidden_size, language.intermediate_size
-    qkv = (language.num_heads + 2 * language.num_kv_heads) * language.head_dim
-    heads = language.num_heads * language.head_dim
-    sides = (size + qkv) + (heads + size) + (size + 2 * wide) + (wide + size)
-    return 2 * language.num_layers * lora.rank * sides
 
 
 def measured_rate(device: torch.device, precision: str) -> float:
@@ -168,41 +157,34 @@ def _probe(mixture: Mixture, preparer: Preparer) -> list[Prepared]:
     return found
 
 
-def _memory(config: TrainConfig, model: ModelConfig, learnt: int, every: int, devices: int) -> Memory:
+def _memory(config: TrainConfig, model: ModelSizes, trained: int, devices: int) -> Memory:
+    """Bytes on each of ``devices`` that share the weights."""
     itemsize = HALF if config.precision == "bfloat16" else SINGLE
-    coder = parameters(model)["autoencoder"]
     if config.lora:
-        weights = every * itemsize / devices + learnt * SINGLE / devices
+        frozen = model.trained + model.autoencoder
+        weights = frozen * itemsize / devices + trained * SINGLE / devices
     else:
-        weights = learnt * SINGLE / devices + coder * SINGLE
+        weights = trained * SINGLE / devices + model.autoencoder * SINGLE
     gathered = 0.0
     if devices > 1:
-        language = model.language
-        layers = 2 * expert_weights(language) // language.num_layers
-        root = 2 * language.vocab_size * language.hidden_size
         # Two layers and the root are whole at a time, and so are the gradients of a layer and of the root.
-        gathered = (2 * layers + root) * itemsize + (layers + root) * SINGLE
+        gathered = (2 * model.layer + model.root) * itemsize + (model.layer + model.root) * SINGLE
     return Memory(
         weights=weights,
-        gradients=learnt * SINGLE / devices,
-        optimizer=2 * learnt * SINGLE / devices,
-        average=learnt * SINGLE / devices,
+        gradients=trained * SINGLE / devices,
+        optimizer=2 * trained * SINGLE / devices,
+        average=trained * SINGLE / devices,
         gathered=gathered,
         activations=_activations(config, model, itemsize),
     )
 
 
-def _activations(config: TrainConfig, model: ModelConfig, itemsize: int) -> float:
-    """Of one pack: what the layers keep, the mask, and the logits of one piece of the texts."""
-    language = model.language
-    size, wide = language.hidden_size, language.intermediate_size
-    layer = (14 * size + 4 * wide) * itemsize
-    kept = language.num_layers * size * itemsize + layer
-    if not config.running.checkpointing:
-        kept = language.num_layers * layer
+def _activations(config: TrainConfig, model: ModelSizes, itemsize: int) -> float:
+    """Bytes for one pack: what the layers keep, the mask, and what the loss keeps."""
+    kept = model.kept_checkpointing if config.running.checkpointing else model.kept
     mask = config.pack_tokens * min(config.row_tokens, config.pack_tokens)
-    logits = 3 * min(TEXTS_AT_ONCE, config.pack_tokens) * language.vocab_size * SINGLE
-    return config.pack_tokens * kept + mask * (1 + itemsize) + logits
+    loss = config.objective.working_bytes(config.pack_tokens, model.vocabulary)
+    return config.pack_tokens * kept * itemsize + mask * (1 + itemsize) + loss
 
 
 def _duration(seconds: float) -> str:

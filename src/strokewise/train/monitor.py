@@ -1,7 +1,7 @@
-"""What a run shows and writes down: progress, scalars, painted samples. Takes reports, decides nothing.
+"""What a run shows and records: progress, scalars, painted samples. Takes reports, decides nothing.
 
 Scalars go to ``metrics.jsonl`` (one line a ``log_every`` steps; after a resume a step may stand there twice,
-the later line counts) and, if asked for, to TensorBoard.
+the later line counts) and, if it is switched on, to TensorBoard.
 """
 
 import json
@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from strokewise.errors import ConfigError, StrokewiseError
-from strokewise.models.bagel import ModelConfig
-from strokewise.models.bagel.describe import human
+from strokewise.models import TrainingCosts
+from strokewise.models.units import human
 from strokewise.train.config import TrainConfig
-from strokewise.train.work import Work
+from strokewise.train.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,8 @@ class StepReport:
 
     Attributes:
         step: number of steps done.
-        loss: what was minimised.
-        text: cross-entropy per token, nan if no text was learnt.
-        velocity: squared error per latent element, nan if no image was learnt.
+        loss: the minimized sum of weighted terms.
+        terms: mean of each term of the loss, nan where no token carried it.
         gradient: norm before clipping.
         rate: learning rate.
         work: counts of all packs.
@@ -41,11 +40,10 @@ class StepReport:
 
     step: int
     loss: float
-    text: float
-    velocity: float
+    terms: dict[str, float]
     gradient: float
     rate: float
-    work: Work
+    work: Workload
     skipped: int
 
 
@@ -53,14 +51,14 @@ class Monitor:
     """Progress and records of a run, on the rank that leads; does nothing on others."""
 
     def __init__(
-        self, folder: Path, config: TrainConfig, model: ModelConfig, first: int, last: int, leads: bool
+        self, folder: Path, config: TrainConfig, costs: TrainingCosts, first: int, last: int, leads: bool
     ) -> None:
         """Watch steps ``first`` to ``last``.
 
         Raises:
-            ConfigError: if TensorBoard is asked for and not installed.
+            ConfigError: if TensorBoard is switched on and not installed.
         """
-        self.folder, self.config, self.model, self.leads = folder, config, model, leads
+        self.folder, self.config, self.costs, self.leads = folder, config, costs, leads
         self.console = Console(stderr=True)
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
@@ -68,7 +66,7 @@ class Monitor:
         )  # fmt: skip
         self.task = self.progress.add_task(config.name, total=last, completed=first)
         self.board = _board(folder, first) if leads and config.running.tensorboard else None
-        self.since, self.work = time.monotonic(), Work()
+        self.since, self.work = time.monotonic(), Workload()
 
     def __enter__(self) -> "Monitor":
         """Begin to show progress."""
@@ -85,7 +83,7 @@ class Monitor:
             self.board.close()
 
     def log(self, report: StepReport) -> None:
-        """Take in a step; every ``log_every`` steps write and show the scalars."""
+        """Add a step to the counts; every ``log_every`` steps write and show the scalars."""
         self.work += report.work
         self.progress.update(self.task, completed=report.step)
         if report.step % self.config.running.log_every or not self.leads:
@@ -93,16 +91,16 @@ class Monitor:
         now = time.monotonic()
         seconds, self.since = now - self.since, now
         values = self._scalars(report, seconds)
-        self.work = Work()
+        self.work = Workload()
         self._append(json.dumps(values))
         if self.board is not None:
             for name, value in values.items():
                 if name != "step" and value is not None:
                     self.board.add_scalar(name, value, report.step)
+        terms = ", ".join(f"{name} {value:.4f}" for name, value in report.terms.items())
         line = (
-            f"step {report.step}: loss {report.loss:.4f} (text {report.text:.4f},"
-            f" velocity {report.velocity:.4f}), {human(values['tokens_per_second'])} tokens/s,"
-            f" {human(values['flops_per_second'], 'FLOP/s')}"
+            f"step {report.step}: loss {report.loss:.4f} ({terms}),"
+            f" {human(values['tokens_per_second'])} tokens/s, {human(values['flops_per_second'], 'FLOP/s')}"
         )
         if self.progress.disable:
             self.console.print(line, soft_wrap=True, highlight=False)
@@ -110,19 +108,19 @@ class Monitor:
             self.progress.update(self.task, description=f"{self.config.name}: {line}")
 
     def show(self, picture: Image.Image, step: int) -> None:
-        """Keep painted samples."""
+        """Write the painted samples of a step as a file, and to TensorBoard."""
         if not self.leads:
             return
         path = self.folder / "samples" / f"step_{step:08d}.png"
         path.parent.mkdir(exist_ok=True)
         picture.save(path)
         if self.board is not None:
-            self.board.add_image("painted beside wanted", np.asarray(picture), step, dataformats="HWC")
+            self.board.add_image("painted above expected", np.asarray(picture), step, dataformats="HWC")
 
     def rest(self) -> None:
-        """Leave out of the rates what has passed since the last line (saving, painting)."""
+        """Leave the time since the last line (saving, painting) out of the rates."""
         self.since = time.monotonic()
-        self.work = Work()
+        self.work = Workload()
 
     def _append(self, line: str) -> None:
         path = self.folder / "metrics.jsonl"
@@ -133,12 +131,11 @@ class Monitor:
             raise StrokewiseError(f"cannot write {path}: {error}; the last checkpoint is whole") from error
 
     def _scalars(self, report: StepReport, seconds: float) -> dict[str, Any]:
-        flops = self.work.flops(self.model, frozen=self.config.lora is not None)
+        flops = self.work.flops(self.costs, frozen=self.config.lora is not None)
         return {
             "step": report.step,
             "loss": report.loss,
-            "text_loss": _number(report.text),
-            "velocity_loss": _number(report.velocity),
+            **{f"{name}_loss": _number(value) for name, value in report.terms.items()},
             "gradient_norm": report.gradient,
             "learning_rate": report.rate,
             "samples_per_second": self.work.samples / seconds,

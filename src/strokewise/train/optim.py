@@ -1,6 +1,10 @@
-"""The optimizer, its schedule, and the averaged weights. Knows named parameters, not what they are for."""
+"""The optimizer, its schedule, and the averaged weights.
+
+Knows named parameters; refuses to know what they are for.
+"""
 
 import math
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -10,7 +14,7 @@ from torch import Tensor, nn
 
 
 class Schedule(Protocol):
-    """What the optimizer needs to know of a run; see ``TrainConfig``."""
+    """The settings of a run that the optimizer reads; see ``TrainConfig``."""
 
     @property
     def steps(self) -> int: ...
@@ -44,27 +48,27 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def within_layers(parameters: dict[str, nn.Parameter]) -> list[str]:
-    """Names of the matrices of decoder and ViT layers: neither embeddings nor what enters or leaves."""
-    return [name for name, p in parameters.items() if ".layers." in name and p.dim() == 2]
+def matrices(parameters: dict[str, nn.Parameter], pattern: str) -> list[str]:
+    """Names of the matrices among the parameters whose names begin with ``pattern``."""
+    return [name for name, p in parameters.items() if p.dim() == 2 and re.match(pattern, name)]
 
 
 class Optimizer:
     """AdamW; for the matrices between layers Muon, where a rate is given for them.
 
     Muon (https://kellerjordan.github.io/posts/muon) gives every matrix an update whose singular values are
-    all about one. Small networks learn several times faster with it (docs/nano.md).
+    all about one. Small networks train several times faster with it (docs/nano.md).
     """
 
     def __init__(
         self, parameters: dict[str, nn.Parameter], config: Schedule, inner: Collection[str] = ()
     ) -> None:
-        """State in place, so that a checkpoint has a place to be read into.
+        """Allocate the state, so that a checkpoint has a place to be read into.
 
         Args:
-            parameters: what is learnt, by name.
+            parameters: the trained ones, by name.
             config: rates and constants.
-            inner: names of the matrices, or of the kernels of convolutions, that are Muon's.
+            inner: names of the matrices, or of the kernels of convolutions, that Muon trains.
         """
         self.config, self.parameters = config, parameters
         # A kernel is a matrix from a patch to the channels; the view shares its memory.
@@ -80,7 +84,7 @@ class Optimizer:
                 self._muon.state[view] = {"momentum_buffer": torch.zeros_like(view)}
 
     def update(self, step: int) -> float:
-        """Take optimizer step ``step`` (from 0) with the gradients there are, and drop them; AdamW's rate."""
+        """Take optimizer step ``step`` (from 0), drop the gradients, and return AdamW's rate."""
         rate = learning_rate(self.config, step)
         for group in self._adamw.param_groups:
             group["lr"] = rate
@@ -97,7 +101,7 @@ class Optimizer:
         return rate
 
     def tensors(self) -> dict[str, Tensor]:
-        """The state by name; it shares its memory."""
+        """The state by name, sharing memory with the optimizer."""
         named: dict[str, Tensor] = {}
         for name, parameter in self.parameters.items():
             view = self._views.get(name)
@@ -111,7 +115,7 @@ class Optimizer:
 
 
 def _adamw(parameters: dict[str, nn.Parameter], config: Schedule) -> torch.optim.AdamW:
-    """AdamW with its state in place; matrices decay, norms and biases do not."""
+    """AdamW with its state allocated; weights of matrices decay, those of norms and biases do not."""
     groups = [
         {"params": [p for p in parameters.values() if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters.values() if p.dim() <= 1], "weight_decay": 0.0},
@@ -135,21 +139,21 @@ class AveragedWeights:
     """Exponential moving average of the trainable weights (EMA), sharded as they are."""
 
     def __init__(self, parameters: dict[str, nn.Parameter], decay: float) -> None:
-        """Start at the present weights."""
+        """Begin with the present weights."""
         self.decay = decay
         self.parameters = parameters
         self.averages = {name: p.detach().clone() for name, p in parameters.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after optimizer step ``step`` (from 0); early averages are shorter."""
+        """Average in the weights after optimizer step ``step`` (from 0); early averages are shorter."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, parameter in self.parameters.items():
             self.averages[name].lerp_(parameter.detach(), 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Let the model hold the averages for a while."""
+        """Put the averages into the model, and the present weights back at the end."""
         self._swap()
         try:
             yield

@@ -1,7 +1,8 @@
-"""The run: steps of forward, backward and update, with everything that hangs off them.
+"""The training loop: steps of forward, backward and update, with logging, checkpoints and painted samples.
 
 Randomness is a function of the seed and of the step or the sample's position, never of what was drawn before;
 with the data positions, the weights and the optimizer in the checkpoint, a resumed run is the unbroken one.
+Knows an objective and a backbone by their protocols; refuses to know losses, worlds and recipes.
 """
 
 import math
@@ -22,23 +23,24 @@ from strokewise.datasets.latents import LatentEncoder
 from strokewise.datasets.loader import Loader, arrange
 from strokewise.datasets.mixture import derive_seed
 from strokewise.datasets.prepare import Prepared
-from strokewise.errors import StrokewiseError
+from strokewise.errors import CheckpointError, StrokewiseError
 from strokewise.inference import Generator, PaintOptions
+from strokewise.models import module_of
 from strokewise.sequence import Kind, Packed, PackSpec, Segment, pack
-from strokewise.train.build import build_losses, check_same_run
 from strokewise.train.checkpoint import Checkpoints, read_facts, read_tensors
 from strokewise.train.config import TrainConfig
 from strokewise.train.distributed import World, arithmetic, sync_gradients, whole_root
 from strokewise.train.estimate import estimate, table
-from strokewise.train.inputs import Inputs
+from strokewise.train.model import build_model
 from strokewise.train.monitor import Monitor, StepReport
-from strokewise.train.optim import AveragedWeights, Optimizer, trainable, within_layers
-from strokewise.train.painted import paint_beside, pictures_to_paint
-from strokewise.train.work import Work
+from strokewise.train.optim import AveragedWeights, Optimizer, matrices, trainable
+from strokewise.train.run_data import RunData
+from strokewise.train.sample_images import beginnings, paint_after
+from strokewise.train.workload import Workload
 
 
 class Trainer:
-    """A run in a folder. If the folder holds a checkpoint, the run goes on from there."""
+    """A run in a folder, which resumes from the folder's last checkpoint if there is one."""
 
     def __init__(self, config: TrainConfig, folder: Path, world: World | None = None) -> None:
         """Open the data, load the model, spread it over the ranks, and resume.
@@ -49,15 +51,15 @@ class Trainer:
         self.config, self.folder = config, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.world = world or World.join()
-        self.inputs = Inputs.open(config)
-        self.losses = build_losses(config, self.world)
-        self.model = self.losses.model
-        self.spec: PackSpec = self.model.pack_spec(self.inputs.special)
+        self.data = RunData.open(config)
+        self.trained = build_model(config, self.world)
+        self.model = self.trained.model
+        self.spec: PackSpec = self.model.pack_spec(self.data.special)
         self.encoder = LatentEncoder(
             self.model, config.running.cache_mb * 2**20, partial(arithmetic, config, self.world.device)
         )
-        self.parameters = trainable(self.model)
-        inner = within_layers(self.parameters) if config.muon else ()
+        self.parameters = trainable(module_of(self.model))
+        inner = matrices(self.parameters, self.data.architecture.layer_weights) if config.muon else ()
         self.optimizer = Optimizer(self.parameters, config, inner)
         self.averages = AveragedWeights(self.parameters, config.ema_decay)
         self.checkpoints = Checkpoints(folder, config.running.keep, self.world)
@@ -80,13 +82,13 @@ class Trainer:
         config = self.config
         last = config.steps if max_steps is None else min(config.steps, self.step + max_steps)
         until = math.inf if minutes is None else time.monotonic() + 60 * minutes
-        monitor = Monitor(self.folder, config, self.model.config, self.step, last, self.world.leads)
+        monitor = Monitor(self.folder, config, self.data.costs, self.step, last, self.world.leads)
         if self.world.leads:
-            found = estimate(config, self.inputs, self.world.size, self.world.device)
+            found = estimate(config, self.data, self.world.size, self.world.device)
             monitor.console.print(table(config, found, self.world.size))
         try:
             with _terminated() as stopping, monitor:
-                while self.step < last and not self._agreed(bool(stopping) or time.monotonic() > until):
+                while self.step < last and not self._any_rank(bool(stopping) or time.monotonic() > until):
                     monitor.log(self.train_step())
                     self._at_intervals(monitor)
                 if self.step > self.saved:
@@ -103,20 +105,22 @@ class Trainer:
         # Nothing below draws from the global generator; should a module ever do, it resumes as well.
         torch.manual_seed(derive_seed(self.config.seed, 4, self.step, self.world.rank))
         load, self._ahead = self._ahead or self._load(), None
-        work = self._total(load.work)
+        work, counts = self._totals(load)
         shares = []
         for i, packed in enumerate(load.packs):
-            sync_gradients(self.losses, last=i == len(load.packs) - 1)
-            shares.append(self._backward(packed, work))
+            sync_gradients(self.trained, last=i == len(load.packs) - 1)
+            shares.append(self._backward(packed, counts))
         if self.step + 1 < self.config.steps:
             self._ahead = self._load()  # while the device is still at work
-        text, velocity = self.world.total(torch.stack(shares).sum(0).tolist())
+        weights = self.config.objective.weights
+        means = dict(zip(weights, self.world.total(torch.stack(shares).sum(0).tolist()), strict=True))
         gradient = self._clip()
-        loss = self.config.text_weight * text + velocity
+        loss = sum(weight * means[name] for name, weight in weights.items())
         if not math.isfinite(loss + gradient):
+            terms = ", ".join(f"{name} {value:.3g}" for name, value in means.items())
             raise StrokewiseError(
-                f"step {self.step + 1} gave a loss of {loss:.3g} (text {text:.3g}, velocity {velocity:.3g})"
-                f" and a gradient of {gradient:.3g}: training has diverged. Go on from the last checkpoint"
+                f"step {self.step + 1} gave a loss of {loss:.3g} ({terms})"
+                f" and a gradient of {gradient:.3g}: training has diverged. Resume from the last checkpoint"
                 " with a lower learning rate, or look for damaged samples"
             )
         rate = self.optimizer.update(self.step)
@@ -125,8 +129,7 @@ class Trainer:
         return StepReport(
             self.step,
             loss,
-            text if work.text_losses else math.nan,
-            velocity if work.velocity_losses else math.nan,
+            {name: value if counts[name] else math.nan for name, value in means.items()},
             gradient,
             rate,
             work,
@@ -144,18 +147,18 @@ class Trainer:
         return path
 
     def paint(self) -> Image.Image:
-        """Pictures of training samples as the averaged weights paint them, above the true ones."""
+        """Paint images of training samples with the averaged weights; the expected ones stand below."""
         running = self.config.running
-        beginnings = pictures_to_paint(self.inputs.mixture, running.num_samples)
+        starts = beginnings(self.data.mixture, running.num_samples)
         options = PaintOptions(num_steps=running.sample_steps, feedback="none")
         self.model.eval()
         try:
             with (
                 self.averages.applied(),
-                whole_root(self.losses),
+                whole_root(self.trained),
                 arithmetic(self.config, self.world.device),
             ):
-                return paint_beside(Generator(self.model, self.inputs.special), beginnings, options)
+                return paint_after(Generator(self.model, self.data.special), starts, options)
         finally:
             self.model.train()
 
@@ -176,20 +179,20 @@ class Trainer:
     def _load(self) -> "_Load":
         """The packs of a step on the device."""
         packs = [self._packed(pack) for pack in self.loader.step()]
-        work = sum((work for _, work in packs), Work())
+        work = sum((work for _, work in packs), Workload())
         return _Load([packed for packed, _ in packs], work, self.loader.done, self.loader.skipped)
 
-    def _packed(self, samples: list[Prepared]) -> tuple[Packed, Work]:
+    def _packed(self, samples: list[Prepared]) -> tuple[Packed, Workload]:
         """A pack on the device, its latents encoded."""
         latents = iter(self.encoder.encode([canvas for sample in samples for canvas in sample.canvases]))
         filled = [sample.filled([next(latents) for _ in sample.canvases]) for sample in samples]
-        work = sum((Work.of(sample) for sample in filled), Work())
+        work = sum((Workload.of(sample) for sample in filled), Workload())
         rows = arrange(filled, self.config.row_tokens)
         rows[0] = [*rows[0], *self._missing_kinds(filled)]
         return pack(rows, self.spec).to(self.world.device), work
 
     def _missing_kinds(self, samples: list[list[Segment]]) -> list[list[Segment]]:
-        """A sample without loss of what no other has, so that every weight has a gradient on every rank."""
+        """A sample without loss of the kinds that no other has: every rank needs every gradient."""
         kinds = {segment.kind for sample in samples for segment in sample}
         missing = []
         if Kind.VIT not in kinds:
@@ -200,32 +203,38 @@ class Trainer:
             missing.append(Segment(Kind.CLEAN, blank, grid=(1, 1)))
         return [missing] if missing else []
 
-    def _total(self, work: Work) -> Work:
-        """Counts over all ranks."""
-        return Work(*(int(value) for value in self.world.total([*vars(work).values()])))
+    def _totals(self, load: "_Load") -> tuple[Workload, dict[str, int]]:
+        """Work of a step and tokens of each term of the loss, over all ranks."""
+        objective, names = self.config.objective, list(self.config.objective.weights)
+        counts = [objective.counts(packed) for packed in load.packs]
+        ours = [sum(count[name] for count in counts) for name in names]
+        work = [*vars(load.work).values()]
+        totals = [int(value) for value in self.world.total([*work, *ours])]
+        return Workload(*totals[: len(work)]), dict(zip(names, totals[len(work) :], strict=True))
 
-    def _backward(self, packed: Packed, work: Work) -> Tensor:
-        """Gradients of one pack's share of the step's loss; returns both shares, shape (2,)."""
+    def _backward(self, packed: Packed, counts: dict[str, int]) -> Tensor:
+        """Add the gradients of one pack's share of the step's loss; its share of each term, (terms,)."""
+        weights = self.config.objective.weights
         with arithmetic(self.config, self.world.device):
-            sums = self.losses(packed)
-        text = sums.text / max(1, work.text_losses)
-        velocity = sums.velocity / max(1, work.velocity_losses)
+            sums = self.trained(packed)
+        terms = [sums[name] / max(1, counts[name]) for name in weights]
+        loss = torch.stack([w * term for w, term in zip(weights.values(), terms, strict=True)]).sum()
         # FSDP averages gradients over ranks; the loss is a sum over them.
-        ((self.config.text_weight * text + velocity) * self.world.size).backward()
-        return torch.stack([text, velocity]).detach()
+        (loss * self.world.size).backward()
+        return torch.stack(terms).detach()
 
     def _clip(self) -> float:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.clip_norm)
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
-    def _agreed(self, wish: bool) -> bool:
-        """Whether any rank wishes it."""
-        return self.world.total([float(wish)])[0] > 0
+    def _any_rank(self, condition: bool) -> bool:
+        """Whether the condition holds on any rank."""
+        return self.world.total([float(condition)])[0] > 0
 
     # --- checkpoints -------------------------------------------------------------------------------------
 
     def _tensors(self) -> dict[str, Tensor]:
-        """All that changes in training, by name; the optimizer's state shares its memory."""
+        """All tensors that training changes, by name, sharing memory with model and optimizer."""
         named: dict[str, Tensor] = {}
         for name, parameter in self.parameters.items():
             named[f"weight/{name}"] = parameter.detach()
@@ -237,22 +246,22 @@ class Trainer:
         config, path = self.config, self.checkpoints.latest()
         lanes, done = self.world.lanes(config.packs_per_step), None
         if path is not None:
-            check_same_run(config, path)
+            _check_same_run(config, path)
             facts = read_facts(path)
             read_tensors(path, self._tensors(), self.world)
             self.step = self.saved = facts["step"]
             done = facts["done"][lanes.start : lanes.stop]
-        mixture, preparer = self.inputs.mixture, self.inputs.preparer
+        mixture, preparer = self.data.mixture, self.data.preparer
         tokens, workers = config.pack_tokens, config.running.workers
         return Loader(mixture, preparer, tokens, lanes, config.packs_per_step, workers, done)
 
 
 @dataclass(frozen=True)
 class _Load:
-    """What a step works on, and where the data stands after it."""
+    """The packs of a step, and the positions in the data after it."""
 
     packs: list[Packed]
-    work: Work
+    work: Workload
     done: list[int]
     skipped: int
 
@@ -269,7 +278,7 @@ class _Flag:
 
 @contextmanager
 def _terminated() -> Iterator[_Flag]:
-    """A flag that SIGTERM raises, so that a run that is told to go saves first."""
+    """A flag that SIGTERM raises, so that a run that is terminated saves first."""
     flag = _Flag()
 
     def note(*_: object) -> None:
@@ -280,3 +289,17 @@ def _terminated() -> Iterator[_Flag]:
         yield flag
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _check_same_run(config: TrainConfig, path: Path) -> None:
+    """Refuse a checkpoint that another configuration made.
+
+    Raises:
+        CheckpointError: naming what differs.
+    """
+    if different := config.differences(read_facts(path)["config"]):
+        raise CheckpointError(
+            f"{path} was made by another run:\n  "
+            + "\n  ".join(different)
+            + "\n  train into another folder, or with the configuration it was made with"
+        )

@@ -31,6 +31,23 @@ class Stage(StrEnum):
     REFINE = "refine"
 
 
+class StopReason(StrEnum):
+    """Why a painting ended."""
+
+    END = "end"  # the model ended the sequence
+    ROUNDS = "rounds"
+    IMAGES = "images"
+    TOKENS = "tokens"
+    CONTEXT = "context"
+    PROTOCOL = "protocol"  # the model broke the grammar
+    SINGLE_PASS = "single-pass"
+    THINK = "think"
+    EXCERPT = "excerpt"  # a record that leaves out what came after
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True)
 class Message:
     """What is said between two canvases; None where a part is missing.

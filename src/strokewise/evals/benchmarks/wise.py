@@ -9,17 +9,15 @@ repository states no licence. This file knows prompts and ratings; queries are s
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
 from strokewise.critics.vlm_client import VlmClient
 from strokewise.errors import ConfigError, InputError, RecordError
 from strokewise.evals.run_store import Run
+from strokewise.evals.text_table import TextTable
 from strokewise.io.outside import read_json_lines, read_picture
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 LEGACY_TASK = """\
 You audit pictures that a model painted from a prompt, and are extremely strict. The explanation says what the
@@ -189,14 +187,9 @@ def rows(found: WiseScore) -> list[tuple[str, str, str]]:
 HEAD: Sequence[str] = ("category", "pictures", "score")
 
 
-def table(found: WiseScore, title: str) -> "Table":
-    """The score as a table for the terminal."""
-    from rich.table import Table
-
-    made = Table(*HEAD, title=title)
-    for row in rows(found):
-        made.add_row(*row)
-    return made
+def table(found: WiseScore, title: str) -> TextTable:
+    """The score as a table."""
+    return TextTable(title, HEAD, rows(found))
 
 
 @cache

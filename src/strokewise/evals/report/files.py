@@ -11,7 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from strokewise.evals.report.tables import Failure, Report, Table
+from strokewise.evals.report.tables import Failure, Report
+from strokewise.evals.text_table import TextTable
 from strokewise.io.atomic import write_text
 
 THUMBNAIL = 160
@@ -52,7 +53,7 @@ def markdown(report: Report, title: str) -> str:
     """The tables as Markdown; pictures of failures are in the page only."""
     parts = [f"# {_plain(title)}"]
     for table in report.tables:
-        lines = [table.head, ["---"] * len(table.head), *table.lines]
+        lines = [table.head, ["---"] * len(table.head), *table.rows]
         rows = "\n".join("| " + " | ".join(map(_plain, line)) + " |" for line in lines)
         parts.append(f"## {_plain(table.title)}\n\n{rows}" + (f"\n\n{table.note}" if table.note else ""))
     if report.chart:
@@ -89,10 +90,10 @@ def page(report: Report, title: str) -> str:
     )
 
 
-def _table(table: Table) -> str:
+def _table(table: TextTable) -> str:
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.head)
     lines = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>\n" for line in table.lines
+        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>\n" for line in table.rows
     )
     note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
     shown = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{lines}</tbody></table>"

@@ -1,5 +1,6 @@
-"""The unified network: configuration, modules, cache and checkpoints. Knows no prompts."""
+"""BAGEL's architecture at any size: configuration, modules and checkpoints. Knows no prompts."""
 
+from strokewise.models.bagel.architecture import ARCHITECTURE
 from strokewise.models.bagel.config import (
     AutoencoderConfig,
     LanguageConfig,
@@ -8,25 +9,20 @@ from strokewise.models.bagel.config import (
     bagel_7b,
     nano,
 )
-from strokewise.models.bagel.kv_cache import KVBlock, KVCache
-from strokewise.models.bagel.loading import export_bagel, load_model, save_model
-from strokewise.models.bagel.unified import Hidden, UnifiedModel, canvas_limits, visibility, vision_limits
+from strokewise.models.bagel.initialize import fresh_model
+from strokewise.models.bagel.saving import export_bagel, save_model
+from strokewise.models.bagel.unified import UnifiedModel
 
 __all__ = [
+    "ARCHITECTURE",
     "AutoencoderConfig",
-    "Hidden",
-    "KVBlock",
-    "KVCache",
     "LanguageConfig",
     "ModelConfig",
     "UnifiedModel",
     "VisionConfig",
     "bagel_7b",
-    "canvas_limits",
     "export_bagel",
-    "load_model",
+    "fresh_model",
     "nano",
     "save_model",
-    "visibility",
-    "vision_limits",
 ]

@@ -1,11 +1,12 @@
-"""Weights on disk: BAGEL's released layout and our own. The only file that knows BAGEL's key names.
+"""Stored tensors and their names: a streaming reader of safetensors, and BAGEL's key names beside ours.
 
 Files are streamed, never mapped or unpickled: each tensor is read in pieces straight into its place in the
-wanted precision, so loading needs little more memory than the weights themselves.
+requested precision, so loading needs little more memory than the weights themselves. No other file knows
+BAGEL's key names.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,12 @@ EXPERTS = (("understanding", ""), ("generation", "_moe_gen"))
 PARTS = ("weight", "bias")
 AUTOENCODER = "autoencoder."
 
+# Our names to the stored ones; several mean that ours is their concatenation along the first dimension.
+Names = dict[str, tuple[str, ...]]
+
 
 @dataclass(frozen=True)
-class Entry:
+class StoredTensor:
     """Where a stored tensor lies in its file."""
 
     path: Path
@@ -44,7 +48,7 @@ class Entry:
     stop: int
 
 
-def read_header(path: Path) -> dict[str, Entry]:
+def read_header(path: Path) -> dict[str, StoredTensor]:
     """The tensors of a safetensors file.
 
     Raises:
@@ -75,15 +79,15 @@ def read_header(path: Path) -> dict[str, Entry]:
     return entries
 
 
-def _entry(path: Path, value: dict[str, Any], offset: int) -> Entry:
+def _entry(path: Path, value: dict[str, Any], offset: int) -> StoredTensor:
     start, stop = value["data_offsets"]
-    entry = Entry(path, DTYPES[value["dtype"]], tuple(value["shape"]), offset + start, offset + stop)
+    entry = StoredTensor(path, DTYPES[value["dtype"]], tuple(value["shape"]), offset + start, offset + stop)
     if stop - start != torch.Size(entry.shape).numel() * entry.dtype.itemsize:
         raise ValueError("a tensor's size does not fit its shape")
     return entry
 
 
-def _pieces(entry: Entry) -> Iterator[tuple[int, Tensor]]:
+def _pieces(entry: StoredTensor) -> Iterator[tuple[int, Tensor]]:
     """The flat tensor in pieces, each with the index of its first element."""
     step = PIECE // entry.dtype.itemsize
     count = torch.Size(entry.shape).numel()
@@ -97,7 +101,7 @@ def _pieces(entry: Entry) -> Iterator[tuple[int, Tensor]]:
             yield at, buffer[:n]
 
 
-def read_into(entry: Entry, target: Tensor, name: str) -> None:
+def read_into(entry: StoredTensor, target: Tensor, name: str) -> None:
     """Fill ``target`` (contiguous, same number of elements) from the file, converting the precision.
 
     Raises:
@@ -105,7 +109,7 @@ def read_into(entry: Entry, target: Tensor, name: str) -> None:
     """
     flat = target.view(-1)
     for at, piece in _pieces(entry):
-        # The extremes tell NaN and infinity in one pass and without a copy.
+        # The extremes show NaN and infinity in one pass and without a copy.
         if piece.is_floating_point() and not bool(torch.isfinite(torch.stack(piece.aminmax())).all()):
             raise CheckpointError(
                 f"{name} in {entry.path} holds NaN or infinite values; the weights are damaged"
@@ -113,7 +117,7 @@ def read_into(entry: Entry, target: Tensor, name: str) -> None:
         flat[at : at + len(piece)].copy_(piece)
 
 
-def read_tensor(entry: Entry, name: str) -> Tensor:
+def read_tensor(entry: StoredTensor, name: str) -> Tensor:
     """A stored tensor as it is."""
     target = torch.empty(entry.shape, dtype=entry.dtype)
     read_into(entry, target, name)
@@ -123,8 +127,8 @@ def read_tensor(entry: Entry, name: str) -> Tensor:
 # --- names -------------------------------------------------------------------------------------------------
 
 
-def bagel_names(config: ModelConfig) -> dict[str, tuple[str, ...]]:
-    """Our names to BAGEL's; several names mean that ours is their concatenation along the first dimension."""
+def bagel_names(config: ModelConfig) -> Names:
+    """Map our names to BAGEL's, the autoencoder's not included."""
     names = dict(_language_names(config.language.num_layers))
     names |= dict(_vision_names(config.vision.num_layers))
     for part in PARTS:
@@ -178,7 +182,7 @@ def _vision_names(num_layers: int) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield f"{ours}.fc2.{part}", (f"{theirs}.mlp.fc2.{part}",)
 
 
-def autoencoder_names(config: AutoencoderConfig) -> dict[str, tuple[str, ...]]:
+def autoencoder_names(config: AutoencoderConfig) -> Names:
     """Our names of the autoencoder, below ``autoencoder.``, to those of ``ae.safetensors``."""
     levels, blocks = len(config.multipliers), config.num_res_blocks
     pairs: list[tuple[str, str]] = []
@@ -204,6 +208,20 @@ def autoencoder_names(config: AutoencoderConfig) -> dict[str, tuple[str, ...]]:
         for ours, theirs in (("norm", "norm"), ("q", "q"), ("k", "k"), ("v", "v"), ("out", "proj_out")):
             pairs.append((f"{side}.middle.1.{ours}", f"{side}.mid.attn_1.{theirs}"))
     return {f"{AUTOENCODER}{ours}.{part}": (f"{theirs}.{part}",) for ours, theirs in pairs for part in PARTS}
+
+
+def split_names(
+    name: str, parts: tuple[str, ...], tensor: Tensor, config: ModelConfig
+) -> Iterable[tuple[str, Tensor]]:
+    """Cut one of our tensors into BAGEL's, along the first dimension."""
+    if len(parts) == 1:
+        return [(parts[0], tensor)]
+    if name.startswith("language") and ".qkv." in name:
+        c = config.language
+        sizes = [c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim, c.num_kv_heads * c.head_dim]
+    else:
+        sizes = [len(tensor) // len(parts)] * len(parts)
+    return zip(parts, tensor.split(sizes), strict=True)
 
 
 def _residual(ours: str, theirs: str, changes_width: bool) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from strokewise.errors import ConfigError
+from strokewise.sequence import ImageLimits
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,21 @@ class ModelConfig:
     def token_channels(self) -> int:
         """Numbers in one latent token."""
         return self.latent_patch**2 * self.autoencoder.latent_channels
+
+    @property
+    def max_positions(self) -> int:
+        """Rotary positions the decoder was trained for."""
+        return self.language.max_positions
+
+    @property
+    def canvas_limits(self) -> ImageLimits:
+        """Sizes in pixels an image may have to be painted, or to be encoded to latents."""
+        return ImageLimits(self.latent_stride, self.canvas_min, self.latent_side * self.latent_stride)
+
+    @property
+    def vision_limits(self) -> ImageLimits:
+        """Sizes in pixels of the copy of an image that the ViT reads."""
+        return ImageLimits(self.vision.patch_size, self.vision_min, self.vision_max)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as stored beside the weights."""

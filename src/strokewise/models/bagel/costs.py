@@ -6,11 +6,14 @@ weight that is used and each cached key and value, once. Norms and activations a
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from strokewise.models.bagel.config import LanguageConfig, ModelConfig
-from strokewise.models.bagel.unified import UnifiedModel, canvas_limits, vision_limits
+from strokewise.models.bagel.config import AutoencoderConfig, LanguageConfig, ModelConfig
+from strokewise.models.bagel.unified import UnifiedModel
+from strokewise.models.bagel.vae import Encoder
 
 PARTS = {
     "language.embed": "embedding",
@@ -62,7 +65,7 @@ def image_tokens(config: ModelConfig, height: int, width: int) -> dict[str, int]
     Raises:
         InputError: if the model cannot paint that size.
     """
-    canvas, vision = canvas_limits(config), vision_limits(config)
+    canvas, vision = config.canvas_limits, config.vision_limits
     canvas.check(height, width)
     shown = canvas.fit(width, height)
     seen = vision.fit(*shown)
@@ -111,6 +114,16 @@ def expert_weights(config: LanguageConfig) -> int:
 def attention_flops(config: LanguageConfig, queries: int, keys: int) -> float:
     """Scores and weighted sums of all layers."""
     return 4.0 * config.num_layers * config.num_heads * config.head_dim * queries * keys
+
+
+@cache
+def encoding_flops(config: AutoencoderConfig, height: int, width: int) -> float:
+    """Operations of encoding one image of that size in pixels; no memory is used."""
+    with torch.device("meta"):
+        encoder, pixels = Encoder(config), torch.empty(1, 3, height, width)
+    with FlopCounterMode(display=False) as counter:
+        encoder(pixels)
+    return float(counter.get_total_flops())
 
 
 def _part(name: str) -> str:

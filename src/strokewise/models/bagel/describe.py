@@ -10,7 +10,9 @@ from rich.table import Table
 
 from strokewise.models.bagel import costs
 from strokewise.models.bagel.config import ModelConfig, bagel_7b, nano
-from strokewise.models.bagel.loading import find_checkpoint, read_config
+from strokewise.models.bagel.layouts import read_config
+from strokewise.models.registry import find_checkpoint
+from strokewise.models.units import human
 
 BUILT_IN = {"bagel-7b": bagel_7b, "nano": nano}
 CONTEXTS = (0, 1024, 8192, 32768)
@@ -64,15 +66,6 @@ def tables(name: str, values: dict[str, Any], dtype: torch.dtype) -> Group:
         _image_table(values),
         _cost_table(values, precision),
     )
-
-
-def human(count: float, unit: str = "") -> str:
-    """A number with a decimal prefix."""
-    for prefix in ("", "k", "M", "G", "T"):
-        if abs(count) < 1000:
-            return f"{count:.3g} {prefix}{unit}".rstrip() if prefix or unit else f"{count:g}"
-        count /= 1000
-    return f"{count:.3g} P{unit}"
 
 
 def _config_table(name: str, config: dict[str, Any]) -> Table:

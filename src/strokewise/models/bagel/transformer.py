@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from strokewise.models.bagel.attention import attend
+from strokewise.models.attention import attend
 from strokewise.models.bagel.config import LanguageConfig
-from strokewise.models.bagel.kv_cache import KVBlock, KVCache
 from strokewise.models.bagel.layers import RMSNorm, rotary, rotate
+from strokewise.models.kv_cache import KVBlock, KVCache
 
 Rotary = tuple[Tensor, Tensor]
 

@@ -3,44 +3,17 @@
 Joins the parts and embeds packed sequences. Knows no tokenizer, no prompts and no sampling.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
+from strokewise.models.backbone import Hidden
 from strokewise.models.bagel.config import ModelConfig
-from strokewise.models.bagel.kv_cache import KVCache
 from strokewise.models.bagel.layers import Connector, PositionTable, TimeEmbedding
 from strokewise.models.bagel.transformer import Decoder
 from strokewise.models.bagel.vae import Autoencoder
 from strokewise.models.bagel.vit import VisionEncoder
-from strokewise.sequence import ImageLimits, Packed, PackSpec, SpecialTokens, patchify, unpatchify
-
-
-@dataclass(frozen=True)
-class Hidden:
-    """Final hidden states: understanding block (rows, U, size), generation block (rows, G, size)."""
-
-    understanding: Tensor
-    generation: Tensor
-
-
-def canvas_limits(config: ModelConfig) -> ImageLimits:
-    """Sizes an image may have to be painted, or to be encoded to latents."""
-    return ImageLimits(config.latent_stride, config.canvas_min, config.latent_side * config.latent_stride)
-
-
-def vision_limits(config: ModelConfig) -> ImageLimits:
-    """Sizes of the copy of an image that the ViT reads."""
-    return ImageLimits(config.vision.patch_size, config.vision_min, config.vision_max)
-
-
-def visibility(packed: Packed, cache: KVCache | None = None) -> Tensor | None:
-    """The mask of a batch behind what its rows have read, (rows, U + G, keys); None if all is visible."""
-    mask = packed.layout.mask()
-    if cache is not None:
-        mask = cache.mask(mask)
-    return None if bool(mask.all()) else mask
+from strokewise.models.kv_cache import KVBlock, KVCache
+from strokewise.sequence import Packed, PackSpec, SpecialTokens, patchify, unpatchify
 
 
 class UnifiedModel(nn.Module):
@@ -71,7 +44,7 @@ class UnifiedModel(nn.Module):
         return self.language.embed.weight.dtype
 
     def pack_spec(self, special: SpecialTokens) -> PackSpec:
-        """What packing must know of this model."""
+        """State what packing must know of this model."""
         return PackSpec(
             special,
             latent_channels=self.config.token_channels,
@@ -115,6 +88,10 @@ class UnifiedModel(nn.Module):
         nothing = embedded.new_zeros(len(ids), 0, embedded.shape[-1])
         return self.language(embedded, nothing, positions, mask, cache)[0]
 
+    def empty_block(self) -> KVBlock:
+        """Return a block of no tokens with this model's layers, heads, dtype and device."""
+        return self.language.empty_block()
+
     def text_logits(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab_size) of understanding states (..., size)."""
         return self.language.head(hidden)
@@ -124,9 +101,18 @@ class UnifiedModel(nn.Module):
         return self.latent_out(hidden).float()
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """Clean latent tokens (n, token_channels), float32, of one image (3, height, width) in [-1, 1]."""
-        latents = self.autoencoder.encode(pixels[None].to(self.device, self.dtype))[0]
-        return patchify(latents, self.config.latent_patch).float()
+        """Encode one image (3, height, width) in [-1, 1] to clean latent tokens (n, token_channels)."""
+        return self.encode_images(pixels[None])[0]
+
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """Encode images (i, 3, height, width) in [-1, 1] to clean latent tokens (i, n, token_channels).
+
+        The posterior mean is taken, as at inference in BAGEL; the result is float32.
+        """
+        # Sharded decoders may be gathered in a lower precision than the autoencoder has.
+        weight = self.autoencoder.decoder.conv_in.weight
+        latents = self.autoencoder.encode(pixels.to(weight.device, weight.dtype))
+        return torch.stack([patchify(latent, self.config.latent_patch) for latent in latents]).float()
 
     def decode_image(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
         """Pixels (3, height, width) of latent tokens (rows·columns, token_channels)."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from strokewise.models.bagel.attention import attend
+from strokewise.models.attention import attend
 from strokewise.models.bagel.config import VisionConfig
 
 

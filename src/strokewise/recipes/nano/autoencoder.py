@@ -1,13 +1,15 @@
 """Training of the small autoencoder between pixels and latents, on rendered scenes.
 
-The first half of nano's start; afterwards the autoencoder is frozen. It learns to give back pixels and edges,
-and to keep its latents near a unit normal, with room for the errors of a painter: what is decoded in training
-are samples of the posterior. Most steps see crops around things, the last ones whole canvases, because the
-normalisation and the attention in the middle look at all places at once.
+The first stage of nano; afterwards the autoencoder is frozen. It is trained to reconstruct pixels and edges,
+and to keep its latents near a unit normal, with room for the errors of a painter: samples of the posterior
+are decoded in training. Most steps use crops around things, the last ones whole canvases, because the
+normalization and the attention in the middle depend on all places at once.
 
 For the same reason a stroke would change the latents of the whole canvas, and a painter could not leave alone
 what it does not paint. So whole canvases come in pairs, before and after a stroke, and the latents of places
 that the stroke leaves alone are pulled together.
+
+Shape legend: n images of a step, side x side pixels; latents (n, channels, side/8, side/8).
 """
 
 import math
@@ -26,11 +28,11 @@ from torch import Tensor, nn
 from strokewise.data.multi_turn import strokes
 from strokewise.data.scenes import SceneMix, empty_scene, sample_scene
 from strokewise.datasets.mixture import derive_seed
-from strokewise.datasets.prepare import normalised
 from strokewise.datasets.samples import Pixels
 from strokewise.errors import StrokewiseError
 from strokewise.models.bagel import AutoencoderConfig
 from strokewise.models.bagel.vae import Autoencoder
+from strokewise.sequence import normalize
 from strokewise.train.checkpoint import Checkpoints, read_facts, read_tensors
 from strokewise.train.distributed import World
 from strokewise.train.optim import AveragedWeights, Optimizer
@@ -41,7 +43,8 @@ CROWDED = SceneMix(objects=(0.1, 0.15, 0.25, 0.25, 0.25))
 LATENT = 8  # pixels a side
 ALONE = World(0, 1, torch.device("cpu"))
 MEASURED = 256
-OUTER = ("encoder.conv_in.weight", "conv_out.weight")  # of three channels, or the latents' own
+# Kernels with three channels, or the latents' channels, on one side: AdamW trains them, Muon the others.
+OUTER = ("encoder.conv_in.weight", "conv_out.weight")
 BRANCHES, BRANCH_ENDS = (".conv1", ".conv2", ".q", ".k", ".v", ".out"), (".conv2", ".out")
 
 
@@ -51,17 +54,17 @@ class AutoencoderRun:
 
     Attributes:
         steps: optimizer steps in all.
-        crops: share of the steps, the first ones, that see crops instead of pairs of whole canvases.
-        even: share of the scenes that have no layout_jitter (``Scene``), as nano's have.
+        crops: share of the steps, the first ones, that use crops instead of pairs of whole canvases.
+        even: share of the scenes without layout jitter (``Scene``), as nano's are.
         side, crop: of canvases and crops, in pixels; crops begin at whole latents, so that things without
-            layout_jitter lie in them as they do on canvases.
-        batch, crop_batch: pictures in a step; whole canvases are an even number.
+            layout jitter lie in them as they do on canvases.
+        batch, crop_batch: images in a step; whole canvases are an even number.
         window, fresh: crops are cut from the last ``window`` canvases, of which ``fresh`` are new each step.
         edges: weight of the error of neighbouring pixels' differences, reached at half of the steps: an edge
             that is a little off costs twice what no edge does, so at first it would only blur.
         local: weight of the change of latents where a stroke changes nothing, relative to their variance.
-        noise: deviation of the posterior as a share of that of the latents. (Were it a number of its own, or
-            learnt, latents would drown in it before the decoder has learnt to read them.)
+        noise: deviation of the posterior as a share of that of the latents. (A fixed or trained deviation
+            would drown the latents before the decoder can read them.)
         learning_rate, warmup_steps, final_lr, betas, eps, weight_decay, muon: see ``TrainConfig``.
         seed: of scenes, crops and noise.
     """
@@ -91,7 +94,7 @@ class AutoencoderRun:
     log_every: int = 50
 
     def pictures(self, step: int) -> Tensor:
-        """What step ``step`` sees: pixels (batch, 3, side, side) in [-1, 1], a function of seed and step."""
+        """The images of a step: pixels (batch, 3, side, side) in [-1, 1], a function of seed and step."""
         draw = random.Random(f"autoencoder/{self.seed}/{step}")
         if step >= self.crops * self.steps:
             found = [canvas for _ in range(self.batch // 2) for canvas in self._stroke(draw)]
@@ -99,7 +102,7 @@ class AutoencoderRun:
             first = self.fresh * step
             seen = (draw.randrange(first, first + self.window) for _ in range(self.crop_batch))
             found = [self._cropped(*_canvas(self, number), draw) for number in seen]
-        return normalised(torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous())
+        return normalize(torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous())
 
     def _cropped(self, pixels: Pixels, boxes: tuple[Box, ...], draw: random.Random) -> Pixels:
         """A crop around one of the things, which need not be in its middle."""
@@ -120,7 +123,7 @@ class AutoencoderRun:
         return render_array(scenes[at - 1], self.side), render_array(scenes[at], self.side)
 
     def scene(self, draw: random.Random) -> Scene:
-        """A random scene, with or without layout_jitter."""
+        """A random scene, with or without layout jitter."""
         return sample_scene(draw, replace(CROWDED, layout_jitter=float(draw.random() >= self.even)))
 
 
@@ -144,7 +147,7 @@ def untouched(before: Tensor, after: Tensor, cell: int) -> Tensor:
 
 
 def train_autoencoder(run: AutoencoderRun, folder: Path, config: AutoencoderConfig) -> Autoencoder:
-    """Train, or go on from the folder's last checkpoint; the averaged weights with measured scale and shift.
+    """Train, or resume from the folder's last checkpoint; the averaged weights with measured scale and shift.
 
     Raises:
         StrokewiseError: if the loss is not finite, or a checkpoint does not fit or cannot be written.
@@ -167,10 +170,10 @@ def train_autoencoder(run: AutoencoderRun, folder: Path, config: AutoencoderConf
         averages.update(step)
         if (step + 1) % run.log_every == 0:
             now = time.monotonic()
-            told = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            terms = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
             rate, since = run.log_every / (now - since), now
             left = (run.steps - step - 1) / rate / 60
-            line = f"step {step + 1} of {run.steps}: {told}; {rate:.1f} steps/s, {left:.0f} min left"
+            line = f"step {step + 1} of {run.steps}: {terms}; {rate:.1f} steps/s, {left:.0f} min left"
             console.print(line, soft_wrap=True, highlight=False)
         if (step + 1) % run.save_every == 0 or step + 1 == run.steps:
             checkpoints.save(step + 1, tensors, {"config": asdict(run)})
@@ -180,7 +183,7 @@ def train_autoencoder(run: AutoencoderRun, folder: Path, config: AutoencoderConf
 
 
 def fresh_autoencoder(config: AutoencoderConfig, seed: int) -> Autoencoder:
-    """Random weights that begin as a thumbnail: colours pass straight through, residual branches are small.
+    """Random weights that begin as a thumbnail: colors pass straight through, residual branches are small.
 
     With PyTorch's own initialisation every convolution outside the residual branches takes two thirds of the
     variance away, and the encoder gets next to no gradient.
@@ -198,7 +201,7 @@ def fresh_autoencoder(config: AutoencoderConfig, seed: int) -> Autoencoder:
                 with torch.no_grad():
                     module.weight += nn.init.dirac_(torch.empty_like(module.weight))
     for part in (model.encoder, model.decoder):
-        # Constant channels beside the colours, or group normalisation would take brightness away.
+        # Constant channels beside the colors, or group normalization would take brightness away.
         nn.init.uniform_(_bias(part.conv_in)[3:], -1, 1, generator=draw)
     with torch.no_grad():
         model.decoder.conv_out.weight *= 0.1  # a signal that is still wrong would only be silenced
@@ -211,7 +214,7 @@ def _bias(module: nn.Conv2d) -> Tensor:
 
 
 def _step(model: Autoencoder, optimizer: Optimizer, run: AutoencoderRun, step: int) -> dict[str, float]:
-    """One update; what each part of the loss was."""
+    """One optimizer step; returns each part of the loss."""
     pixels = run.pictures(step)
     draw = torch.Generator().manual_seed(derive_seed(run.seed, 7, step))
     with torch.autocast("cpu", torch.bfloat16):

@@ -1,8 +1,8 @@
-"""Single canvases of the sprite world as samples: many things to learn from in few tokens.
+"""Single canvases of the sprite world as samples: many things to train on in few tokens.
 
-A trajectory adds one thing a canvas; here a canvas holds several, so that a small model learns what things
-look like, and what is to be said of them, from fewer tokens. Knows scenes, their faults and their words;
-``trajectories`` knows what comes one after another.
+A trajectory adds one thing a canvas; here a canvas holds several, so that a small model sees what things look
+like, and how they are described, in fewer tokens. Knows scenes, their faults and their language; the order of
+the steps of a trajectory is known in ``datasets.views``.
 """
 
 import random
@@ -24,6 +24,7 @@ from strokewise.world.language import (
     describe,
     in_order_of,
     repair,
+    split_inspection,
     write_correction,
     write_description,
     write_inspection,
@@ -32,27 +33,28 @@ from strokewise.world.layout import Scene
 from strokewise.world.render import render_array
 from strokewise.world.vocabulary import REGIONS
 
-# About four things a canvas, where a stroke adds one. Places say all of relations.
+# About four things a canvas, where a stroke adds one. Places imply all relations.
 CROWDED: dict[str, Any] = {
     "objects": (0.15, 0.25, 0.25, 0.15, 0.1, 0.1),
     "counts": (0.8, 0.1, 0.06, 0.04),
     "relation_share": 0.0,
 }
-# Weight of 0, 1, 2, … faults of a canvas that is looked at.
+# Weight of 0, 1, 2, … faults of a canvas that is inspected.
 FAULTS = (0.35, 0.3, 0.2, 0.15)
 
 
 @dataclass(frozen=True)
 class Canvases:
-    """Canvases made when they are asked for, an endless number of them.
+    """Canvases rendered when they are read, an endless number of them.
 
     Attributes:
-        view: ``drawing`` (a description, then the canvas, learnt), ``reading`` (the canvas, then its
-            description, learnt), ``looking`` (a plan, a canvas that often differs from it, then what the
-            canvas shows and whether it shows the plan, learnt) or ``comparing`` (without the canvas: a plan
-            and what a canvas shows, in words, then the verdict and the correction, learnt).
-        scenes: which ones, but for how much stands in them, which is much.
-        seed: of everything random.
+        view: one of ``VIEWS``: ``text-to-image`` (a description, then the canvas, supervised),
+            ``description`` (the canvas, then its description, supervised), ``verification`` (a plan, a canvas
+            that often differs from it, then what the canvas shows and whether it shows the plan, supervised)
+            or ``comparison`` (without the canvas: a plan and what a canvas shows, in words, then the verdict
+            and the correction, supervised).
+        scenes: the distribution of scenes, but for the number of things, which is large.
+        seed: of scenes, faults and wordings.
         side: in pixels.
     """
 
@@ -74,7 +76,7 @@ class Canvases:
 
 @dataclass(frozen=True)
 class CanvasSource:
-    """Canvases by number, made afresh."""
+    """Canvases by number, rendered on each read."""
 
     config: Canvases
     tokenizer: Tokenizer
@@ -82,77 +84,90 @@ class CanvasSource:
 
     def sample(self, index: int) -> Sample:
         """One sample."""
-        config = self.config
-        draw = random.Random(f"canvas/{config.view}/{config.seed}/{index}")
+        config, view = self.config, VIEWS[self.config.view]
+        draw = random.Random(f"canvas/{view.stream}/{config.seed}/{index}")
         scene = sample_scene(draw, replace(config.scenes, **CROWDED))
         wording_rng = PlainWording(0) if config.scenes.plain else draw
-        parts = VIEWS[config.view](scene, config.scenes.classes, draw, wording_rng)
+        parts = view.make(scene, config.scenes.classes, draw, wording_rng)
         return Sample(tuple(self._part(part, wording_rng) for part in parts), ends=False)
 
-    def _part(self, part: "Drawn", wording_rng: random.Random) -> Text | Picture:
-        if isinstance(part.what, str):
-            text = part.what
-        elif part.painted:
-            return Picture(render_array(part.what, self.config.side), part.loss)
+    def _part(self, part: "CanvasPart", wording_rng: random.Random) -> Text | Picture:
+        if isinstance(part.content, str):
+            text = part.content
+        elif part.rendered:
+            return Picture(render_array(part.content, self.config.side), part.loss)
         else:
-            text = Message(des=write_description(describe(part.what), wording_rng)).text()
+            text = Message(des=write_description(describe(part.content), wording_rng)).text()
         return Text(tuple(self.tokenizer.encode(text)), part.loss, opens=False)
 
 
 @dataclass(frozen=True)
-class Drawn:
+class CanvasPart:
     """One part of a sample.
 
     Attributes:
-        what: a scene, or a text.
-        loss: whether it is learnt.
-        painted: whether a scene is shown as a canvas, or described.
+        content: a scene, or a text.
+        loss: whether it is supervised.
+        rendered: whether a scene is shown as a canvas, or described.
     """
 
-    what: Scene | str
+    content: Scene | str
     loss: bool = False
-    painted: bool = False
+    rendered: bool = False
 
 
-def drawing(
+def text_to_image(
     scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
-) -> list[Drawn]:
-    """What a description tells, painted on an empty canvas."""
-    return [Drawn(scene), Drawn(scene, loss=True, painted=True)]
+) -> list[CanvasPart]:
+    """A description, and its scene on one canvas."""
+    return [CanvasPart(scene), CanvasPart(scene, loss=True, rendered=True)]
 
 
-def reading(
+def description(
     scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
-) -> list[Drawn]:
-    """What is to be seen on a canvas, from the upper left to the lower right: no other order can be seen."""
-    return [Drawn(scene, painted=True), Drawn(_in_reading_order(scene), loss=True)]
+) -> list[CanvasPart]:
+    """A canvas, described from the upper left to the lower right: no other order can be seen on it."""
+    return [CanvasPart(scene, rendered=True), CanvasPart(_in_reading_order(scene), loss=True)]
 
 
-def looking(
+def verification(
     scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
-) -> list[Drawn]:
-    """A plan, a canvas with some faults, and an inspection of it that first tells what is to be seen."""
+) -> list[CanvasPart]:
+    """A plan, a canvas with some faults, and its inspection, which first says what the canvas shows."""
     shown = _faulty(scene, classes, draw)
-    return [Drawn(scene), Drawn(shown, painted=True), Drawn(_inspected(scene, shown, wording_rng), loss=True)]
+    inspection = _inspected(scene, shown, wording_rng)
+    return [CanvasPart(scene), CanvasPart(shown, rendered=True), CanvasPart(inspection, loss=True)]
 
 
-def comparing(
+def comparison(
     scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
-) -> list[Drawn]:
-    """The same without the canvas: what is seen is given, and only what follows from it is learnt."""
+) -> list[CanvasPart]:
+    """The same without the canvas: what it shows is given, and only what follows from it is supervised."""
     shown = _faulty(scene, classes, draw)
-    seen, _, verdict = _inspected(scene, shown, wording_rng).partition(". ")
+    parts = split_inspection(_inspected(scene, shown, wording_rng))
     strokes = repair(describe(scene), describe(shown))
-    said = Message(verdict, write_correction(strokes, wording_rng) if strokes else None)
-    return [Drawn(scene), Drawn(f"{seen}."), Drawn(said.text(), loss=True)]
+    verdict = Message(parts.sketch, write_correction(strokes, wording_rng) if strokes else None)
+    return [CanvasPart(scene), CanvasPart(parts.seen), CanvasPart(verdict.text(), loss=True)]
 
 
-View = Callable[[Scene, Sequence[str], random.Random, random.Random], list[Drawn]]
-VIEWS: dict[str, View] = {
-    "drawing": drawing,
-    "reading": reading,
-    "looking": looking,
-    "comparing": comparing,
+@dataclass(frozen=True)
+class CanvasView:
+    """One way to make a sample of a scene.
+
+    Attributes:
+        make: the parts of a scene's sample, given the classes for faults, the draws and the wording rng.
+        stream: names the random stream. It is fixed: another word would give other samples for a seed.
+    """
+
+    make: Callable[[Scene, Sequence[str], random.Random, random.Random], list[CanvasPart]]
+    stream: str
+
+
+VIEWS = {
+    "text-to-image": CanvasView(text_to_image, "drawing"),
+    "description": CanvasView(description, "reading"),
+    "verification": CanvasView(verification, "looking"),
+    "comparison": CanvasView(comparison, "comparing"),
 }
 
 

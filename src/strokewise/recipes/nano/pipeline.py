@@ -1,8 +1,8 @@
-"""How nano is made, from nothing to the shipped folder, in stages that each go on where they stopped.
+"""How nano is trained from scratch to the shipped folder, in stages that resume where they stopped.
 
-autoencoder → start → base → strokes → language → look → first process (rendered faults) → self-sampling →
-process; beside the last two, a control that spends the same steps on single-pass data. What each stage learns
-from is settled in ``nano_recipes``; every stage has a folder of its own, and one that has it is done.
+autoencoder → initial model → base → strokes → language → verification → first process (rendered faults) →
+self-sampling → process; beside the last two, a control that spends the same steps on single-pass data. The
+data of each stage are decided in ``stages``; a stage whose folder exists is done.
 """
 
 import json
@@ -12,30 +12,33 @@ from pathlib import Path
 
 from strokewise.data.self_sampling import PainterSampler, Sampling, self_sample
 from strokewise.errors import StrokewiseError
+from strokewise.inference.options import OptionChanges
 from strokewise.inference.painter import Painter
 from strokewise.inference.prompt_check import DEFAULTS, VOCABULARY
 from strokewise.io.atomic import writing_folder
 from strokewise.models.bagel import nano
 from strokewise.recipes.nano.autoencoder import AutoencoderRun, train_autoencoder
+from strokewise.recipes.nano.initial_model import write_initial_model
 from strokewise.recipes.nano.stages import (
     NANO_SCENES,
     nano_base,
     nano_control,
     nano_language,
-    nano_look,
-    nano_own_process,
     nano_process,
+    nano_self_sampled,
     nano_strokes,
+    nano_verification,
 )
-from strokewise.recipes.nano.start import write_start
-from strokewise.train.build import export
 from strokewise.train.config import TrainConfig
+from strokewise.train.export import export
 from strokewise.train.trainer import Trainer
 from strokewise.world.vocabulary import COLORS
 
 # Self-sampling paints faster and worse than nano does for its users: it is faults that are wanted.
-PROMPTS, SAMPLING = 640, {"temperature": 1.0, "steps": 10, "text_guidance": 1.0}
-# At temperature 0 nano would put things in the same few places, whatever the seed.
+PROMPTS = 640
+SAMPLING: OptionChanges = {"temperature": 1.0, "steps": 10, "text_guidance": 1.0}
+# Defaults of painting, stored with the model. At temperature 0 nano would put things in the same few places,
+# whatever the seed.
 PAINTING = {
     "steps": 12,
     "shift": 3.0,
@@ -44,40 +47,48 @@ PAINTING = {
     "temperature": 0.4,
     "max_tokens": 256,
 }
+# Folders of stages whose names have changed.
+RENAMED = {"start": "initial", "look": "verification", "own": "self-sampled"}
 Report = Callable[[str], None]
 
 
 def train_nano(folder: Path, report: Report = print) -> Path:
-    """Make nano in a folder, or go on with it; the folder of the finished model.
+    """Train nano in a folder, or resume there; returns the folder of the finished model.
 
     Raises:
-        StrokewiseError: if a stage fails; what is done stays.
+        StrokewiseError: if a stage fails, or the folder was made by an earlier version; finished stages stay.
     """
-    start = _stage(folder / "start", report, lambda out: _write_start(folder / "autoencoder", out))
-    base = trained(folder, "base", nano_base(str(start)), report)
+    for old, new in RENAMED.items():
+        if (folder / old).exists():
+            raise StrokewiseError(
+                f"{folder / old} was made by an earlier version, under another name; rename the folder to"
+                f" {new} to resume"
+            )
+    initial = _stage(folder / "initial", report, lambda out: _write_initial(folder / "autoencoder", out))
+    base = trained(folder, "base", nano_base(str(initial)), report)
     strokes = trained(folder, "strokes", nano_strokes(str(base)), report)
     language = trained(folder, "language", nano_language(str(strokes)), report)
-    look = trained(folder, "look", nano_look(str(language)), report)
-    first = trained(folder, "first", nano_process(str(look)), report)
-    own = folder / "own"
-    if not (own / "alignment" / "manifest.json").exists():
+    verification = trained(folder, "verification", nano_verification(str(language)), report)
+    first = trained(folder, "first", nano_process(str(verification)), report)
+    sampled = folder / "self-sampled"
+    if not (sampled / "alignment" / "manifest.json").exists():
         report(f"self-sampling: {PROMPTS} prompts")
         sampling = Sampling(first.name, PROMPTS, scenes=NANO_SCENES, painting=SAMPLING)
-        self_sample(sampling, PainterSampler(Painter.load(first), SAMPLING), own)
-    process = trained(folder, "process", nano_own_process(str(first), own), report)
-    trained(folder, "control", nano_control(str(look)), report)
+        self_sample(sampling, PainterSampler(Painter.load(first), SAMPLING), sampled)
+    process = trained(folder, "process", nano_self_sampled(str(first), sampled), report)
+    trained(folder, "control", nano_control(str(verification)), report)
     return process
 
 
-def _write_start(runs: Path, out: Path) -> None:
-    write_start(out, train_autoencoder(AutoencoderRun(), runs, nano().autoencoder))
+def _write_initial(runs: Path, out: Path) -> None:
+    write_initial_model(out, train_autoencoder(AutoencoderRun(), runs, nano().autoencoder))
 
 
 def trained(folder: Path, name: str, config: TrainConfig, report: Report) -> Path:
-    """The exported model of a run, made unless it is there: ``folder/name``, and the run beside it.
+    """Train and export a stage unless its folder exists: ``folder/name``, and the run beside it.
 
     Raises:
-        StrokewiseError: if training fails or is interrupted; what is done stays.
+        StrokewiseError: if training fails or is interrupted; the run's checkpoints stay.
     """
 
     def train(out: Path) -> None:
@@ -85,17 +96,19 @@ def trained(folder: Path, name: str, config: TrainConfig, report: Report) -> Pat
         trainer = Trainer(replace(config, name=f"nano-{name}"), run)
         trainer.fit()
         if trainer.step < config.steps:
-            raise StrokewiseError(f"stopped after step {trainer.step} of {run}; run the same again to go on")
+            raise StrokewiseError(
+                f"stopped after step {trainer.step} of {run}; run the same command again to resume"
+            )
         export(run, out)
-        knows = {"classes": NANO_SCENES.classes, "colors": COLORS}
-        (out / VOCABULARY).write_text(json.dumps(knows, indent=1) + "\n", encoding="utf-8")
+        vocabulary = {"classes": NANO_SCENES.classes, "colors": COLORS}
+        (out / VOCABULARY).write_text(json.dumps(vocabulary, indent=1) + "\n", encoding="utf-8")
         (out / DEFAULTS).write_text(json.dumps(PAINTING, indent=1) + "\n", encoding="utf-8")
 
     return _stage(folder / name, report, train)
 
 
 def _stage(out: Path, report: Report, make: Callable[[Path], None]) -> Path:
-    """A folder that ``make`` fills under another name, unless it is there."""
+    """A folder that ``make`` fills under a temporary name, unless it exists."""
     if not out.exists():
         report(f"{out.name} …")
         with writing_folder(out) as partial:

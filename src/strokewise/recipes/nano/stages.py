@@ -1,7 +1,8 @@
-"""The stages of nano: what each learns from, and for how long. Why so, and what it led to: docs/nano.md.
+"""The training stages of nano: data and length of each. The reasons and results are in docs/nano.md.
 
-A mixture names its sources by a view of canvases (``drawing``) or by a subset and a view of its trajectories
-(``multi-turn stroke``). Knows the sources; in which order the stages are run is settled in ``nano_run``.
+A mixture names its sources by a subset and a view of its trajectories (``multi-turn stroke``), or by a view
+of single canvases (``canvas description``). Knows the sources; the order of the stages is decided in
+``pipeline``.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,13 +13,12 @@ from typing import Any
 from strokewise.data.scenes import SceneMix
 from strokewise.datasets.records import ANCHORS, SUBSETS, Rendered, Shards
 from strokewise.datasets.samples import SourceConfig
-from strokewise.recipes.nano.canvases import VIEWS as CANVAS_VIEWS
 from strokewise.recipes.nano.canvases import Canvases
 from strokewise.train.config import Dropout, Running, TrainConfig, WeightedSource
 from strokewise.world.vocabulary import CLASSES
 
 # What nano is trained to paint: all classes, at one size and in one place of each cell; fewer things and more
-# instances than other scenes have; told in one wording.
+# instances than other scenes have; described in one wording.
 NANO_SCENES = SceneMix(
     objects=(0.25, 0.35, 0.2, 0.12, 0.08),
     counts=(0.67, 0.12, 0.11, 0.1),
@@ -26,48 +26,53 @@ NANO_SCENES = SceneMix(
     layout_jitter=0.0,
     plain=True,
 )
-# Training times lie near noise: nearer to the canvas nano would see what is to be painted without reading it.
+# Training times lie near noise: nearer to the canvas nano would see what to paint without reading the text.
 NANO_TIME_SHIFT = 3.0
 # Optimizer steps of the stages.
-BASE_STEPS, STROKES_STEPS, LANGUAGE_STEPS, LOOK_STEPS = 2_600, 1_700, 1_200, 1_000
-FIRST_STEPS, OWN_STEPS = 450, 560
-# Share of a model's own records among its conflicts and alignments.
-OWN_SHARE = 0.6
+BASE_STEPS, STROKES_STEPS, LANGUAGE_STEPS, VERIFICATION_STEPS = 2_600, 1_700, 1_200, 1_000
+FIRST_STEPS, SELF_SAMPLED_STEPS = 450, 560
+# Share of self-sampled records among conflicts and alignments.
+SELF_SAMPLED_SHARE = 0.6
 
 BASE = {
-    "drawing": 0.40,
+    "canvas text-to-image": 0.40,
     "multi-turn stroke": 0.25,
-    "reading": 0.14,
+    "canvas description": 0.14,
     "multi-turn planning": 0.08,
     "conflict planning": 0.06,
     "multi-turn caption": 0.07,
 }
-STROKES = {"multi-turn stroke": 0.38, "alignment stroke": 0.12, "drawing": 0.28, "reading": 0.22}
+STROKES = {
+    "multi-turn stroke": 0.38,
+    "alignment stroke": 0.12,
+    "canvas text-to-image": 0.28,
+    "canvas description": 0.22,
+}
 LANGUAGE = {
     "multi-turn planning": 0.32,
     "conflict planning": 0.08,
     "alignment inspection": 0.16,
     "conflict inspection": 0.05,
-    "reading": 0.10,
+    "canvas description": 0.10,
     "multi-turn stroke": 0.18,
     "alignment stroke": 0.04,
-    "drawing": 0.07,
+    "canvas text-to-image": 0.07,
 }
-LOOK = {
-    "looking": 0.26,
+VERIFICATION = {
+    "canvas verification": 0.26,
     "alignment inspection": 0.14,
     "conflict inspection": 0.06,
     "multi-turn planning": 0.10,
     "conflict planning": 0.04,
-    "reading": 0.05,
+    "canvas description": 0.05,
     "multi-turn stroke": 0.20,
     "alignment stroke": 0.06,
-    "drawing": 0.09,
+    "canvas text-to-image": 0.09,
 }
-# Beside whole processes: what more of fits into a step, so that nothing of it is unlearnt.
+# Beside whole processes: shorter samples, of which more fit into a step, so that nothing is forgotten.
 BESIDE = {
-    "comparing": 0.14,
-    "looking": 0.08,
+    "canvas comparison": 0.14,
+    "canvas verification": 0.08,
     "alignment inspection": 0.06,
     "multi-turn planning": 0.04,
     "conflict planning": 0.03,
@@ -85,7 +90,7 @@ Data = Path | None
 
 
 def nano_base(model: str, data: Data = None) -> TrainConfig:
-    """First stage: canvases drawn and read, strokes, some texts, single-pass painting."""
+    """First stage: canvases painted and described, strokes, some texts, single-pass painting."""
     return TrainConfig(
         name="nano-base",
         model=model,
@@ -116,13 +121,14 @@ def nano_language(model: str, data: Data = None) -> TrainConfig:
     return _further("nano-language", model, LANGUAGE, data, 21, steps=LANGUAGE_STEPS, final_lr=0.1)
 
 
-def nano_look(model: str, data: Data = None) -> TrainConfig:
-    """Fourth stage: looking at sketches."""
-    return _further("nano-look", model, LOOK, data, 31, steps=LOOK_STEPS, final_lr=0.1, noised_copies=3)
+def nano_verification(model: str, data: Data = None) -> TrainConfig:
+    """Fourth stage: verification of sketches."""
+    changes = {"steps": VERIFICATION_STEPS, "final_lr": 0.1, "noised_copies": 3}
+    return _further("nano-verification", model, VERIFICATION, data, 31, **changes)
 
 
 def nano_process(model: str, data: Data = None) -> TrainConfig:
-    """Then the paper's three subsets."""
+    """Fifth stage: the paper's three subsets."""
     rest = 1 - sum(BESIDE.values())
     mixture = {**{name: weight * rest for name, weight in PROCESSES.items()}, **BESIDE}
     slower = {"learning_rate": 5e-4, "muon": 0.01, "steps": FIRST_STEPS}
@@ -130,10 +136,14 @@ def nano_process(model: str, data: Data = None) -> TrainConfig:
     return _further("nano-process", model, mixture, data, 41, **slower, **longer)
 
 
-def nano_own_process(model: str, own: Path) -> TrainConfig:
+def nano_self_sampled(model: str, sampled: Path) -> TrainConfig:
     """Last stage: most conflicts and alignments are now what the model itself planned and painted.
 
-    Rendered faults stay in a smaller share, because few of its own records show a rare fault.
+    Rendered faults stay in a smaller share, because few self-sampled records show a rare fault.
+
+    Args:
+        model: the checkpoint to start from.
+        sampled: folder of the self-sampled subsets, ``conflict`` and ``alignment``.
     """
     rendered = nano_process(model)
     mixed: list[WeightedSource] = []
@@ -142,24 +152,26 @@ def nano_own_process(model: str, own: Path) -> TrainConfig:
         if not isinstance(source, Rendered) or source.subset == "multi-turn":
             mixed.append(entry)
             continue
-        itself = Shards(str(own / source.subset), source.view)
-        mixed.append(replace(entry, weight=entry.weight * (1 - OWN_SHARE)))
-        mixed.append(WeightedSource(f"own {entry.name}", entry.weight * OWN_SHARE, itself))
-    return replace(rendered, name="nano-own-process", sources=tuple(mixed), steps=OWN_STEPS, seed=51)
+        itself = Shards(str(sampled / source.subset), source.view)
+        mixed.append(replace(entry, weight=entry.weight * (1 - SELF_SAMPLED_SHARE)))
+        mixed.append(WeightedSource(f"self-sampled {entry.name}", entry.weight * SELF_SAMPLED_SHARE, itself))
+    return replace(
+        rendered, name="nano-self-sampled", sources=tuple(mixed), steps=SELF_SAMPLED_STEPS, seed=51
+    )
 
 
 def nano_control(model: str) -> TrainConfig:
-    """What the process stages are compared with: their steps, spent on single-pass painting alone."""
+    """The control of the process stages: their steps, spent on single-pass painting alone."""
     process = nano_process(model)
     sources = _sources({"multi-turn caption": 1.0}, None, seed=41)
-    return replace(process, name="nano-control", sources=sources, steps=process.steps + OWN_STEPS)
+    return replace(process, name="nano-control", sources=sources, steps=process.steps + SELF_SAMPLED_STEPS)
 
 
 STAGES: dict[str, Callable[[str, Data], TrainConfig]] = {
     "nano-base": nano_base,
     "nano-strokes": nano_strokes,
     "nano-language": nano_language,
-    "nano-look": nano_look,
+    "nano-verification": nano_verification,
     "nano-process": nano_process,
 }
 
@@ -167,7 +179,7 @@ STAGES: dict[str, Callable[[str, Data], TrainConfig]] = {
 def _further(
     name: str, model: str, mixture: Mapping[str, float], data: Data, seed: int, **changes: Any
 ) -> TrainConfig:
-    """A stage that goes on from the first, at a lower rate, but for ``changes``."""
+    """A stage with the settings of the first, at a lower rate, but for ``changes``."""
     settings: dict[str, Any] = {"learning_rate": 7e-4, "muon": 0.014, "warmup_steps": 50, **changes}
     sources = _sources(mixture, data, seed)
     return replace(nano_base(model), name=name, sources=sources, seed=seed, **settings)
@@ -178,11 +190,11 @@ def _sources(mixture: Mapping[str, float], data: Data, seed: int) -> tuple[Weigh
 
 
 def _source(name: str, data: Data, seed: int) -> SourceConfig:
-    if name in CANVAS_VIEWS:
-        return Canvases(name, NANO_SCENES, seed)
     subset, view = name.split()
+    if subset == "canvas":
+        return Canvases(view, NANO_SCENES, seed)
     if data is not None:
         return Shards(str(data / subset), view)
-    # Changes that end in the same scene teach strokes; in a plan nobody could tell that they are to come.
+    # Edits that end in the same scene teach strokes; a plan could not know that they are to come.
     adds_only = subset == "multi-turn" and view != "stroke"
     return Rendered(subset, view, NANO_SCENES, seed, edit_share=0.0 if adds_only else None)

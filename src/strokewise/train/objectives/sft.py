@@ -1,60 +1,68 @@
-"""The paper's loss, λ_CE · CE + MSE, as sums over tokens. Division by global counts is the trainer's.
+"""Supervised fine-tuning: λ_CE · CE + MSE, the paper's loss (arXiv 2604.04746, "Training").
 
-Knows a model and a packed batch. This module is what FSDP wraps, so that every weight is used inside its
-``forward``.
+Knows a backbone and a packed batch; division by global counts is the trainer's business.
+
+Shape legend: n text tokens with a loss, M latent tokens with a loss, S hidden size, C latent channels.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from strokewise.models.bagel import UnifiedModel
+from strokewise.models import Backbone
 from strokewise.sequence import Packed
 
+# Tokens whose logits are in memory together: for BAGEL's vocabulary 2048 rows of float32 are 1.2 GB.
 TEXTS_AT_ONCE = 2048
+FLOAT32 = 4
 
 
 @dataclass(frozen=True)
-class LossSums:
-    """Sums over the tokens of a batch that carry a loss, float32 scalars.
+class SupervisedFineTuning:
+    """Cross-entropy of supervised text beside the squared error of velocities.
 
     Attributes:
-        text: cross-entropy over text tokens and delimiter labels.
-        velocity: squared error over noised latent tokens, mean over channels.
+        text_weight: λ_CE, the weight of the cross-entropy against the velocity error.
     """
 
-    text: Tensor
-    velocity: Tensor
+    text_weight: float = 1.0
 
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Weights of ``text`` (cross-entropy per token) and ``velocity`` (error per latent element)."""
+        return {"text": self.text_weight, "velocity": 1.0}
 
-class Losses(nn.Module):
-    """A model and its losses."""
+    def counts(self, packed: Packed) -> dict[str, int]:
+        """Count text tokens and delimiters with a label, and latent tokens with a target."""
+        return {"text": len(packed.text_slots), "velocity": len(packed.latent_slots)}
 
-    def __init__(self, model: UnifiedModel) -> None:
-        super().__init__()
-        self.model = model
+    def sums(self, model: Backbone, packed: Packed) -> dict[str, Tensor]:
+        """Sum the cross-entropy over labels, and the error, a mean over channels, over latent tokens.
 
-    def forward(self, packed: Packed) -> LossSums:
-        """Loss sums of a batch.
-
-        Both heads run even where nothing is to be learnt from them, so that every weight has a gradient on
-        every rank.
+        Both heads run even where nothing is supervised, so that every weight has a gradient on every rank.
         """
-        hidden = self.model(packed, packed.layout.mask())
+        hidden = model(packed, packed.layout.mask())
         states = hidden.understanding.flatten(0, 1)[packed.text_slots]
-        velocity = self.model.velocity(hidden.generation.flatten(0, 1)[packed.latent_slots])
+        velocity = model.velocity(hidden.generation.flatten(0, 1)[packed.latent_slots])
         errors = (velocity - packed.latent_targets).square().mean(-1)
-        return LossSums(self._text(states, packed.text_labels), errors.sum())
+        return {"text": _text_sum(model, states, packed.text_labels), "velocity": errors.sum()}
 
-    def _text(self, states: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy sum of states (n, size), with the logits of few tokens in memory at once."""
-        total = self._cross_entropy(states[:TEXTS_AT_ONCE], labels[:TEXTS_AT_ONCE])
-        for at in range(TEXTS_AT_ONCE, len(states), TEXTS_AT_ONCE):
-            here = slice(at, at + TEXTS_AT_ONCE)
-            total = total + checkpoint(self._cross_entropy, states[here], labels[here], use_reentrant=False)
-        return total
+    def working_bytes(self, tokens: int, vocabulary: int) -> int:
+        """Estimate the logits of one piece, their softmax and their gradient, all float32."""
+        return 3 * min(TEXTS_AT_ONCE, tokens) * vocabulary * FLOAT32
 
-    def _cross_entropy(self, states: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(self.model.text_logits(states).float(), labels, reduction="sum")
+
+def _text_sum(model: Backbone, states: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy sum of states (n, S), with the logits of few tokens in memory at once."""
+    total = _cross_entropy(model, states[:TEXTS_AT_ONCE], labels[:TEXTS_AT_ONCE])
+    for at in range(TEXTS_AT_ONCE, len(states), TEXTS_AT_ONCE):
+        here = slice(at, at + TEXTS_AT_ONCE)
+        total = total + checkpoint(_cross_entropy, model, states[here], labels[here], use_reentrant=False)
+    return total
+
+
+def _cross_entropy(model: Backbone, states: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(model.text_logits(states).float(), labels, reduction="sum")

@@ -14,7 +14,14 @@ from strokewise.world.language.descriptions import (
 )
 from strokewise.world.language.english import PlainWording, split, words
 from strokewise.world.language.geneval import GenEvalPrompt, geneval_metadata, geneval_prompts
-from strokewise.world.language.inspections import Inspection, parse_inspection, write_inspection
+from strokewise.world.language.inspections import (
+    Inspection,
+    InspectionParts,
+    parse_inspection,
+    split_inspection,
+    write_inspection,
+    write_inspection_parts,
+)
 from strokewise.world.language.instructions import (
     parse_correction,
     parse_instruction,
@@ -31,6 +38,7 @@ __all__ = [
     "Description",
     "GenEvalPrompt",
     "Inspection",
+    "InspectionParts",
     "PlainWording",
     "Stroke",
     "apply_stroke",
@@ -46,11 +54,13 @@ __all__ = [
     "parse_prompt",
     "repair",
     "split",
+    "split_inspection",
     "words",
     "write_correction",
     "write_description",
     "write_geneval_prompt",
     "write_inspection",
+    "write_inspection_parts",
     "write_instruction",
     "write_prompt",
 ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import random
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,10 @@ from strokewise.errors import SceneError
 from strokewise.scene_graph import RELATIONS, Thing
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, REGIONS
 
+WORD = re.compile(r"\w+|[^\w\s]")  # a word or a punctuation mark
+_HYPHEN = re.compile(r"(?<=[^\W_])[-_\u2010]+(?=[^\W_])")
+_MARKS = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "&": " and "})
+_PIECE = 4096
 NUMBERS = ("one", "two", "three", "four")
 # What a picture shows may be more than can be asked for; such counts are all told, and read, as this one.
 MANY = "more than four"
@@ -158,7 +163,19 @@ def parts(phrase: str) -> tuple[str, ...]:
 
 def split(text: str) -> list[str]:
     """The words and punctuation marks of a text, lower-cased."""
-    return re.findall(r"\w+|[^\w\s]", text.lower())
+    return WORD.findall(text.lower())
+
+
+def fold(text: str) -> str:
+    """A text as it is read: lower case, one character for each of Unicode's compatible forms, plain quotes.
+
+    Characters that show nothing are dropped; a hyphen or an underscore inside a word stands for a space.
+    """
+    # A long run of combining marks is sorted in quadratic time unless it is folded piece by piece.
+    pieces = (text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
+    folded = "".join(unicodedata.normalize("NFKC", piece) for piece in pieces).lower()
+    shown = "".join(c for c in folded if c.isascii() or unicodedata.category(c) != "Cf")
+    return _HYPHEN.sub(" ", shown.translate(_MARKS))
 
 
 def words() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from strokewise.errors import LanguageError, SceneError
 from strokewise.scene_graph import Fault, Thing
@@ -18,6 +19,7 @@ from strokewise.world.language.reader import Reader
 
 PLAN_FITS = ("the plan fits the prompt", "the plan agrees with the prompt")
 PLAN_FAILS = ("the plan contradicts the prompt:", "the plan does not fit the prompt:")
+PENDING = "still to come:"
 SEEN = "the sketch shows:"
 SKETCH_FITS = ("the sketch shows the plan", "the sketch agrees with the plan")
 
@@ -45,51 +47,98 @@ class Inspection:
         return not self.plan and not self.sketch
 
 
-def write_inspection(inspection: Inspection, rng: random.Random) -> str:
-    """The verdict in one to four sentences; SceneError on faults that cannot be told.
+class InspectionParts(NamedTuple):
+    """The sentences of an inspection by what they are about, each with its full stop; "" where it has none.
 
-    `parse_inspection` gives back an equal inspection, but that counts above four are all read as five, and
+    plan: the verdict on the plan, perhaps with what is still to come ("...; a bus is still to come.").
+    pending: what is still to come, where that is a sentence of its own.
+    seen: what the sketch shows.
+    sketch: the verdict on the sketch.
+    """
+
+    plan: str = ""
+    pending: str = ""
+    seen: str = ""
+    sketch: str = ""
+
+    @property
+    def of_plan(self) -> str:
+        """What needs no look at the sketch: the verdict on the plan, and what is still to come."""
+        return " ".join(filter(None, (self.plan, self.pending)))
+
+    @property
+    def text(self) -> str:
+        """The whole inspection, as `write_inspection` writes it."""
+        return " ".join(filter(None, self))
+
+
+def write_inspection(inspection: Inspection, rng: random.Random) -> str:
+    """The inspection in one to four sentences; SceneError on faults for which there are no words.
+
+    `parse_inspection` gives back an equal inspection, except that counts above four are all read as five, and
     what is seen as an isomorphic graph.
     """
+    return write_inspection_parts(inspection, rng).text
+
+
+def write_inspection_parts(inspection: Inspection, rng: random.Random) -> InspectionParts:
+    """The sentences of `write_inspection`, one by one, from the same draws of `rng`; the same errors."""
     if inspection.plan is None and inspection.sketch is None:
         raise SceneError("an inspection judges the plan, the sketch or both")
-    sentences = []
+    plan, later, seen, sketch = "", "", "", ""
     pending = [en.indefinite(thing) for thing in inspection.pending]
     if inspection.pending_background is not None:
         pending.append(en.background_phrase(inspection.pending_background))
     if inspection.plan is not None:
-        sentences.append(_plan_sentence(inspection.plan, rng))
+        plan = _plan_sentence(inspection.plan, rng)
         if pending and not inspection.plan and rng.random() < 0.5:
-            sentences[-1] += f"; {_coming(inspection, pending)}"
+            plan += f"; {_coming(inspection, pending)}"
             pending = []
     if pending:
-        sentences.append(f"still to come: {', '.join(pending)}")
+        later = f"{PENDING} {', '.join(pending)}"
     if inspection.seen is not None:
-        sentences.append(f"{SEEN} {write_description(inspection.seen, rng).removesuffix('.')}")
+        seen = f"{SEEN} {write_description(inspection.seen, rng).removesuffix('.')}"
     if inspection.sketch is not None:
-        sentences.append(_sketch_sentence(inspection.sketch, rng))
-    return ". ".join(sentences) + "."
+        sketch = _sketch_sentence(inspection.sketch, rng)
+    return InspectionParts(*(f"{part}." if part else "" for part in (plan, later, seen, sketch)))
 
 
 def parse_inspection(text: str) -> Inspection:
-    """The verdict of a text; LanguageError saying what was not understood."""
-    reader = Reader(text)
+    """The inspection that a text states; LanguageError saying what was not understood."""
+    return _read(Reader(text))[0]
+
+
+def split_inspection(text: str) -> InspectionParts:
+    """The sentences of an inspection by what they are about; LanguageError as for `parse_inspection`.
+
+    Sentences come back as they stand in the text; `split_inspection(parts.text)` equals `parts` for what
+    `write_inspection_parts` wrote.
+    """
+    return _read(Reader(text))[1]
+
+
+def _read(reader: Reader) -> tuple[Inspection, InspectionParts]:
     plan: tuple[Fault, ...] | None = None
     sketch: tuple[Fault, ...] | None = None
     pending: tuple[list[Thing], list[str]] = ([], [])
     seen: Description | None = None
+    sentences: dict[str, str] = {}
     while not reader.done:
+        start = reader.position
         if plan is None and reader.at("the plan"):
-            plan = _read_plan(reader, pending)
-        elif not any(pending) and reader.accept("still to come:"):
+            part, plan = "plan", _read_plan(reader, pending)
+        elif not any(pending) and reader.accept(PENDING):
+            part = "pending"
             _read_pending(reader, pending, until="")
         elif seen is None and reader.accept(SEEN):
-            seen = read_description(reader)
+            part, seen = "seen", read_description(reader)
         elif sketch is None and reader.at("the sketch"):
-            sketch = _read_sketch(reader)
+            part, sketch = "sketch", _read_sketch(reader)
         else:
             reader.fail("'the plan ...', 'still to come: ...' or 'the sketch ...', each once")
-        if not reader.accept("."):
+        has_stop = reader.accept(".") is not None
+        sentences[part] = reader.text_since(start)
+        if not has_stop:
             break
     reader.end()
     if plan is None and sketch is None:
@@ -97,7 +146,8 @@ def parse_inspection(text: str) -> Inspection:
     things, backgrounds = pending
     if len(backgrounds) > 1:
         raise LanguageError("not understood: more than one background is still to come")
-    return Inspection(plan, sketch, tuple(things), backgrounds[0] if backgrounds else None, seen)
+    found = Inspection(plan, sketch, tuple(things), backgrounds[0] if backgrounds else None, seen)
+    return found, InspectionParts(**sentences)
 
 
 def _plan_sentence(faults: tuple[Fault, ...], rng: random.Random) -> str:

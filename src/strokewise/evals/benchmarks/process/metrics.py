@@ -9,13 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from strokewise.evals.benchmarks.process.judging import JudgedCanvas, JudgedTrajectory
 from strokewise.evals.costs import mean_cost
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from strokewise.evals.text_table import TextTable
 
 BUDGETS = (0, 1, 2, 3)
 
@@ -266,18 +264,10 @@ GROWTH = ("canvas", "canvases", "faulty", "faults on average")
 COMPLEXITY = ("complexity", "pictures", "canvases", "refinements", "right")
 
 
-def tables(metrics: ProcessMetrics, title: str) -> "list[Table]":
-    """The figures as tables for the terminal."""
-    from rich.table import Table
-
-    def table(name: str, head: Sequence[str], lines: Sequence[tuple[str, ...]]) -> Table:
-        made = Table(*head, title=name, show_header=any(head))
-        for line in lines:
-            made.add_row(*line)
-        return made
-
+def tables(metrics: ProcessMetrics, title: str) -> list[TextTable]:
+    """The figures as tables."""
     return [
-        table(title, ("", ""), rows(metrics)),
-        table("error growth", GROWTH, growth_rows(metrics)),
-        table("rounds and prompts", COMPLEXITY, complexity_rows(metrics)),
+        TextTable(title, ("", ""), rows(metrics)),
+        TextTable("error growth", GROWTH, growth_rows(metrics)),
+        TextTable("rounds and prompts", COMPLEXITY, complexity_rows(metrics)),
     ]

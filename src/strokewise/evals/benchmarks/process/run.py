@@ -10,7 +10,7 @@ from typing import Any
 
 from strokewise.critics.judges import Judge
 from strokewise.errors import ConfigError, InputError, RecordError
-from strokewise.evals.benchmarks.geneval.score import verdicts
+from strokewise.evals.benchmarks.geneval.score import stored_verdicts
 from strokewise.evals.benchmarks.process.judging import (
     JudgedCanvas,
     JudgedTrajectory,
@@ -46,14 +46,14 @@ def judge_run(run: Run, judge: Judge | None = None) -> Iterator[JudgedTrajectory
     entries = run.entries()
     if not entries:
         raise InputError(f"{run.folder} holds no pictures yet")
-    right = verdicts(run) if judge else {}
+    scored = stored_verdicts(run) if judge else {}
     for entry in entries:
         trajectory = run.trajectory(entry)
         if judge is None:
             yield judge_trajectory(trajectory, run.prompts[entry.prompt].metadata, entry.cost)
         else:
-            last = right.get(run.picture_name(entry), (None, ""))[0]
-            yield ask_trajectory(judge, trajectory, last, entry.cost)
+            verdict = scored.get(run.picture_name(entry))
+            yield ask_trajectory(judge, trajectory, verdict and verdict.correct, entry.cost)
 
 
 def store(run: Run, judged: list[JudgedTrajectory]) -> None:

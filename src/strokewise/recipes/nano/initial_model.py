@@ -1,6 +1,6 @@
-"""The start of nano's training: its tokenizer, and fresh weights around a trained autoencoder.
+"""The model that nano's training begins with: a tokenizer, and random weights around a trained autoencoder.
 
-Knows which texts nano reads and writes. What it learns from them is settled in ``recipes``.
+Knows which texts nano reads and writes; what it is trained on is decided in ``stages``.
 """
 
 import random
@@ -13,11 +13,10 @@ from tokenizers import Tokenizer as RawTokenizer
 
 from strokewise.data.build import MAKERS
 from strokewise.data.canvas_painters import SpritePainter
-from strokewise.models.bagel import nano, save_model
+from strokewise.models.bagel import fresh_model, nano, save_model
 from strokewise.models.bagel.vae import Autoencoder
 from strokewise.sequence import Tokenizer
 from strokewise.sequence.tokenizer import IMAGE_END, IMAGE_START, SEQUENCE_END, TEXT_END, TEXT_START
-from strokewise.train.build import fresh_model
 from strokewise.trajectory.values import TAGS, to_parts
 
 RECORDS = 400
@@ -34,7 +33,7 @@ def texts(seed: int) -> Iterator[str]:
 
 
 def nano_tokenizer(seed: int = 0) -> Tokenizer:
-    """A byte-level pair tokenizer learnt from the sprite world's language; each of the six tags is one token.
+    """A byte-level pair tokenizer trained on the sprite world's language; each of the six tags is one token.
 
     Every byte is a token, so any text can be read; every word of the sprite world becomes one token.
     """
@@ -54,8 +53,8 @@ def nano_tokenizer(seed: int = 0) -> Tokenizer:
     return Tokenizer(raw)
 
 
-def write_start(folder: Path, autoencoder: Autoencoder, seed: int = 0) -> None:
-    """A model folder to start from: fresh weights, the given autoencoder, the tokenizer."""
+def write_initial_model(folder: Path, autoencoder: Autoencoder, seed: int = 0) -> None:
+    """Write a model folder to start from: random weights, the given autoencoder, the tokenizer."""
     model = fresh_model(replace(nano(), autoencoder=autoencoder.config), seed)
     model.autoencoder.load_state_dict(autoencoder.state_dict())
     folder.mkdir(parents=True, exist_ok=True)

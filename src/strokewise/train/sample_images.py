@@ -1,4 +1,4 @@
-"""Painted samples during a run: training samples replayed up to their last picture, painted anew."""
+"""Painted samples during a run: training samples read up to their last image, which is painted anew."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ from PIL import Image
 from strokewise.datasets.mixture import Mixture
 from strokewise.datasets.samples import Part, Picture, Text
 from strokewise.inference import Generator, Painted, PaintOptions
-from strokewise.sequence import Segment
+from strokewise.sequence import Segment, resize
 
 # Far behind every position that is trained on; finite sources give the same samples there as anywhere.
 FAR = 10**12
 SEARCH = 1000
 
 
-def pictures_to_paint(mixture: Mixture, count: int) -> list[tuple[Part, ...]]:
-    """The beginnings of some samples, each up to its last picture that is learnt."""
+def beginnings(mixture: Mixture, count: int) -> list[tuple[Part, ...]]:
+    """The beginnings of some samples, each up to its last supervised image."""
     found: list[tuple[Part, ...]] = []
     for position in range(FAR, FAR + SEARCH):
         if len(found) == count:
@@ -27,12 +27,12 @@ def pictures_to_paint(mixture: Mixture, count: int) -> list[tuple[Part, ...]]:
     return found
 
 
-def paint_beside(
-    generator: Generator, beginnings: Sequence[tuple[Part, ...]], options: PaintOptions
+def paint_after(
+    generator: Generator, starts: Sequence[tuple[Part, ...]], options: PaintOptions
 ) -> Image.Image:
-    """One picture: above what the model paints in each context, below what was wanted."""
-    contexts, wanted = [], []
-    for parts in beginnings:
+    """Paint after each beginning; one image with the results above, the expected ones below."""
+    contexts, expected = [], []
+    for parts in starts:
         context = generator.context()
         for part in parts[:-1]:
             guided = not isinstance(part, Text) or part.guided
@@ -41,11 +41,11 @@ def paint_beside(
         assert isinstance(target, Picture)
         image = Image.fromarray(target.pixels)
         contexts.append(context)
-        wanted.append(image.resize(generator.canvas.fit(*image.size), Image.Resampling.BICUBIC))
-    sizes = [(image.height, image.width) for image in wanted]
+        expected.append(resize(image, generator.canvas))
+    sizes = [(image.height, image.width) for image in expected]
     events = generator.paint(contexts, sizes, options, seeds=range(len(contexts)))
     painted = next(event for event in events if isinstance(event, Painted))
-    return _grid([painted.images, wanted])
+    return _grid([painted.images, expected])
 
 
 def _segments(generator: Generator, part: Part) -> list[Segment]:

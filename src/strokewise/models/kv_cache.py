@@ -1,8 +1,9 @@
-"""Keys and values of what a model has read: immutable blocks, and the workspace of a phase.
+"""Keys and values of what a model has read: immutable blocks, and the workspace of one text or image.
 
 A context owns a list of blocks, one for each segment; a fork copies the list, never a key. Before a text is
 written or an image is painted, the contexts of all rows are laid side by side in one workspace with room for
-what is to come; each step then writes its keys in place behind them, so nothing is copied per layer and step.
+the new tokens; each step then writes its keys in place behind them, so nothing is copied per layer and step.
+Knows layers, heads and columns; refuses to know which network they belong to.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from strokewise.errors import ContextLengthError
+from strokewise.sequence import Packed
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class KVCache:
     """
 
     def __init__(self, keys: Tensor, values: Tensor, used: int, valid: Tensor) -> None:
-        """Wrap storage; ``valid`` (rows, capacity) tells tokens from padding among the used columns."""
+        """Wrap storage; ``valid`` (rows, capacity) is True for tokens, False for padding, in used columns."""
         self.keys, self.values = keys, values
         self.used = used
         self.valid = valid
@@ -54,7 +56,7 @@ class KVCache:
         Args:
             rows: blocks of each row; rows may be of different length.
             room: columns to leave free.
-            like: an empty block that tells layers, heads, dtype and device.
+            like: an empty block that states layers, heads, dtype and device.
 
         Raises:
             ContextLengthError: if memory does not suffice.
@@ -112,6 +114,19 @@ class KVCache:
         return KVCache(self.keys[:, :count], self.values[:, :count], self.used, self.valid[:count])
 
     def block(self, row: int, columns: Tensor | slice) -> KVBlock:
-        """Own copy of some columns of a row."""
+        """A copy of some columns of a row, which shares no memory with the workspace."""
         keys, values = self.keys[:, row, :, columns], self.values[:, row, :, columns]
         return KVBlock(keys.contiguous().clone(), values.contiguous().clone())
+
+
+def visibility(packed: Packed, cache: KVCache | None = None) -> Tensor | None:
+    """The mask of a batch behind what its rows have read.
+
+    Returns:
+        Boolean (rows, understanding + generation columns, cached and new columns), or None if all of it is
+        True: attention without a mask takes a faster kernel.
+    """
+    mask = packed.layout.mask()
+    if cache is not None:
+        mask = cache.mask(mask)
+    return None if bool(mask.all()) else mask

@@ -1,0 +1,147 @@
+"""The two layouts of a checkpoint folder: which sizes its files state, and where its weights lie.
+
+BAGEL's released layout has ``llm_config.json``, ``vit_config.json``, ``ema.safetensors`` or sharded weights,
+and ``ae.safetensors``; our own has ``strokewise.json`` and ``model.safetensors``. Sizes that no configuration
+file states are read off the shapes of the stored weights. Refuses to build models.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from strokewise.errors import CheckpointError, ConfigError
+from strokewise.io.outside import read_object
+from strokewise.models.bagel.checkpoint import StoredTensor, read_header
+from strokewise.models.bagel.config import AutoencoderConfig, LanguageConfig, ModelConfig, VisionConfig
+from strokewise.models.registry import CONFIG
+
+WEIGHTS = "model.safetensors"
+BAGEL_CONFIGS = ("llm_config.json", "vit_config.json")
+BAGEL_WEIGHTS, BAGEL_AUTOENCODER = "ema.safetensors", "ae.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+def is_bagel_layout(folder: Path) -> bool:
+    """Whether a folder holds a checkpoint in BAGEL's released layout."""
+    return (folder / BAGEL_CONFIGS[0]).exists()
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Read the sizes of a checkpoint in either layout.
+
+    Raises:
+        CheckpointError: if a configuration file is missing or damaged.
+    """
+    if (folder / CONFIG).exists():
+        try:
+            return ModelConfig.from_dict(read_object(folder / CONFIG, CheckpointError)["model"])
+        except (ConfigError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{folder / CONFIG} holds no configuration of a model: {error}") from error
+    llm, vit = (read_object(folder / name, CheckpointError) for name in BAGEL_CONFIGS)
+    return bagel_config(llm, vit, stored_weights(folder), read_header(folder / BAGEL_AUTOENCODER))
+
+
+def bagel_config(
+    llm: dict[str, Any],
+    vit: dict[str, Any],
+    weights: dict[str, StoredTensor],
+    autoencoder: dict[str, StoredTensor],
+) -> ModelConfig:
+    """Our configuration from BAGEL's files and the shapes of the stored weights."""
+
+    def shape(name: str) -> tuple[int, ...]:
+        if name not in weights:
+            raise CheckpointError(f"the weights lack {name}; is this a BAGEL checkpoint?")
+        return weights[name].shape
+
+    try:
+        language = LanguageConfig(
+            vocab_size=shape("language_model.model.embed_tokens.weight")[0],
+            hidden_size=llm["hidden_size"],
+            intermediate_size=llm["intermediate_size"],
+            num_layers=llm["num_hidden_layers"],
+            num_heads=llm["num_attention_heads"],
+            num_kv_heads=llm["num_key_value_heads"],
+            rope_theta=float(llm.get("rope_theta", 1e6)),
+            norm_eps=llm.get("rms_norm_eps", 1e-6),
+            max_positions=llm.get("max_position_embeddings", 32768),
+        )
+        vision = VisionConfig(
+            hidden_size=vit["hidden_size"],
+            intermediate_size=vit["intermediate_size"],
+            num_layers=_vision_layers(vit["num_hidden_layers"], weights),
+            num_heads=vit["num_attention_heads"],
+            patch_size=vit["patch_size"],
+            image_size=vit["image_size"],
+            norm_eps=vit.get("layer_norm_eps", 1e-6),
+            side=_side(shape("vit_pos_embed.pos_embed")),
+        )
+    except KeyError as error:
+        raise CheckpointError(f"BAGEL's configuration files lack the entry {error}") from error
+    coder = autoencoder_config(autoencoder)
+    patch = (shape("vae2llm.weight")[1] / coder.latent_channels) ** 0.5
+    if patch != int(patch):
+        raise CheckpointError("vae2llm and the autoencoder's latent channels do not fit each other")
+    config = ModelConfig(
+        language,
+        vision,
+        coder,
+        latent_patch=int(patch),
+        latent_side=_side(shape("latent_pos_embed.pos_embed")),
+    )
+    return _fit_limits(config)
+
+
+def autoencoder_config(weights: dict[str, StoredTensor]) -> AutoencoderConfig:
+    """The autoencoder's sizes, read off its weights."""
+    try:
+        channels = weights["encoder.conv_in.weight"].shape[0]
+        levels = 1 + max(int(k.split(".")[2]) for k in weights if k.startswith("encoder.down."))
+        widths = [weights[f"encoder.down.{i}.block.0.conv1.weight"].shape[0] for i in range(levels)]
+        blocks = sum(bool(re.fullmatch(r"encoder\.down\.0\.block\.\d+\.conv1\.weight", k)) for k in weights)
+        latent = weights["decoder.conv_in.weight"].shape[1]
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"these are not the weights of a FLUX autoencoder: {error} is missing"
+        ) from error
+    return AutoencoderConfig(channels, tuple(w // channels for w in widths), blocks, latent)
+
+
+def stored_weights(folder: Path) -> dict[str, StoredTensor]:
+    """Headers of the main weights: one file, an index over shards, or shards alone."""
+    for name in (BAGEL_WEIGHTS, WEIGHTS):
+        if (folder / name).exists():
+            return read_header(folder / name)
+    if (folder / INDEX).exists():
+        files = set(read_object(folder / INDEX, CheckpointError).get("weight_map", {}).values())
+        paths = [folder / Path(name).name for name in sorted(files) if Path(name).name != BAGEL_AUTOENCODER]
+    else:
+        paths = sorted(p for p in folder.glob("*.safetensors") if p.name != BAGEL_AUTOENCODER)
+    if not paths:
+        raise CheckpointError(f"no weights in {folder}: expected {BAGEL_WEIGHTS}, {WEIGHTS} or {INDEX}")
+    return {name: entry for path in paths for name, entry in read_header(path).items()}
+
+
+def _vision_layers(stated: int, weights: dict[str, StoredTensor]) -> int:
+    """BAGEL's vit_config counts a last layer that its checkpoints leave out."""
+    found = {
+        int(m[1]) for k in weights if (m := re.match(r"vit_model\.vision_model\.encoder\.layers\.(\d+)\.", k))
+    }
+    return stated if len(found) >= stated else stated - 1
+
+
+def _side(table: tuple[int, ...]) -> int:
+    return round(table[0] ** 0.5)
+
+
+def _fit_limits(config: ModelConfig) -> ModelConfig:
+    """Keep BAGEL's image limits within what the tables of a smaller model can hold."""
+    largest = config.latent_side * config.latent_stride
+    vision = min(config.vision.side, config.vision.learned_side) * config.vision.patch_size
+    return replace(
+        config,
+        canvas_min=min(config.canvas_min, largest),
+        vision_min=min(config.vision_min, vision),
+        vision_max=min(config.vision_max, vision),
+    )

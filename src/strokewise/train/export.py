@@ -1,0 +1,57 @@
+"""From a run to a model folder: the last checkpoint's weights, adapters folded in, with the tokenizer."""
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from strokewise.errors import CheckpointError, ConfigError
+from strokewise.models import architecture_of, find_checkpoint, module_of
+from strokewise.train.checkpoint import Checkpoints, read_facts, read_tensors
+from strokewise.train.config import Lora
+from strokewise.train.distributed import World
+from strokewise.train.lora import merge_adapters
+from strokewise.train.model import trainable_model
+from strokewise.train.optim import trainable
+
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
+
+
+def export(
+    run: Path, out: Path, averaged: bool = True, model: str | None = None, layout: str | None = None
+) -> None:
+    """Write the weights of a run's last checkpoint as a model folder in bfloat16, tokenizer included.
+
+    Args:
+        run: folder of the run.
+        out: where the model goes.
+        averaged: the averaged weights (EMA), or the last ones.
+        model: where the start of the run is now, if it was moved.
+        layout: of the folder, one of the architecture's ``layouts``; None is the first of them.
+
+    Raises:
+        CheckpointError: if there is no checkpoint, or it does not fit the start.
+        ConfigError: if the architecture has no such layout.
+    """
+    alone = World(0, 1, torch.device("cpu"))
+    path = Checkpoints(run, 1, alone).latest()
+    if path is None:
+        raise CheckpointError(f"there is no checkpoint in {run}")
+    config = read_facts(path)["config"]
+    start = find_checkpoint(model or config["model"])
+    architecture = architecture_of(start)
+    layout = layout or architecture.layouts[0]
+    if layout not in architecture.layouts:
+        raise ConfigError(f"unknown layout {layout!r}; known are {', '.join(architecture.layouts)}")
+    lora = Lora(**config["lora"]) if config["lora"] else None
+    made = trainable_model(str(start), lora, False, alone.device)
+    prefix = "average" if averaged else "weight"
+    named = {f"{prefix}/{name}": p.detach() for name, p in trainable(module_of(made)).items()}
+    read_tensors(path, named, alone, partly=True)
+    if lora:
+        merge_adapters(made)
+    module_of(made).to(torch.bfloat16)
+    architecture.save(made, out, layout)
+    for name in TOKENIZER_FILES:
+        if (start / name).exists():
+            shutil.copyfile(start / name, out / name)
