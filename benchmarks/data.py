@@ -18,7 +18,7 @@ from strokewise.data.build import MAKERS, Recipe, build, build_shard
 from strokewise.data.report import Figures
 from strokewise.data.storage import read
 
-# The functions whose share of the time is told, by name.
+# The functions whose share of the time is reported, by name.
 PARTS = {"rendering": "render_array", "PNG": "encode_png", "placing": "place", "describing": "describe"}
 
 

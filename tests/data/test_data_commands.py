@@ -21,7 +21,7 @@ from strokewise.data import storage
 from strokewise.data.canvas_painters import KontextPainter
 from strokewise.data.records import to_table_row
 from strokewise.data.report import write_page
-from strokewise.errors import ConfigError, StrokewiseError
+from strokewise.errors import StrokewiseError
 from strokewise.io.atomic import write_bytes
 from strokewise.trajectory.files import encode_png, save
 
@@ -190,23 +190,12 @@ class TestBuild:
         for _, record in storage.read(tmp_path / "plain"):
             assert len(record.trajectory.images) == len(record.truth["prompt"]["objects"])
 
-    @pytest.mark.parametrize("option", ["--n", "--workers"])
-    def test_counts_below_one(self, tmp_path, option):
-        result = CliRunner().invoke(
-            app, ["data", "build", "conflict", option, "0", "--out", str(tmp_path / "new")]
-        )
-        assert result.exit_code == 2
-        assert option in result.output
-        assert not (tmp_path / "new").exists()
-        with pytest.raises(ConfigError, match="count is 0; build at least one record"):
-            building.Recipe("conflict", 0)
-        with pytest.raises(ConfigError, match="workers is 0; it must be at least 1"):
-            building.build(building.Recipe("conflict", 1), tmp_path / "new", workers=0)
-
     @pytest.mark.parametrize(
         ("given", "fault"),
         [
             (("another",), "unknown subset 'another'; known are multi-turn, conflict, alignment"),
+            (("conflict", "--n", 0), "count is 0; build at least one record"),
+            (("conflict", "--workers", 0), "workers is 0; it must be at least 1"),
             (("conflict", "--size", 8), "size is 8; canvases are 64 to 1024 pixels wide"),
             (("conflict", "--right-share", 1.5), "--right-share is 1.5; a share lies in 0..1"),
             (("conflict", "--right-share", "nan"), "--right-share is nan; a share lies in 0..1"),

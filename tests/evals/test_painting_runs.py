@@ -169,7 +169,7 @@ def test_prompts_outside_the_vocabulary(tiny_folder):
     painter.vocabulary = Vocabulary(("bus",), ("red",))
     assert known_prompts(painter, PROMPTS, "skip") == PROMPTS[:1]
     assert known_prompts(painter, PROMPTS, "paint") == PROMPTS
-    with pytest.raises(PromptError, match="2 of 3 prompts ask for what this model never learnt"):
+    with pytest.raises(PromptError, match="2 of 3 prompts are outside this model's vocabulary"):
         known_prompts(painter, PROMPTS, "refuse")
     with pytest.raises(ConfigError):
         known_prompts(painter, PROMPTS, "perhaps")

@@ -112,7 +112,7 @@ def test_counts_by_hand():
 
 def test_what_is_not_known_is_in_no_share():
     found = measure([JudgedTrajectory((canvas(plan=None, sketch=None, said=WRONG, right=None),))])
-    assert found.whole.untold == 1
+    assert found.whole.unknown == 1
     assert found.whole.precision == Share(0, 0)
     assert found.right == Share(0, 0)
     assert str(found.right) == "–"

@@ -63,7 +63,7 @@ def test_pictures_of_a_prompt_that_succeed_together_count_once():
 
 def test_the_table_tells_when_tasks_are_missing():
     def told(verdicts):
-        return " ".join(cell for row in table(summarize(verdicts)).rows for cell in row)
+        return " ".join(cell for row in table(summarize(verdicts)).lines for cell in row)
 
     everything = told(judged(0.5))
     assert "overall" in everything

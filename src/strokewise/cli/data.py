@@ -36,10 +36,10 @@ Device = Annotated[str, typer.Option(help="Where the image editor computes: cuda
 def build(
     subset: Annotated[str, typer.Argument(help="multi-turn, conflict or alignment.")],
     out: Annotated[Path, typer.Option(help="Folder to write; an unfinished build there is resumed.")],
-    n: Annotated[int, typer.Option(min=1, max=MAX_RECORDS, help="Records to build.")] = 1000,
+    n: Annotated[int, typer.Option(max=MAX_RECORDS, help="Records to build.")] = 1000,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     size: Annotated[int, typer.Option(help="Side of the canvases in pixels.")] = 128,
-    workers: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option(max=MAX_BATCH, help="Processes.")] = 1,
     edit_share: Annotated[
         float | None, typer.Option(help="multi-turn: share of trajectories with a change among the steps.")
     ] = None,

@@ -21,7 +21,7 @@ Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, or folders th
 Device = Annotated[str, typer.Option(help="Where mask2former computes: cpu, cuda, cuda:1.")]
 BootstrapSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap intervals.")]
 JudgeUrl = Annotated[
-    str | None, typer.Option(help="Of the judge's API; default: OPENAI_BASE_URL, or OpenAI.")
+    str | None, typer.Option(help="URL of the judge's API; default: OPENAI_BASE_URL, or OpenAI.")
 ]
 Cache = Annotated[Path | None, typer.Option(help="Folder where the judge's answers are kept.")]
 MaxRequests = Annotated[
@@ -108,9 +108,14 @@ def geneval(
         Path | None, typer.Option(help="Folder in GenEval's layout: 00000/samples/0000.png.")
     ] = None,
     detector: Annotated[
-        str | None, typer.Option(help="sprite, or mask2former for real pictures; runs have their own.")
+        str | None,
+        typer.Option(
+            help="sprite, or mask2former for real pictures; default: the one that fits a run's world."
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Results to write, JSON lines as GenEval's own.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Results to write, JSON lines as of GenEval's scorer.")
+    ] = None,
     device: Device = "cpu",
     seed: BootstrapSeed = 0,
 ) -> None:
@@ -151,7 +156,7 @@ def geneval(
 def process(
     runs: Runs,
     judge: Annotated[
-        str | None, typer.Option(help="Vision model to ask; without it, the sprite world's oracle.")
+        str | None, typer.Option(help="Vision model that judges; default: the sprite world's oracle.")
     ] = None,
     judge_url: JudgeUrl = None,
     cache: Cache = None,
@@ -178,7 +183,7 @@ def process(
 @eval_app.command()
 def wise(
     runs: Runs,
-    judge: Annotated[str, typer.Option(help="Vision model to ask, such as gpt-4o-2024-05-13.")],
+    judge: Annotated[str, typer.Option(help="Vision model that rates, such as gpt-4o-2024-05-13.")],
     mode: Annotated[
         str, typer.Option(help="legacy (0 to 2, WiScore) or verified (right or wrong).")
     ] = "verified",
@@ -200,10 +205,24 @@ def wise(
 
 
 @eval_app.command()
+def free(runs: Runs, seed: BootstrapSeed = 0) -> None:
+    """Score pictures of the free prompts by number of kinds of things; stored in the run as free.jsonl."""
+    from strokewise.evals.benchmarks.free import score_run, store, summarize
+    from strokewise.evals.intervals import shares_table
+    from strokewise.evals.run_store import find_runs
+
+    for one in find_runs(runs):
+        scores = list(tracked(score_run(one), "scoring", len(one.entries())))
+        store(one, scores)
+        print_table(shares_table(f"free prompts: {one.name}", "prompts", summarize(scores, seed)))
+        _report_unfinished(one)
+
+
+@eval_app.command()
 def report(
     runs: Runs,
     out: Annotated[Path, typer.Option(help="Folder to write report.md, report.html and chart.svg to.")],
-    title: Annotated[str, typer.Option(help="Of the page.")] = "Evaluation",
+    title: Annotated[str, typer.Option(help="Title of the page.")] = "Evaluation",
     seed: BootstrapSeed = 0,
 ) -> None:
     """Compare any number of runs: tables, accuracy over cost, failures by task and fault."""
@@ -230,7 +249,7 @@ def _identity(model: str, painter: "Painter", options: dict[str, Any]) -> dict[s
 
 
 def _helpers(world: str, asker: "VlmClient | None") -> "Helpers":
-    """Whom strategies may ask: a vision model where one is named, else the sprite world's own."""
+    """The verifier, inspector and planner of strategies: a vision model, or the sprite world's."""
     from strokewise.critics.judges import VlmJudge
     from strokewise.critics.verifiers import SpriteVerifier, VlmVerifier
     from strokewise.evals.strategies.external import GraphPlanner, JudgeInspector, SpriteInspector

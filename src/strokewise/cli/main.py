@@ -26,6 +26,7 @@ from strokewise.cli.arguments import parse_dtype, parse_size
 from strokewise.cli.data import data_app
 from strokewise.cli.evals import eval_app
 from strokewise.cli.paint import paint
+from strokewise.cli.probes import probe_app
 from strokewise.cli.train import app as train_app
 from strokewise.errors import InputError, StrokewiseError
 
@@ -39,6 +40,7 @@ app.command()(paint)
 app.add_typer(data_app, name="data")
 app.add_typer(eval_app, name="eval")
 eval_app.command()(ablate)
+eval_app.add_typer(probe_app, name="probe")
 app.add_typer(train_app, name="train")
 
 

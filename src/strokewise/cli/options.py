@@ -23,7 +23,7 @@ from strokewise.cli.arguments import parse_size
 from strokewise.errors import ConfigError
 
 PAINTING_OPTIONS = "strokewise.inference.options:PaintingOptions"
-# Upper bounds of counts on the command line: beyond them lies a typing error, not a wish.
+# Upper bounds of counts on the command line: a larger number is a typing error.
 MAX_VALUE = 1_000_000
 MAX_RECORDS = 100_000_000
 MAX_PAINTINGS = 100_000

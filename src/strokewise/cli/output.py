@@ -36,7 +36,7 @@ def print_table(table: "TextTable") -> None:
     shown = Table(*table.head, title=table.title, caption=table.note or None, show_header=any(table.head))
     for column in shown.columns[1:]:
         column.justify = "right"
-    for row in table.rows:
+    for row in table.lines:
         shown.add_row(*row)
     console().print(shown)
 

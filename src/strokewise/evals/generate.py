@@ -1,8 +1,8 @@
 """Painting a list of prompts with a strategy: batched, resumable after any interruption, in shards.
 
 What is finished is on the disk before the next batch begins; what was under way is painted again, from the
-same seeds. This file knows tasks and their order. It refuses to know how a strategy paints and what its
-pictures are worth.
+same seeds. This file knows tasks and their order. It refuses to know how a strategy paints and how its
+pictures are scored.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _SAMPLE = 1 << 20
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to paint: the numbers of its prompt and of its seed, and what is asked."""
+    """A picture to paint: the indices of its prompt and of its seed, and the task."""
 
     prompt: int
     sample: int
@@ -69,7 +69,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def fingerprint(folder: Path) -> str:
-    """A digest that tells one checkpoint from another without reading all of it.
+    """A digest that distinguishes checkpoints without reading all of their weights.
 
     Folders such as ``latest`` change under their name. Sizes, heads (names, shapes) and tails of the weights
     differ between any two states of a training.
@@ -86,7 +86,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def known_prompts(painter: Painter, prompts: Sequence[Prompt], unknown: str) -> list[Prompt]:
-    """The prompts to paint, where some may ask for what the model never learnt.
+    """The prompts to paint, where some may be outside the model's vocabulary.
 
     Args:
         painter: whose vocabulary it is; without one, all are known.
@@ -110,7 +110,7 @@ def known_prompts(painter: Painter, prompts: Sequence[Prompt], unknown: str) -> 
             reason = reason or str(error)
     if len(kept) < len(prompts) and (unknown == "refuse" or not kept):
         raise PromptError(
-            f"{len(prompts) - len(kept)} of {len(prompts)} prompts ask for what this model never learnt"
+            f"{len(prompts) - len(kept)} of {len(prompts)} prompts are outside this model's vocabulary"
             f" ({reason}); --unknown skip leaves them out, --unknown paint paints them all the same"
         )
     return kept

@@ -1,11 +1,11 @@
-"""Pictures to score, in the folder layout of GenEval's own scripts.
+"""Pictures to score, in the folder layout of GenEval's scripts.
 
     DIR/00000/metadata.jsonl      one line, the prompt's metadata
     DIR/00000/samples/0000.png    its pictures
 
 Any image generator that writes this layout can be scored here, and what is written here can be scored by the
-official harness. This file knows names and formats; it refuses to know what makes the pictures and what they
-are worth.
+official harness. This file knows names and formats; it refuses to know what makes the pictures and how they
+are scored.
 """
 
 import json
@@ -26,7 +26,7 @@ _PICTURE = re.compile(r"[0-9]+\.png")
 
 
 class LabeledPicture(NamedTuple):
-    """A picture to score and what was asked for."""
+    """A picture to score and the metadata of its prompt."""
 
     path: Path
     metadata: dict[str, Any]
@@ -35,7 +35,7 @@ class LabeledPicture(NamedTuple):
 def read_pictures(folder: Path) -> list[LabeledPicture]:
     """All pictures of a folder with their prompts' metadata, by number.
 
-    Folders and files whose names are no numbers are not looked at, as by GenEval's scorer.
+    Folders and files whose names are no numbers are ignored, as by GenEval's scorer.
 
     Raises:
         InputError: if there is no such folder, or no picture in it.
@@ -61,7 +61,7 @@ def picture_path(folder: Path, prompt: int, sample: int) -> Path:
 
 
 def write_metadata(folder: Path, prompt: int, metadata: Mapping[str, Any]) -> None:
-    """Write what the prompt number `prompt` asks for.
+    """Write the metadata of the prompt number `prompt`.
 
     Args:
         folder: of the whole benchmark; made if it is not there.

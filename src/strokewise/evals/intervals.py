@@ -5,9 +5,12 @@ that take them for independent are too narrow.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+
+from strokewise.evals.text_table import TextTable
 
 LEVEL = 0.95
 RESAMPLES = 10_000
@@ -54,3 +57,31 @@ def share_interval(groups: Sequence[Sequence[bool]], seed: int = 0) -> Interval:
     """
     value = sum(map(sum, groups)) / sum(map(len, groups))
     return interval_of(value, resampled_shares(groups, np.random.default_rng(seed)))
+
+
+@dataclass(frozen=True)
+class NamedShare:
+    """How often something is right, as one row of a table.
+
+    Attributes:
+        name: of what is counted.
+        right: results that are right.
+        total: results.
+        interval: the share with its bounds.
+    """
+
+    name: str
+    right: int
+    total: int
+    interval: Interval
+
+    @classmethod
+    def of(cls, name: str, groups: Sequence[Sequence[bool]], seed: int = 0) -> "NamedShare":
+        """The share of some results, grouped by prompt; see :func:`share_interval`."""
+        return cls(name, sum(map(sum, groups)), sum(map(len, groups)), share_interval(groups, seed))
+
+
+def shares_table(title: str, column: str, shares: Sequence[NamedShare], note: str = "") -> TextTable:
+    """The shares as a table."""
+    rows = [(one.name, f"{one.right:,} of {one.total:,}", str(one.interval)) for one in shares]
+    return TextTable(title, (column, "right", "share (95 % interval)"), rows, note)

@@ -1,4 +1,4 @@
-"""Folders of runs: what was asked, what was painted, and how the two are found again.
+"""Folders of runs: what was requested, what was painted, and how the two are found again.
 
     DIR/run.json                          what decides the pictures: model, strategy, options, prompts
     DIR/prompts.jsonl                     a prompt a line, with a benchmark's metadata where it has some
@@ -7,7 +7,7 @@
     DIR/images/00000/samples/0000.png     the pictures in GenEval's layout, with its metadata
 
 A line of results is written last and forced to the disk, so what it names is there. This file knows formats;
-who paints and who scores is settled elsewhere.
+who paints and who scores is decided elsewhere.
 """
 
 import fcntl
@@ -84,7 +84,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """How it is called in reports."""
+        """Its name in reports."""
         return f"{self.settings.get('model', '')} {self.settings.get('strategy', '')}".strip()
 
     @property
@@ -140,16 +140,16 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def prepare(folder: Path, settings: dict[str, Any], prompts: Sequence[Prompt]) -> None:
-    """Begin a run, or go on with one of the same settings.
+    """Begin a run, or resume one of the same settings.
 
     Raises:
         ConfigError: if other pictures are there already; it names what differs.
         InputError: if the folder cannot be written.
     """
     lines = [json.dumps({"prompt": p.text, "metadata": p.metadata}, ensure_ascii=False) for p in prompts]
-    told = "\n".join(lines) + "\n"
-    settings = settings | {"prompts": hashlib.sha256(told.encode()).hexdigest()[:16]}
-    wanted = {PROMPTS: told, RUN: json.dumps(settings, indent=2, sort_keys=True) + "\n"}
+    stored = "\n".join(lines) + "\n"
+    settings = settings | {"prompts": hashlib.sha256(stored.encode()).hexdigest()[:16]}
+    wanted = {PROMPTS: stored, RUN: json.dumps(settings, indent=2, sort_keys=True) + "\n"}
     if (folder / RUN).exists():
         old, new = read_object(folder / RUN), json.loads(wanted[RUN])
         differ = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
@@ -204,7 +204,7 @@ class Writer:
 
 
 def trajectory_path(folder: Path, prompt: int, sample: int) -> Path:
-    """Where it is told how a picture came about."""
+    """Where the trajectory of a picture is stored."""
     return folder / TRAJECTORIES / f"{prompt:05}" / f"{sample:04}"
 
 

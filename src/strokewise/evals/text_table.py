@@ -12,11 +12,11 @@ class TextTable:
     Attributes:
         title: heading.
         head: column names; all empty: the table has no head.
-        rows: cells, each row as long as the head.
+        lines: rows of cells, each as long as the head.
         note: a sentence below the table.
     """
 
     title: str
     head: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    lines: Sequence[Sequence[str]]
     note: str = ""

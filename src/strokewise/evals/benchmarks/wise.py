@@ -50,7 +50,7 @@ WEIGHTS = {
 
 @dataclass(frozen=True)
 class Rating:
-    """What one picture was worth: its score 0..1, and the ratings behind it, none if nothing was painted."""
+    """The score of one picture, 0..1, and the ratings behind it; none if nothing was painted."""
 
     prompt_id: int
     sample: int
@@ -175,7 +175,7 @@ def stored_score(run: Run, mode: str) -> WiseScore | None:
 
 
 def rows(found: WiseScore) -> list[tuple[str, str, str]]:
-    """The score in words, both conventions of Overall named."""
+    """The score as cells of a table, with both conventions of Overall."""
     number = len(found.categories)
     lines = [(name, f"{count:,}", f"{mean:.3f}") for name, (mean, count) in found.categories.items()]
     total = f"{sum(count for _, count in found.categories.values()):,}"

@@ -53,7 +53,7 @@ def markdown(report: Report, title: str) -> str:
     """The tables as Markdown; pictures of failures are in the page only."""
     parts = [f"# {_plain(title)}"]
     for table in report.tables:
-        lines = [table.head, ["---"] * len(table.head), *table.rows]
+        lines = [table.head, ["---"] * len(table.head), *table.lines]
         rows = "\n".join("| " + " | ".join(map(_plain, line)) + " |" for line in lines)
         parts.append(f"## {_plain(table.title)}\n\n{rows}" + (f"\n\n{table.note}" if table.note else ""))
     if report.chart:
@@ -93,7 +93,7 @@ def page(report: Report, title: str) -> str:
 def _table(table: TextTable) -> str:
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.head)
     lines = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>\n" for line in table.rows
+        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>\n" for line in table.lines
     )
     note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
     shown = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{lines}</tbody></table>"

@@ -1,14 +1,14 @@
-"""What a report of runs tells: tables, a chart, and failures by task and fault.
+"""What a report of runs contains: tables, a chart, and failures by task and fault.
 
-It tells what is stored in the runs' folders and judges no picture; what was not scored is told as missing.
-How it looks is settled in ``report_files``.
+It reports what is stored in the runs' folders and judges no picture; what was not scored is named as such.
+How it looks is decided in ``files``.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from strokewise.evals.benchmarks import wise
+from strokewise.evals.benchmarks import free, wise
 from strokewise.evals.benchmarks.geneval.score import (
     benchmark_name,
     prompt_set,
@@ -19,6 +19,7 @@ from strokewise.evals.benchmarks.geneval.summary import Summary
 from strokewise.evals.benchmarks.process import metrics as process
 from strokewise.evals.benchmarks.process.run import stored_metrics
 from strokewise.evals.costs import mean_cost
+from strokewise.evals.intervals import shares_table
 from strokewise.evals.report.chart import Point, scatter
 from strokewise.evals.run_store import Run, RunEntry
 from strokewise.evals.text_table import TextTable
@@ -42,7 +43,7 @@ class Failure:
 
 @dataclass
 class Report:
-    """All that is told.
+    """All that is reported.
 
     Attributes:
         tables: in order.
@@ -76,6 +77,7 @@ def collect(runs: Sequence[Run], seed: int = 0) -> Report:
     report.tables.append(_costs(runs, summaries))
     report.tables += _process(runs)
     report.tables += [table for mode in wise.TASKS for table in _wise(runs, mode)]
+    report.tables += _free(runs, seed)
     points = list(_points(runs, summaries))
     if points:
         report.chart = scatter(points, "network passes a picture", "share of right pictures")
@@ -139,6 +141,12 @@ def _wise(runs: Sequence[Run], mode: str) -> Iterator[TextTable]:
         found = wise.stored_score(run, mode)
         if found is not None:
             yield TextTable(f"WISE, {mode}: {label}", wise.HEAD, wise.rows(found))
+
+
+def _free(runs: Sequence[Run], seed: int) -> Iterator[TextTable]:
+    for label, run in zip(_names(runs), runs, strict=True):
+        if scores := free.stored_scores(run):
+            yield shares_table(f"Free prompts: {label}", "prompts", free.summarize(scores, seed))
 
 
 def _points(runs: Sequence[Run], summaries: Sequence[Summary | None]) -> Iterator[Point]:

@@ -1,7 +1,7 @@
 """Scoring pictures by GenEval: detect, name the colors that matter, judge, record.
 
 Results are stored in the official harness's format, so that its `summary_scores.py` reads them. This file
-ties folders, a detector and the rules together; it refuses to know how any of them works.
+connects folders, a detector and the rules; it refuses to know how any of them works.
 """
 
 import json
@@ -67,10 +67,10 @@ def score_picture(
     """Score one picture.
 
     Args:
-        filename: what the result is to be known by.
+        filename: names the result.
         image: an RGB picture.
         metadata: GenEval's of the prompt, with tag, prompt, include, and exclude where there is one.
-        detector: who looks at the picture.
+        detector: finds things and names colors.
 
     Raises:
         RecordError: if the metadata are not GenEval's.

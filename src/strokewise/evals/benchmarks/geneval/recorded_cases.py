@@ -15,7 +15,7 @@ from strokewise.io.outside import read_json_lines
 
 
 class Case(NamedTuple):
-    """What was asked, what was detected, and the recorded verdict."""
+    """GenEval's metadata of a prompt, what was detected, and the recorded verdict."""
 
     metadata: dict[str, Any]
     detections: list[Detection]

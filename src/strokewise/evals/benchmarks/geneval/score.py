@@ -1,7 +1,7 @@
-"""GenEval's score of a run: every picture that was asked for counts, those never painted as wrong.
+"""GenEval's score of a run: every requested picture counts, those that were not painted as wrong.
 
-Ties runs to GenEval's rules. In the sprite world the pictures are looked at by its recogniser, and the score
-is named "sprite GenEval" wherever it is told: it is not comparable with published GenEval figures.
+Connects runs with GenEval's rules. In the sprite world the pictures are read by its recogniser, and the score
+is named "sprite GenEval" wherever it is reported: it is not comparable with published GenEval figures.
 """
 
 from collections.abc import Iterator
@@ -34,19 +34,19 @@ class StoredVerdict(NamedTuple):
 
 
 def benchmark_name(sprite: bool) -> str:
-    """What the score is to be called."""
+    """The name of the score."""
     return "sprite GenEval" if sprite else "GenEval"
 
 
 def prompt_set(run: Run) -> str:
     """Which of GenEval's prompts a run painted: scores on rewritten ones are not comparable."""
-    asked = [prompt for prompt in run.prompts if prompt.geneval]
+    scored = [prompt for prompt in run.prompts if prompt.geneval]
     official = geneval_prompts()
     texts = {prompt.text for prompt in official}
-    known = sum(prompt.text in texts for prompt in asked)
-    if known < len(asked):
-        return f"rewritten: {len(asked) - known:,} of {len(asked):,} prompts are not official ones"
-    return "official" if len(asked) == len(official) else f"official: {len(asked):,} of {len(official):,}"
+    known = sum(prompt.text in texts for prompt in scored)
+    if known < len(scored):
+        return f"rewritten: {len(scored) - known:,} of {len(scored):,} prompts are not official ones"
+    return "official" if len(scored) == len(official) else f"official: {len(scored):,} of {len(official):,}"
 
 
 def detector_for(run: Run, name: str | None, device: str = "cpu") -> Detector:
@@ -60,12 +60,12 @@ def detector_for(run: Run, name: str | None, device: str = "cpu") -> Detector:
     Raises:
         ConfigError: if the detector does not know the run's world, or cannot be loaded.
     """
-    own = "sprite" if run.sprite else "mask2former"
-    if name not in (None, own):
+    fitting = "sprite" if run.sprite else "mask2former"
+    if name not in (None, fitting):
         raise ConfigError(
-            f"{run.folder} holds pictures of the {run.settings['world']} world; only {own} fits"
+            f"{run.folder} holds pictures of the {run.settings['world']} world; only {fitting} fits"
         )
-    return load_detector(own, device)
+    return load_detector(fitting, device)
 
 
 def score_run(run: Run, detector: Detector) -> Iterator[PictureScore]:

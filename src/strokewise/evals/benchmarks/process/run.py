@@ -1,7 +1,7 @@
-"""The process figures of a run: judge its stored trajectories, keep what was found, sum it up again.
+"""The process figures of a run: judge its stored trajectories, store the judgements, sum them up.
 
-Ties runs to ``process_judging`` and ``process_metrics``. What was judged is stored picture by picture, so
-that figures can be computed anew without looking at a canvas again.
+Connects runs with ``judging`` and ``metrics``. What was judged is stored picture by picture, so
+that figures can be computed again without reading a canvas.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from strokewise.evals.benchmarks.geneval.score import stored_verdicts
 from strokewise.evals.benchmarks.process.judging import (
     JudgedCanvas,
     JudgedTrajectory,
-    ask_trajectory,
     judge_trajectory,
+    judge_trajectory_by,
 )
 from strokewise.evals.benchmarks.process.metrics import ProcessMetrics, measure
 from strokewise.evals.run_store import Run, write_objects
@@ -26,14 +26,14 @@ JUDGED = "process.jsonl"
 
 
 def judge_run(run: Run, judge: Judge | None = None) -> Iterator[JudgedTrajectory]:
-    """What is true of each trajectory of a run.
+    """Judge each trajectory of a run.
 
     Args:
         run: whose trajectories.
-        judge: whom to ask; None: the sprite world's oracle.
+        judge: decides; None: the sprite world's oracle.
 
     Raises:
-        ConfigError: if nobody is asked and the run is not of the sprite world.
+        ConfigError: if there is no judge and the run is not of the sprite world.
         ServiceError: if a judge that is a service fails.
         InputError: if it has no pictures.
         RecordError: if a trajectory is damaged.
@@ -53,11 +53,11 @@ def judge_run(run: Run, judge: Judge | None = None) -> Iterator[JudgedTrajectory
             yield judge_trajectory(trajectory, run.prompts[entry.prompt].metadata, entry.cost)
         else:
             verdict = scored.get(run.picture_name(entry))
-            yield ask_trajectory(judge, trajectory, verdict and verdict.correct, entry.cost)
+            yield judge_trajectory_by(judge, trajectory, verdict and verdict.correct, entry.cost)
 
 
 def store(run: Run, judged: list[JudgedTrajectory]) -> None:
-    """Keep what was found, a picture a line, in the order of the run's entries."""
+    """Write the judgements, a picture a line, in the order of the run's entries."""
     write_objects(run.folder / JUDGED, map(_value, judged))
 
 
