@@ -179,7 +179,7 @@ def test_prompts_beyond_the_models_words(run, tiny_folder, tmp_path):
     (tmp_path / "model" / "vocabulary.json").write_text('{"classes": ["cup"], "colors": ["red"]}')
     status, _, err = run("paint", "a bus", "--model", "model", "--single-pass", *FAST)
     assert status == 2
-    assert "not learnt: bus. This model knows: cup; in the colors red" in err
+    assert "not trained: bus. This model knows: cup; in the colors red" in err
     status, _, _ = run("paint", "a bus", "--model", "model", "--single-pass", "--any-prompt", *FAST)
     assert status == 0
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from strokewise.critics.verifiers import SpriteVerifier
 from strokewise.errors import ConfigError, InputError, RecordError, SceneError
-from strokewise.evals.image_folders import read_picture
 from strokewise.evals.intervals import NamedShare
-from strokewise.evals.run_store import Run, read_objects, write_objects
+from strokewise.evals.run_store import Run, write_objects
+from strokewise.io.outside import read_json_lines, read_picture
 
 SCORES = "free.jsonl"
 
@@ -98,7 +98,7 @@ def stored_scores(run: Run) -> list[FreeScore] | None:
     if not path.exists():
         return None
     try:
-        return [FreeScore(**line) for line in read_objects(path)]
+        return [FreeScore(**line) for _, line in read_json_lines(path)]
     except TypeError as error:
         raise RecordError(f"{path}: not scores of the free set: {error}") from error
 
