@@ -195,8 +195,8 @@ class TestBuild:
         [
             (("another",), "unknown subset 'another'; known are multi-turn, conflict, alignment"),
             (("conflict", "--n", 0), "count is 0; build at least one record"),
-            (("conflict", "--size", 8), "size is 8; canvases are 64 to 1024 pixels wide"),
             (("conflict", "--workers", 0), "workers is 0; it must be at least 1"),
+            (("conflict", "--size", 8), "size is 8; canvases are 64 to 1024 pixels wide"),
             (("conflict", "--right-share", 1.5), "--right-share is 1.5; a share lies in 0..1"),
             (("conflict", "--right-share", "nan"), "--right-share is nan; a share lies in 0..1"),
             (("multi-turn", "--edit-share", -1), "--edit-share is -1.0; a share lies in 0..1"),

@@ -125,18 +125,6 @@ class VlmJudge:
         return SceneGraph.from_json(found.model_dump())
 
 
-def parse_prompt_with(judge: Judge, prompt: str) -> SceneGraph:
-    """The graph of any prompt: by the sprite world's own parser, or else by the judge.
-
-    Raises:
-        StrokewiseError: if the judge cannot decide either.
-    """
-    try:
-        return parse_prompt(prompt)
-    except LanguageError:
-        return judge.graph(prompt)
-
-
 def critiques_of_steps(judge: Judge, trajectory: Trajectory) -> Iterator[tuple[int, Critique, Critique]]:
     """For each canvas: the number of its step, and the critiques of its plan and of the canvas.
 

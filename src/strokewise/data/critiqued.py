@@ -103,7 +103,7 @@ def filter_data(
     def make(shard: str) -> dict[str, Iterator[Record]]:
         return {subset: filtered(judge, (record for _, record in read_shard(source / Path(shard).name)))}
 
-    recipe = {"filtered": manifest.sha256 or shards, "judge": name}
+    recipe = {"filtered": manifest.sha256 or list(shards), "judge": name}
     counts = write_shards(
         {subset: folder},
         recipe,

@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -149,14 +149,9 @@ def write_manifest(folder: Path, subset: str, count: int) -> Path:
     """Finish a data set: what it holds, with a digest of each shard."""
     shards = sorted(path.name for path in folder.glob("part-*.parquet"))
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in shards}
-    value = {
-        "format": FORMAT,
-        "subset": subset,
-        "count": count,
-        "shards": shards,
-        "sha256": hashes,
-    }
-    write_text(folder / MANIFEST, json.dumps(value, indent=2) + "\n", ConfigError)
+    value = asdict(Manifest(subset, count, tuple(shards), hashes, format=FORMAT))
+    text = json.dumps({"format": value.pop("format"), **value}, indent=2) + "\n"
+    write_text(folder / MANIFEST, text, ConfigError)
     for left in folder.glob(f".*{PARTIAL}"):
         left.unlink(missing_ok=True)
     return folder / MANIFEST
