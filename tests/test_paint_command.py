@@ -90,7 +90,7 @@ def test_several_paintings_have_an_index(paint, tmp_path):
     status, out, _ = paint("--prompts", "prompts.txt", "--n", "2", "--single-pass", "--out", "all")
     assert status == 0
     folders = ["0-a-cup-0", "1-a-cup-1", "2-a-bus-0", "3-a-bus-1"]
-    assert names(tmp_path / "all") == [*folders, "index.html", "index.json"]
+    assert names(tmp_path / "all") == [*folders, "index.html", "index.json", "requests.json"]
     for folder in folders:
         assert (tmp_path / "all" / folder / "final.png").exists()
         assert load(tmp_path / "all" / folder).stop == "single-pass"
@@ -105,7 +105,9 @@ def test_several_paintings_have_an_index(paint, tmp_path):
 def test_json_lines_are_events(paint, tmp_path):
     status, out, err = paint("a cup", "--single-pass", "--previews", "1", "--json")
     assert (status, err) == (0, "")
-    events = [event_from_json(json.loads(line)) for line in out.splitlines()]
+    envelopes = [Envelope.from_json(json.loads(line)) for line in out.splitlines()]
+    assert [(one.painting, one.sequence) for one in envelopes] == [("0", i) for i in range(4)]
+    events = [one.event for one in envelopes]
     assert [event.type for event in events] == [
         "image_started",
         "image_preview",
@@ -119,9 +121,9 @@ def test_json_lines_are_events(paint, tmp_path):
 def test_json_lines_of_several_say_whose_they_are(paint, tmp_path):
     _, out, _ = paint("a cup", "--single-pass", "--n", "3", "--batch", "2", "--json", "--out", "all")
     lines = [json.loads(line) for line in out.splitlines()]
-    assert {line["painting"] for line in lines} == {0, 1, 2}
+    assert {line["painting"] for line in lines} == {"0", "1", "2"}
     finished = [line["painting"] for line in lines if event_from_json(line["event"]).type == "finished"]
-    assert finished == [0, 1, 2]
+    assert finished == ["0", "1", "2"]
     assert (tmp_path / "all" / "index.html").exists()
 
 
@@ -150,7 +152,7 @@ def test_an_empty_folder_is_used_and_a_full_one_refused(paint, tmp_path):
         (("a cup", "--size", "18x16"), "image width 18 is not a multiple of 4"),
         (("a cup", "--max-rounds", "0"), "max_rounds is 0"),
         (("a cup", "--previews", "-1"), "previews is -1"),
-        (("a cup", "--text-guidance", "nan"), "text guidance scale is nan"),
+        (("a cup", "--text-guidance", "nan"), "--text-guidance is 'nan'; it must be a finite number"),
         (("a cup", "--instruct", "<ins>"), "an instruction is plain words"),
         (("a cup", "--instruct", "x", "--single-pass"), "a single pass follows no instructions"),
         (("a cup", "--protocol-format", "latin"), "unknown protocol format 'latin'; known are strokewise"),
@@ -214,7 +216,8 @@ def test_a_folder_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(gallery, "encode_png", full)
     with pytest.raises(gallery.InputError, match="No space left"):
-        gallery.write_one(trajectory, tmp_path / "mine")
+        with gallery.Gallery(tmp_path / "mine", [("a cup", 0)]) as mine:
+            mine.write(0, trajectory)
     assert names(tmp_path) == []
 
 
@@ -226,7 +229,7 @@ def test_help_and_a_process_of_its_own(tiny_folder, tmp_path):
     arguments = ["paint", "a cup", "--single-pass", "--model", tiny_folder, "--json", *FAST]
     told = subprocess.run([script, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=100)
     assert told.returncode == 0, told.stderr
-    assert all(event_from_json(json.loads(line)) for line in told.stdout.splitlines())
+    assert all(Envelope.from_json(json.loads(line)) for line in told.stdout.splitlines())
 
 
 def test_a_terminal_sees_the_canvas_grow(tiny_folder, tmp_path):

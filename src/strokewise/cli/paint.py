@@ -13,50 +13,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from strokewise.cli.options import MAX_BATCH, MAX_PAINTINGS, PAINTING_OPTIONS, options_of
 from strokewise.errors import ConfigError, InputError
 from strokewise.trajectory.events import Event, Finished, ImageFinished, TextFinished
 
 if TYPE_CHECKING:
-    from strokewise.inference import Engine, Request
+    from strokewise.inference import Engine, Policy, Request, Session
     from strokewise.inference.painter import Painter
-    from strokewise.trajectory.values import Trajectory
+    from strokewise.trajectory.gallery import Gallery
 
-Emit = Callable[[int, Event], None]
-INTERRUPTED = 130
+Emit = Callable[["Session", Event], None]
 PREVIEWS = 6
 
 
+@options_of(PAINTING_OPTIONS)
 def paint(
+    *,
     prompt: Annotated[str | None, typer.Argument(help="What to paint; or give --prompts.")] = None,
     model: Annotated[str, typer.Option(help="Folder, built-in name or hub id.")] = "nano",
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; default: paintings/PROMPT-SEED (none with --json).")
     ] = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Paintings of each prompt; seeds count up.")] = 1,
-    prompts: Annotated[Path | None, typer.Option(help="File of prompts, one a line.")] = None,
+    n: Annotated[
+        int, typer.Option("--n", min=1, max=MAX_PAINTINGS, help="Paintings of each prompt; seeds count up.")
+    ] = 1,
+    prompts: Annotated[
+        Path | None, typer.Option(help="File of prompts, one a line; an interrupted job in --out is resumed.")
+    ] = None,
     image: Annotated[Path | None, typer.Option(help="Picture to edit.")] = None,
     instruct: Annotated[
-        list[str] | None, typer.Option(help="The next stroke in your words; repeatable.")
+        list[str] | None, typer.Option(help="Instruction of the next stroke; repeatable.")
     ] = None,
     single_pass: Annotated[
-        bool, typer.Option("--single-pass", help="Paint right after the prompt, once, without a word.")
+        bool, typer.Option("--single-pass", help="One canvas right after the prompt, without messages.")
     ] = False,
-    steps: Annotated[int | None, typer.Option(help="Flow steps of each canvas.")] = None,
-    size: Annotated[str | None, typer.Option(help="Canvas WIDTHxHEIGHT in pixels.")] = None,
-    text_guidance: Annotated[
-        float | None, typer.Option(help="Guidance scale of the texts; 1 is off.")
-    ] = None,
-    image_guidance: Annotated[
-        float | None, typer.Option(help="Guidance scale of the canvases before; 1 is off.")
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of the texts; 0 is greedy.")] = None,
-    max_rounds: Annotated[int | None, typer.Option(help="Sketches at most, refinements not counted.")] = None,
-    max_images: Annotated[int | None, typer.Option(help="Canvases at most.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Tokens of one message at most.")] = None,
-    previews: Annotated[int | None, typer.Option(help="Pictures on the way to each canvas.")] = None,
+    options: dict[str, Any],
     any_prompt: Annotated[
-        bool, typer.Option("--any-prompt", help="Also paint prompts outside the model's vocabulary.")
+        bool, typer.Option("--any-prompt", help="Feed prompts untouched, outside the vocabulary, too.")
     ] = False,
     protocol_format: Annotated[
         str, typer.Option(help="Protocol format of the model's texts, for derivatives of BAGEL.")
@@ -67,45 +61,39 @@ def paint(
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
     quantize: Annotated[str | None, typer.Option(help="int8 or nf4, on CUDA.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Paintings that advance together.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Paintings under way at once.")] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one a line.")] = False,
 ) -> None:
     """Paint a prompt in rounds of plan, sketch, inspect and refine."""
-    given: dict[str, Any] = {
-        "steps": steps,
-        "text_guidance": text_guidance,
-        "image_guidance": image_guidance,
-        "temperature": temperature,
-        "max_rounds": max_rounds,
-        "max_images": max_images,
-        "max_tokens": max_tokens,
-        "previews": previews,
-    }
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     requests = _requests(_prompts(prompt, prompts), n, seed, image, instruct or [])
-    folder = _folder(out, requests, as_json)
-    if size is not None:
-        from strokewise.cli.arguments import parse_size
-
-        options["size"] = parse_size(size)
-    from strokewise.inference.policies import SinglePass
-
-    painter = _load(model, device, dtype, quantize, protocol_format, system)
-    several = len(requests) > 1
-    view, wanted = _view(as_json, several, requests[0].prompt)
-    options.setdefault("previews", min(wanted, max(0, options.get("steps", painter.defaults.steps) - 1)))
-    policy = SinglePass() if single_pass else None
-    engine = painter.start(requests, batch=batch, policy=policy, check=not any_prompt, **options)
-    with view as emit:
-        finished = _follow(engine, emit)
-    painted = engine.trajectories()
-    _write(painted, folder, several, as_json)
+    settings = {"model": model, "single_pass": single_pass, "options": options, "format": protocol_format}
+    with _gallery(out, requests, settings, as_json) as gallery:
+        painter = _load(model, device, dtype, quantize, protocol_format, system)
+        several = len(requests) > 1
+        shown, wanted = _view(as_json, several, requests[0].prompt)
+        options.setdefault("previews", min(wanted, max(0, options.get("steps", painter.defaults.steps) - 1)))
+        engine = painter.engine(batch)
+        policy = _policy(single_pass)
+        for number, request in enumerate(requests):
+            if gallery is None or number not in gallery.done:
+                session = painter.open(
+                    engine, request, name=str(number), policy=policy, check=not any_prompt, **options
+                )
+                _report_rewriting(session.request)
+        with shown as emit:
+            finished = _follow(engine, gallery, emit)
+        if gallery is not None and not as_json:
+            print(gallery.folder)
     if not finished:
-        raise typer.Exit(INTERRUPTED)
+        raise KeyboardInterrupt
+    painted = engine.trajectories()
+    if painted and not any(trajectory.images for trajectory in painted):
+        raise InputError(
+            f"the model painted nothing (it ended with: {painted[0].stop}); see {out or 'above'}"
+        )
 
 
-# --- what is requested
-# -----------------------------------------------------------------------------------------
+# --- what is requested --------------------------------------------------------------------------------------
 
 
 def _prompts(prompt: str | None, path: Path | None) -> list[str]:
@@ -128,15 +116,30 @@ def _requests(
     return [Request(prompt, seed + i, source, tuple(instruct)) for prompt in prompts for i in range(count)]
 
 
-def _folder(out: Path | None, requests: "Sequence[Request]", as_json: bool) -> Path | None:
-    """Where to write; None for nowhere."""
-    from strokewise.trajectory.gallery import check_free, free_folder
+@contextmanager
+def _gallery(
+    out: Path | None, requests: "Sequence[Request]", settings: dict[str, Any], as_json: bool
+) -> "Iterator[Gallery | None]":
+    """Where to write, claimed; None for nowhere."""
+    from strokewise.trajectory.gallery import Gallery
 
     if out is None and as_json:
-        return None
-    folder = free_folder(requests[0].prompt, requests[0].seed) if out is None else out
-    check_free(folder)
-    return folder
+        yield None
+        return
+    with Gallery(out, [(request.prompt, request.seed) for request in requests], settings) as gallery:
+        yield gallery
+
+
+def _policy(single_pass: bool) -> "Policy | None":
+    from strokewise.inference.policies import SinglePass
+
+    return SinglePass() if single_pass else None
+
+
+def _report_rewriting(request: "Request") -> None:
+    """Show the wording that is fed, where it is not the one that was given."""
+    if request.original_prompt:
+        print(f"read as: {request.prompt}", file=sys.stderr)
 
 
 def _load(
@@ -158,23 +161,39 @@ def _load(
 # --- what is shown ------------------------------------------------------------------------------------------
 
 
-def _follow(engine: "Engine", emit: Emit) -> bool:
-    """Paint, emitting every event; False if the user interrupted it."""
-    numbers = {name: number for number, name in enumerate(engine.sessions)}
+def _follow(engine: "Engine", gallery: "Gallery | None", emit: Emit) -> bool:
+    """Paint, emitting every event and writing every canvas; False if the user interrupted it."""
     try:
         for session, event in engine.run():
-            emit(numbers[session.name], event)
+            if gallery is not None and isinstance(event, ImageFinished):
+                gallery.write(int(session.name), session.trajectory(), finished=False)
+            if gallery is not None and isinstance(event, Finished):
+                gallery.write(int(session.name), session.trajectory())
+            emit(session, event)
             if session.error is not None:
                 raise session.error
+        return True
     except KeyboardInterrupt:
         return False
-    return True
+    finally:
+        if gallery is not None:
+            _write_unfinished(engine, gallery)
+            gallery.write_index()
+
+
+def _write_unfinished(engine: "Engine", gallery: "Gallery") -> None:
+    """Write what was painted of the sessions that were cut short."""
+    for session in engine.sessions.values():
+        if not session.done and session.steps:
+            number, trajectory = int(session.name), session.trajectory()
+            gallery.write(number, trajectory)
+            gallery.done.pop(number, None)
 
 
 def _view(as_json: bool, several: bool, prompt: str) -> tuple[AbstractContextManager[Emit], int]:
     """How events are shown, and how many previews of each canvas that needs."""
     if as_json or several:
-        return _plain(_json_line(several) if as_json else _text_line), 0
+        return _plain(_json_line if as_json else _text_line), 0
     return _live(prompt), PREVIEWS if sys.stdout.isatty() else 0
 
 
@@ -188,45 +207,23 @@ def _live(prompt: str) -> Iterator[Emit]:
 
 
 @contextmanager
-def _plain(line: Callable[[int, Event], str | None]) -> Iterator[Emit]:
-    def emit(number: int, event: Event) -> None:
-        if text := line(number, event):
+def _plain(line: Callable[["Session", Event], str | None]) -> Iterator[Emit]:
+    def emit(session: "Session", event: Event) -> None:
+        if text := line(session, event):
             print(text, flush=True)
 
     yield emit
 
 
-def _json_line(several: bool) -> Callable[[int, Event], str]:
-    """An event as JSON; where there are several paintings, inside an object that says whose it is."""
-
-    def line(number: int, event: Event) -> str:
-        value: dict[str, Any] = event.to_json()
-        return json.dumps({"painting": number, "event": value} if several else value, ensure_ascii=False)
-
-    return line
+def _json_line(session: "Session", event: Event) -> str:
+    """An event in its envelope, as JSON."""
+    return json.dumps(session.stamp(event).to_json(), ensure_ascii=False)
 
 
-def _text_line(number: int, event: Event) -> str | None:
+def _text_line(session: "Session", event: Event) -> str | None:
     """An event of one of several paintings as a line of text, if it is worth one."""
     if isinstance(event, TextFinished):
-        return f"[{number}] {event.text}"
+        return f"[{session.name}] {event.text}"
     if isinstance(event, ImageFinished):
-        return f"[{number}] ({event.stage} of step {event.step}, {event.seconds:.1f} s)"
-    return f"[{number}] ended: {event.reason}" if isinstance(event, Finished) else None
-
-
-def _write(painted: "Sequence[Trajectory]", folder: Path | None, several: bool, as_json: bool) -> None:
-    """Write what was painted, and say where."""
-    from strokewise.trajectory.gallery import write_many, write_one
-
-    made = [trajectory for trajectory in painted if trajectory.steps]
-    if folder is None or not made:
-        return
-    if several:
-        write_many(made, folder)
-    else:
-        write_one(made[0], folder)
-    if not as_json:
-        print(folder)
-    if not any(trajectory.images for trajectory in painted):
-        raise InputError(f"the model painted nothing (it ended with: {painted[0].stop}); see {folder}")
+        return f"[{session.name}] ({event.stage} of step {event.step}, {event.seconds:.1f} s)"
+    return f"[{session.name}] ended: {event.reason}" if isinstance(event, Finished) else None

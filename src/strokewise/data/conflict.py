@@ -33,7 +33,7 @@ from strokewise.data.wording import (
 )
 from strokewise.errors import SceneError
 from strokewise.scene_graph import SceneGraph, SceneObject
-from strokewise.trajectory.values import Message, Step, Trajectory
+from strokewise.trajectory.values import Message, Step, StopReason, Trajectory
 from strokewise.world.language import (
     Inspection,
     describe,
@@ -43,7 +43,7 @@ from strokewise.world.language import (
 from strokewise.world.layout import Scene
 
 RELATION_FIRST = 0.6
-EXCERPT = "excerpt"  # stop reason of a record that leaves out what came after
+EXCERPT = StopReason.EXCERPT  # of a record that leaves out what came after
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def right_plan(query: Query, canvases: list[Canvas], at: int, painter: CanvasPai
     kept, prompt = canvases[: at + 2], query.scene.graph
     steps, done = write_steps(prompt, kept, painter, query.wording_rng), at == len(canvases) - 1
     trajectory = Trajectory(
-        query.prompt, tuple(steps if done else steps[:-1]), stop="end" if done else EXCERPT
+        query.prompt, tuple(steps if done else steps[:-1]), stop=StopReason.END if done else EXCERPT
     )
     return Record("conflict", "right", trajectory, truth=truth_of(prompt, [c.shown for c in kept]))
 
@@ -145,7 +145,7 @@ def accepted(plan: SampledPlan, found: Inspection, rng: random.Random) -> Trajec
     message = replace(following.message, inspect=inspection) if following else Message(inspection)
     last = Step(message, following.image if following else None, verdict_of(found))
     done = not (following or found.pending or found.pending_background)
-    return Trajectory(plan.text, (*plan.steps, last), stop="end" if done else EXCERPT)
+    return Trajectory(plan.text, (*plan.steps, last), stop=StopReason.END if done else EXCERPT)
 
 
 def judge_sampled(

@@ -21,7 +21,7 @@ from strokewise.data.storage import MANIFEST, read, read_rows, table_bytes
 from strokewise.errors import ConfigError, ProtocolError, RecordError
 from strokewise.io.atomic import write_bytes
 from strokewise.trajectory.files import FILE, all_images, encode_png, load
-from strokewise.trajectory.values import Message, Step, Trajectory, from_parts, to_parts
+from strokewise.trajectory.values import Message, Step, StopReason, Trajectory, from_parts, to_parts
 
 Row = dict[str, Any]
 FORMATS = ("irg", "bagel", "strokewise")
@@ -120,7 +120,7 @@ def from_bagel(row: Row, where: str) -> Trajectory:
     if not len(images) <= len(messages) <= len(images) + 1:
         raise RecordError(f"{where}: {len(images)} images do not fit {len(messages)} texts")
     steps = [Step(m, images[i] if i < len(images) else None) for i, m in enumerate(messages)]
-    return Trajectory(prompt, tuple(steps), source, stop="end" if texts else "excerpt")
+    return Trajectory(prompt, tuple(steps), source, stop=StopReason.END if texts else StopReason.EXCERPT)
 
 
 def _wording(group: Cell) -> str | None:

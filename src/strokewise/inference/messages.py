@@ -87,8 +87,8 @@ class Messages:
         for draft, following in zip(self.drafts, self._followings(), strict=True):
             assert draft.ended is not None, "every text was written to its end"
             draws = isinstance(draft.supplied, Instruct | Say)
-            draft.session.wrote(draft.text, draft.ended, following, seconds, draws)
-            yield draft.session, TextFinished(draft.number, draft.text, seconds)
+            message, verdict = draft.session.wrote(draft.text, draft.ended, following, seconds, draws)
+            yield draft.session, TextFinished(draft.number, draft.text, seconds, message, verdict)
 
     def _with(self, *kinds: type) -> list[Draft]:
         return [draft for draft in self.drafts if isinstance(draft.supplied, kinds)]

@@ -115,6 +115,7 @@ class Request:
         instruct: instructions of the next strokes; afterwards the model plans for itself.
         canvases: images in place of painted ones, by number of the step.
         before: steps that were made already; each ends in a canvas. The painting continues after them.
+        original_prompt: the prompt as it was written, where ``prompt`` is a rewriting of it; for the record.
     """
 
     prompt: str
@@ -123,6 +124,7 @@ class Request:
     instruct: tuple[str, ...] = ()
     canvases: Mapping[int, Image.Image] = field(default_factory=dict)
     before: tuple[Step, ...] = ()
+    original_prompt: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what no painting can begin with."""

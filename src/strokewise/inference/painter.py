@@ -11,6 +11,7 @@ tensors. What was painted is written to files by ``trajectory.files``.
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -109,6 +110,7 @@ class Painter:
         engine: Engine,
         request: Request,
         *,
+        name: str | None = None,
         policy: Policy | None = None,
         check: bool = True,
         keep: bool = False,
@@ -119,8 +121,10 @@ class Painter:
         Args:
             engine: from :meth:`engine`.
             request: what to paint.
+            name: unique in the engine; default: its number.
             policy: who decides what is said and painted; default: the model.
-            check: refuse prompts outside the model's vocabulary, where it states one.
+            check: where the model states a vocabulary, rewrite prompt and instructions in the wording that it
+                was trained on (the original is recorded beside it), and refuse what cannot be read.
             keep: keep the contexts of all steps, so that the session can be edited and forked.
             options: see :class:`PaintingOptions`; the model's defaults for the others.
 
@@ -130,9 +134,18 @@ class Painter:
             InputError: if a picture cannot be used, or the model cannot paint such a size.
         """
         if check and self.vocabulary is not None:
-            self.vocabulary.check(request.prompt, request.instruct, request.source is not None)
+            request = self._prepared(request, self.vocabulary)
         changed = self.defaults.changed(options)
-        return engine.open(request, changed, policy=policy, protocol=self.protocol_format, keep=keep)
+        return engine.open(
+            request, changed, policy=policy, protocol=self.protocol_format, name=name, keep=keep
+        )
+
+    @staticmethod
+    def _prepared(request: Request, vocabulary: Vocabulary) -> Request:
+        """A request in the wording that the model was trained on."""
+        prepared = vocabulary.prepare(request.prompt, request.instruct, request.source is not None)
+        original = "" if prepared.prompt == request.prompt else request.prompt
+        return replace(request, prompt=prepared.prompt, instruct=prepared.instruct, original_prompt=original)
 
     def start(
         self,

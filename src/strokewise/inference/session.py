@@ -7,7 +7,7 @@ once).
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -18,6 +18,7 @@ from strokewise.inference.context import Context
 from strokewise.inference.formats import Following, ProtocolFormat
 from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.policies import Instruct, Policy, Reply, Say
+from strokewise.trajectory.events import Stamp
 from strokewise.trajectory.values import Message, Stage, Step, StopReason, Trajectory, Verdict
 
 Ended = Literal["whole", "tokens", "context"]
@@ -89,6 +90,7 @@ class Session:
         self.error: Exception | None = None
         self.cancelled = False
         self.usage = Usage()
+        self.stamp = Stamp(name)
         # Contexts in which each step's message, and each step's canvas, began.
         self._before_message: list[Context] = []
         self._before_canvas: list[Context] = []
@@ -127,7 +129,15 @@ class Session:
         if self.state is State.PAINT and self.message != Message():
             steps.append(self._step(None, None))
         request, stop = self.request, self.stop or StopReason.INTERRUPTED
-        return Trajectory(request.prompt, tuple(steps), request.source, stop, self.model, request.seed)
+        return Trajectory(
+            request.prompt,
+            tuple(steps),
+            request.source,
+            stop,
+            self.model,
+            request.seed,
+            request.original_prompt,
+        )
 
     def contexts(self) -> list[Context]:
         """Every context the session holds; they share most of their keys and values."""
@@ -182,8 +192,8 @@ class Session:
 
     def wrote(
         self, text: str, ended: Ended, following: Following, seconds: float, draws: bool = False
-    ) -> None:
-        """A message was written; decide what it calls for.
+    ) -> tuple[Message, Verdict | None]:
+        """A message was written; decide what it calls for. Returns it parsed, with its verdict.
 
         Args:
             text: as written.
@@ -193,12 +203,14 @@ class Session:
             draws: whether a canvas that the message announces follows whatever the model would do.
         """
         self.message, self.seconds = self.protocol.readable(text), seconds
+        parsed = self.message, self.verdict
         stop = self._stop_of(text, ended, following, draws)
         if stop is None:
             self.state = State.PAINT
         else:
             self._end_step(None, None)
             self.finish(stop)
+        return parsed
 
     def painted(self, image: Image.Image, seed: int | None, seconds: float) -> None:
         """A canvas was made, or supplied: it then has no seed."""
@@ -247,9 +259,7 @@ class Session:
         context = self._context_before(at)
         request = self.request
         if seed is not None:
-            request = Request(
-                request.prompt, seed, request.source, request.instruct, request.canvases, request.before
-            )
+            request = replace(request, seed=seed)
         new = Session(
             name,
             request,

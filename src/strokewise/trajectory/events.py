@@ -10,7 +10,7 @@ import binascii
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -181,9 +181,9 @@ class Stamp:
         """Number the events of ``painting`` from ``first``, at the times of ``clock`` in seconds."""
         self.painting, self.next, self.clock = painting, first, clock
 
-    def __call__(self, event: AnyEvent) -> Envelope:
+    def __call__(self, event: Event) -> Envelope:
         """The event in the next envelope."""
-        envelope = Envelope(self.painting, self.next, self.clock(), event)
+        envelope = Envelope(self.painting, self.next, self.clock(), cast(AnyEvent, event))
         self.next += 1
         return envelope
 

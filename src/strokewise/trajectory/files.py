@@ -17,7 +17,7 @@ from strokewise.errors import RecordError
 from strokewise.io.atomic import writing_folder
 from strokewise.io.outside import decode_pixels, parse_json, read_bytes, read_json
 from strokewise.io.schema import checked, checked_row
-from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
+from strokewise.trajectory.values import Message, Step, StopReason, Trajectory, Verdict
 
 FORMAT = 1
 FILE = "trajectory.json"
@@ -66,6 +66,7 @@ def to_json(trajectory: Trajectory) -> dict[str, Any]:
         "stop": trajectory.stop,
         "model": trajectory.model,
         "seed": trajectory.seed,
+        **({"original_prompt": trajectory.original_prompt} if trajectory.original_prompt else {}),
     }
 
 
@@ -105,6 +106,7 @@ class _StoredTrajectory:
     model: str
     seed: int | None
     source: int | None = None
+    original_prompt: str = ""
 
 
 def from_json(value: object, images: Sequence[Image.Image], where: str) -> Trajectory:
@@ -130,7 +132,16 @@ def from_json(value: object, images: Sequence[Image.Image], where: str) -> Traje
         canvas = image(step.image, f"steps.{i}.image")
         steps.append(Step(message, canvas, verdict, step.seed, step.seconds))
     source = image(data.source, "source")
-    return Trajectory(data.prompt, tuple(steps), source, data.stop, data.model, data.seed)
+    stop = _stop_reason(data.stop, where)
+    return Trajectory(data.prompt, tuple(steps), source, stop, data.model, data.seed, data.original_prompt)
+
+
+def _stop_reason(text: str, where: str) -> StopReason:
+    try:
+        return StopReason(text)
+    except ValueError as error:
+        known = ", ".join(StopReason)
+        raise RecordError(f"{where}: stop is {text!r}; it is one of {known}") from error
 
 
 def _check_length(steps: int, where: str) -> None:

@@ -155,7 +155,7 @@ class Trajectory:
         prompt: the text that states what to paint.
         steps: in order.
         source: the image to edit, where one was given with the prompt.
-        stop: why it ended: ``end`` (the model ended the sequence), or a bound such as ``rounds``.
+        stop: why it ended.
         model: name of the model that painted it.
         seed: seed of the whole trajectory.
     """
@@ -163,9 +163,10 @@ class Trajectory:
     prompt: str
     steps: tuple[Step, ...]
     source: Image.Image | None = None
-    stop: str = "end"
+    stop: StopReason = StopReason.END
     model: str = ""
     seed: int | None = None
+    original_prompt: str = ""
 
     @property
     def images(self) -> list[Image.Image]:
