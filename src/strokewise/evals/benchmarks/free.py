@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from PIL import Image
 
 from strokewise.critics.verifiers import SpriteVerifier
-from strokewise.errors import ConfigError, InputError, RecordError, SceneError
-from strokewise.evals.image_folders import read_picture
+from strokewise.errors import ConfigError, InputError, SceneError
 from strokewise.evals.intervals import NamedShare
-from strokewise.evals.run_store import Run, read_objects, write_objects
+from strokewise.evals.run_store import Run, write_objects
+from strokewise.io.outside import read_json_lines, read_picture
+from strokewise.io.schema import checked
 
 SCORES = "free.jsonl"
 
@@ -97,10 +98,7 @@ def stored_scores(run: Run) -> list[FreeScore] | None:
     path = run.folder / SCORES
     if not path.exists():
         return None
-    try:
-        return [FreeScore(**line) for line in read_objects(path)]
-    except TypeError as error:
-        raise RecordError(f"{path}: not scores of the free set: {error}") from error
+    return [checked(FreeScore, line, where) for where, line in read_json_lines(path)]
 
 
 def _by_prompt(scores: Iterable[FreeScore], what: str) -> list[list[bool]]:
