@@ -34,7 +34,7 @@ fix: setup
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
 
-# Makes the shipped model from nothing (hours); interrupt it and run it again as you like. Steps differ in shape, which
+# Trains the shipped model from scratch (hours); interrupt it and run it again as you like. Steps differ in shape, which
 # takes memory to pieces: without these settings a step takes up to twice as long. jemalloc, where it is installed
 # (Debian: libjemalloc2), does still better than glibc with the settings below it.
 train-nano: export LD_PRELOAD = $(firstword $(wildcard /usr/lib/*/libjemalloc.so.2))

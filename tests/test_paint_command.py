@@ -140,9 +140,9 @@ def test_an_empty_folder_is_used_and_a_full_one_refused(paint, tmp_path):
     [
         ((), "give either a prompt or --prompts FILE"),
         (("a cup", "--prompts", "x.txt"), "give either a prompt or --prompts FILE"),
-        (("--prompts", "x.txt"), "x.txt cannot be read as a text"),
+        (("--prompts", "x.txt"), "x.txt cannot be read"),
         (("--prompts", "empty.txt"), "empty.txt holds no prompts"),
-        (("a cup", "--image", "empty.txt"), "empty.txt cannot be read as a picture"),
+        (("a cup", "--image", "empty.txt"), "empty.txt is not a readable picture"),
         (("a cup", "--out", "empty.txt"), "empty.txt is there already"),
         (("a cup", "--out", "empty.txt/mine"), "empty.txt/mine cannot be made"),
         (("",), "the prompt is empty"),
@@ -179,7 +179,7 @@ def test_prompts_beyond_the_models_words(run, tiny_folder, tmp_path):
     (tmp_path / "model" / "vocabulary.json").write_text('{"classes": ["cup"], "colors": ["red"]}')
     status, _, err = run("paint", "a bus", "--model", "model", "--single-pass", *FAST)
     assert status == 2
-    assert "not learnt: bus. This model knows: cup; in the colors red" in err
+    assert "not trained: bus. This model knows: cup; in the colors red" in err
     status, _, _ = run("paint", "a bus", "--model", "model", "--single-pass", "--any-prompt", *FAST)
     assert status == 0
 

@@ -126,8 +126,8 @@ def test_known_prompts(prompt):
 @pytest.mark.parametrize(
     ("prompt", "reason"),
     [
-        ("a zebra", "not learnt: zebra"),
-        ("a green cup left of a pizza", "not learnt: pizza, green"),
+        ("a zebra", "not trained: zebra"),
+        ("a green cup left of a pizza", "not trained: pizza, green"),
         ("a unicorn", "unknown words: 'unicorn'"),
         ("cup", "not understood"),
     ],

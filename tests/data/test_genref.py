@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from strokewise.data.alignment import AGREES, GENREF_FILES, read_genref
 from strokewise.data.checking import faults_of
+from strokewise.data.genref import AGREES, GENREF_FILES, read_genref
 from strokewise.errors import RecordError
 from strokewise.trajectory.values import Message, Verdict
 

@@ -13,7 +13,7 @@ from strokewise.critics.judges import OracleJudge
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.multi_turn import strokes
 from strokewise.data.scenes import unused_class, with_object
-from strokewise.data.wording import tell
+from strokewise.data.wording import write_steps
 from strokewise.errors import ConfigError, InputError, RecordError
 from strokewise.evals.benchmarks import wise
 from strokewise.evals.benchmarks.geneval.score import stored_verdicts, summary_of
@@ -29,7 +29,7 @@ from strokewise.world.language import geneval_metadata, geneval_prompts, parse_p
 from strokewise.world.layout import place
 from strokewise.world.vocabulary import CLASSES
 
-PATH = Path(__file__).parent.parent / "data" / "judge_server.py"
+PATH = Path(__file__).parent.parent / "critics" / "judge_server.py"
 SPEC = importlib.util.spec_from_file_location("judge_server_of_evals", PATH)
 fake = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(fake)
@@ -43,7 +43,7 @@ def painted(prompt, seed, spoilt=False):
     rng = random.Random(seed)
     graph = parse_prompt(prompt)
     canvases = strokes(place(graph, seed), rng)
-    steps = tell(graph, canvases, SpritePainter(), rng)
+    steps = write_steps(graph, canvases, SpritePainter(), rng)
     if spoilt:
         plan = canvases[-1].plan
         obj = plan.graph.objects[-1]

@@ -29,6 +29,17 @@ def toy():
 
 
 @pytest.fixture(scope="session")
+def single_stream():
+    """The module ``single_stream.py``, its architecture registered."""
+    from strokewise.models import registry
+
+    with module("single_stream") as found:
+        registry.register(found.ARCHITECTURE)
+        yield found
+        del registry._registered[found.ARCHITECTURE.name]
+
+
+@pytest.fixture(scope="session")
 def careless():
     """The class of a sampler that makes mistakes."""
     with module("careless") as found:

@@ -84,7 +84,7 @@ def test_what_is_compared_leads_to_the_right_verdict_and_correction(tokenizer):
 
 def test_canvases_are_read_in_one_order(tokenizer):
     for index in range(20):
-        _, told, _ = told_and_shown("reading", index, tokenizer)
+        _, told, _ = told_and_shown("description", index, tokenizer)
         places = [[REGIONS.index(region) for region in regions] for regions in told.regions]
         assert all(regions == sorted(regions) for regions in places)
         first = [regions[0] for regions in places]
@@ -92,7 +92,7 @@ def test_canvases_are_read_in_one_order(tokenizer):
 
 
 def test_the_same_number_gives_the_same_canvas(tokenizer):
-    source = Canvases("drawing").open(tokenizer)
+    source = Canvases("text-to-image").open(tokenizer)
     one, other, third = source.sample(3), source.sample(3), source.sample(4)
     assert one.parts[0].ids == other.parts[0].ids
     assert np.array_equal(one.parts[1].pixels, other.parts[1].pixels)
@@ -100,5 +100,5 @@ def test_the_same_number_gives_the_same_canvas(tokenizer):
 
 
 def test_views_that_are_not_there(tokenizer):
-    with pytest.raises(ConfigError, match="unknown view 'process' of a canvas; known are drawing, reading"):
+    with pytest.raises(ConfigError, match="unknown view 'process' of a canvas; known are text-to-image"):
         Canvases("process").open(tokenizer)

@@ -163,6 +163,10 @@ def test_values_are_set_by_name(toy, start):
     assert override(config, "dropout.text=0").dropout.text == 0.0
     assert override(config, "precision=bfloat16").precision == "bfloat16"
     assert override(config, "running.compile=true").running.compile is True
+    assert override(config, "objective.text_weight=2").objective.text_weight == 2.0
+    assert override(config, "muon=0.02").muon == 0.02
+    assert override(override(config, "muon=1"), "muon=null").muon is None
+    assert override(config, "betas=[0.8,0.99]").betas == (0.8, 0.99)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +255,21 @@ def test_exported_weights_are_those_of_the_run(toy, start, tmp_path, lora):
         with run.averages.applied():
             mean = run.model(packed, mask).understanding
         torch.testing.assert_close(averaged(packed, mask).understanding, mean, rtol=0.1, atol=0.05)
+
+
+def test_weights_are_exported_in_bagels_layout(toy, start, tmp_path):
+    run = Trainer(toy.config(start), tmp_path / "run")
+    run.fit(max_steps=1)
+    export(tmp_path / "run", tmp_path / "own")
+    export(tmp_path / "run", tmp_path / "bagel", layout="bagel")
+    assert {"ema.safetensors", "ae.safetensors", "llm_config.json"} <= {
+        path.name for path in (tmp_path / "bagel").iterdir()
+    }
+    own, bagel = (load_model(tmp_path / name).state_dict() for name in ("own", "bagel"))
+    assert own.keys() == bagel.keys()
+    assert all(torch.equal(own[name], bagel[name]) for name in own)
+    with pytest.raises(ConfigError, match="unknown layout 'flux'; known are strokewise, bagel"):
+        export(tmp_path / "run", tmp_path / "other", layout="flux")
 
 
 def test_nothing_to_export(tmp_path):

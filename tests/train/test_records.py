@@ -7,16 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from strokewise.data.building import MAKERS, Recipe, build
+from strokewise.data.build import MAKERS, Recipe, build
 from strokewise.data.canvas_painters import SpritePainter
+from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.datasets.prepare import Preparer
 from strokewise.datasets.records import Rendered, Shards
 from strokewise.datasets.samples import Picture, Text
 from strokewise.datasets.views import TURNS, VIEWS
-from strokewise.errors import ConfigError, RecordError
+from strokewise.errors import ConfigError, LanguageError, RecordError
 from strokewise.models.bagel import nano
 from strokewise.recipes.nano.initial_model import nano_tokenizer
 from strokewise.train.config import Dropout
+from strokewise.world.language import Inspection, describe, split_inspection, write_inspection
 
 SIDE = 64
 
@@ -210,3 +212,25 @@ def test_the_last_inspection_is_learnt_with_what_it_looks_at(records, tokenizer)
         endings.add(sample.ends)
         assert sample.ends == (trajectory.stop == "end")
     assert endings == {True, False}
+
+
+def test_inspections_are_split_by_what_they_are_about(records):
+    """The parts are the text itself, in another order at most; a text that is no inspection is refused."""
+    found = set()
+    for record in [*records["conflict"], *records["alignment"]]:
+        for step in record.trajectory.steps[1:]:
+            text = step.message.inspect
+            parts = split_inspection(text)
+            assert " ".join(filter(None, vars(parts).values())) == text
+            for part in filter(None, (parts.plan, parts.seen, parts.sketch)):
+                assert part.endswith(".")
+            found |= {name for name, part in vars(parts).items() if part}
+    assert found >= {"plan", "sketch"}
+    scene = sample_scene(random.Random(0), SceneMix())
+    shown = Inspection(None, (), seen=describe(scene))
+    parts = split_inspection(write_inspection(shown, random.Random(0)))
+    assert not parts.plan
+    assert parts.seen.startswith("the sketch shows:")
+    assert parts.sketch
+    with pytest.raises(LanguageError):
+        split_inspection("I like this sketch, it is well done.")

@@ -346,7 +346,10 @@ def test_prompts_people_write(text, objects, relations):
         ("the background is", "expected a background"),
         (f"the background is {BACKGROUNDS[0]}", "names nothing to paint"),
         (f"a cat on a {BACKGROUNDS[0]} background with a {BACKGROUNDS[1]} background", "expected the end"),
-        (f"a cat, a {BACKGROUNDS[0]} background, a {BACKGROUNDS[1]} background", "two backgrounds are told"),
+        (
+            f"a cat, a {BACKGROUNDS[0]} background, a {BACKGROUNDS[1]} background",
+            "two backgrounds are stated",
+        ),
     ],
 )
 def test_prompts_that_are_not_understood(text, message):

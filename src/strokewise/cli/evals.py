@@ -10,7 +10,7 @@ from strokewise.cli.output import print_table, progress, tracked
 from strokewise.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from strokewise.critics.vlm_client import Asker
+    from strokewise.critics.vlm_client import VlmClient
     from strokewise.evals.run_store import Run
     from strokewise.evals.strategies.strategies import Helpers
     from strokewise.inference.painter import Painter
@@ -170,9 +170,9 @@ def process(
     for one in find_runs(runs):
         total, asked = len(one.entries()), None
         if judge is not None:
-            from strokewise.critics.judges import ApiJudge
+            from strokewise.critics.judges import VlmJudge
 
-            asked = ApiJudge(_asker(judge, judge_url, cache or one.folder / "judge-cache", max_requests))
+            asked = VlmJudge(_asker(judge, judge_url, cache or one.folder / "judge-cache", max_requests))
         judged = list(tracked(judge_run(one, asked), "judging", total))
         store(one, judged)
         for table in tables(measure(judged), f"process: {one.name}"):
@@ -248,16 +248,16 @@ def _identity(model: str, painter: "Painter", options: dict[str, Any]) -> dict[s
     return {"model": painter.name, "weights": fingerprint(find_checkpoint(model)), "options": used}
 
 
-def _helpers(world: str, asker: "Asker | None") -> "Helpers":
+def _helpers(world: str, asker: "VlmClient | None") -> "Helpers":
     """The verifier, inspector and planner of strategies: a vision model, or the sprite world's."""
-    from strokewise.critics.judges import ApiJudge
-    from strokewise.critics.verifiers import ApiVerifier, SpriteVerifier
+    from strokewise.critics.judges import VlmJudge
+    from strokewise.critics.verifiers import SpriteVerifier, VlmVerifier
     from strokewise.evals.strategies.external import GraphPlanner, JudgeInspector, SpriteInspector
     from strokewise.evals.strategies.strategies import Helpers
 
     if asker is not None:
-        judge = ApiJudge(asker)
-        return Helpers(ApiVerifier(asker), JudgeInspector(judge), GraphPlanner(judge.graph))
+        judge = VlmJudge(asker)
+        return Helpers(VlmVerifier(asker), JudgeInspector(judge), GraphPlanner(judge.graph))
     if world == "sprite":
         return Helpers(SpriteVerifier(), SpriteInspector(), GraphPlanner())
     return Helpers()
@@ -289,10 +289,10 @@ def _paint(
 # --- shared -----------------------------------------------------------------------------------------------
 
 
-def _asker(model: str, url: str | None, cache: Path | None, requests: int | None) -> "Asker":
-    from strokewise.critics.vlm_client import Asker, Limits
+def _asker(model: str, url: str | None, cache: Path | None, requests: int | None) -> "VlmClient":
+    from strokewise.critics.vlm_client import Limits, VlmClient
 
-    return Asker(model, url, cache=cache, limits=Limits(requests=requests))
+    return VlmClient(model, url, cache=cache, limits=Limits(requests=requests))
 
 
 def _score(results: Any, total: int, out: Path | None, name: str, seed: int) -> None:

@@ -184,7 +184,7 @@ def _live(prompt: str) -> Iterator[Emit]:
     from strokewise.cli.terminal import LiveView
 
     with LiveView(prompt) as view:
-        yield lambda _, event: view.tell(event)
+        yield lambda _, event: view.show(event)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""GenEval's scoring rules: whether the things detected in a picture are what a prompt asked for.
+"""GenEval's scoring rules: whether the things detected in a picture are what a prompt asks for.
 
 The rules are those of GenEval (Ghosh et al. 2023, arXiv 2310.11513, section 3) as its released scorer applies
 them (github.com/djghosh13/geneval, `evaluation/evaluate_images.py`); where paper and scorer differ, the
@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from strokewise.errors import RecordError
 from strokewise.scene_graph import RELATIONS
-from strokewise.world.vocabulary import COLORS
+from strokewise.world.language.geneval import TAGS
+from strokewise.world.vocabulary import CLASSES, COLORS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,12 +36,12 @@ _NOTHING = 1e-3  # pixels: a shortened distance below this is no relation at all
 
 @dataclass(frozen=True)
 class Detection:
-    """One thing as a detector tells it.
+    """One thing that a detector found.
 
     name: its class, in GenEval's spelling.
     score: the detector's confidence, 0..1.
     box: (x0, y0, x1, y1) in pixels, y downward.
-    color: one of the ten colors, None when it is none of them or was not looked at.
+    color: one of the ten colors, None when it is none of them or was not named.
     mask: [height, width] bool over the whole picture, None when the detector has none.
     """
 
@@ -76,7 +78,7 @@ class PictureVerdict(NamedTuple):
 
 
 def keep(tag: str, detections: Iterable[Detection]) -> dict[str, list[Detection]]:
-    """The detections that the rules look at, by class, the surest first.
+    """The detections that the rules consider, by class, the surest first.
 
     Those above SCORE (COUNTING_SCORE for the tag "counting"), at most MOST of a class. Boxes that overlap are
     all kept, as the scorer does by default.
@@ -167,17 +169,36 @@ def relations(first: Box, second: Box) -> list[str]:
 
 
 def check_metadata(metadata: Mapping[str, Any]) -> None:
-    """RecordError unless the metadata have the form of GenEval's prompt file; words are not looked up."""
+    """Refuse metadata that the rules cannot judge, so that no picture is blamed for them.
+
+    Raises:
+        RecordError: unless they have the form of GenEval's prompt file, and its words for tasks, classes,
+            colors and relations.
+    """
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get("tag"), str):
         raise RecordError("GenEval metadata are an object with a text 'tag'")
+    _check_word("task (tag)", metadata["tag"], TAGS)
     if not isinstance(metadata.get("include"), list) or not isinstance(metadata.get("exclude", []), list):
         raise RecordError("GenEval metadata have a list 'include' and may have a list 'exclude'")
     for clause in [*metadata["include"], *metadata.get("exclude", [])]:
         if not (isinstance(clause, Mapping) and isinstance(clause.get("class"), str) and _is_count(clause)):
             raise RecordError(f"a clause of GenEval metadata has a 'class' and a 'count', not {clause!r}")
+        _check_word("class", clause["class"], CLASSES)
+        if "color" in clause:
+            _check_word("color", clause["color"], COLORS)
     for index, clause in enumerate(metadata["include"]):
         if "position" in clause and not _points_back(clause["position"], index):
             raise RecordError(f"'position' is a relation and the index of an earlier clause, not {clause!r}")
+        if "position" in clause:
+            _check_word("relation", clause["position"][0], RELATIONS)
+
+
+def _check_word(kind: str, word: Any, known: Sequence[str]) -> None:
+    if word in known:
+        return
+    near = get_close_matches(str(word), known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+    raise RecordError(f"GenEval's rules know no {kind} {word!r}; {hint}")
 
 
 def _is_count(clause: Mapping[str, Any]) -> bool:
@@ -189,7 +210,7 @@ def _points_back(position: Any, index: int) -> bool:
     if not isinstance(position, list | tuple) or len(position) != 2:
         return False
     relation, target = position
-    return isinstance(relation, str) and isinstance(target, int) and 0 <= target < index
+    return isinstance(relation, str) and type(target) is int and 0 <= target < index
 
 
 def _fault(

@@ -1,6 +1,6 @@
 """Training records: a trajectory, what it is an example of, and the truth behind its pictures.
 
-Knows rows of a table; how they are made and what is checked in them is settled elsewhere.
+This file knows rows of a table. It refuses to know how they are made and what is checked in them.
 """
 
 import json

@@ -26,10 +26,10 @@ class LatentEncoder:
     """Encodes canvases in batches of one size."""
 
     def __init__(self, model: Backbone, cache_bytes: int, arithmetic: Arithmetic = nullcontext) -> None:
-        """Use the autoencoder of ``model``, under ``arithmetic``, with a cache of so many bytes beside it."""
-        self.model, self.autoencoder = model, model.autoencoder
+        """Encode with ``model`` under ``arithmetic``, and cache up to ``cache_bytes`` of latents."""
+        self.model = model
         # Convolutions take a third of the time in this layout; the type stubs do not know the argument.
-        self.autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.cache_bytes, self.arithmetic = cache_bytes, arithmetic
         self.encoded = 0
         self._cache: OrderedDict[bytes, Tensor] = OrderedDict()
@@ -51,10 +51,10 @@ class LatentEncoder:
         return [found[key] for key in keys]
 
     def _encode(self, canvases: list[Tensor]) -> list[Tensor]:
-        weight = next(self.autoencoder.parameters())
-        missing = 0 if weight.is_cuda else _cpu_batch(canvases[0].shape) - len(canvases)
+        device = self.model.device
+        missing = 0 if device.type == "cuda" else _cpu_batch(canvases[0].shape) - len(canvases)
         filled = canvases + canvases[-1:] * missing
-        pixels = normalize(torch.stack(filled).to(weight.device, non_blocking=True))
+        pixels = normalize(torch.stack(filled).to(device, non_blocking=True))
         with self.arithmetic():
             tokens = self.model.encode_images(pixels.contiguous(memory_format=torch.channels_last))
         self.encoded += len(canvases)
@@ -63,7 +63,7 @@ class LatentEncoder:
 
     def _groups(self, keys: list[bytes], size: Sequence[int]) -> list[list[bytes]]:
         """Batches that fit in memory; on the CPU all are of one size, so that others never change bits."""
-        on_gpu = next(self.autoencoder.parameters()).is_cuda
+        on_gpu = self.model.device.type == "cuda"
         count = max(1, PIXELS_AT_ONCE // (size[-1] * size[-2])) if on_gpu else _cpu_batch(size)
         return [keys[at : at + count] for at in range(0, len(keys), count)]
 

@@ -78,11 +78,11 @@ def arrange(samples: Sequence[Sequence[Segment]], row_tokens: int) -> list[list[
     """
     sizes = [_block_sizes(sample) for sample in samples]
     total, longest = sum(map(sum, sizes)), max(map(sum, sizes), default=0)
-    wanted = max(row_tokens, longest)
-    fewest = max(1, -(-total // wanted))
+    target = max(row_tokens, longest)
+    fewest = max(1, -(-total // target))
 
     def cost(rows: _Rows) -> tuple[int, int]:
-        return max(0, sum(rows.widths) - wanted), len(rows.members) * sum(rows.widths)
+        return max(0, sum(rows.widths) - target), len(rows.members) * sum(rows.widths)
 
     found = min((_spread(sizes, n) for n in range(fewest, min(2 * fewest, len(samples)) + 1)), key=cost)
     return [[samples[i] for i in row] for row in found.members]

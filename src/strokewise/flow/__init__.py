@@ -1,4 +1,4 @@
-"""Rectified-flow maths: schedule, guidance, sampler. Tensors in and out; knows nothing of models."""
+"""Rectified-flow math: schedule, guidance, sampler. Tensors in and out; knows no models."""
 
 from strokewise.flow.guidance import RENORMS, Guidance, combine
 from strokewise.flow.sampler import FlowStep, euler

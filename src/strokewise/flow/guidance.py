@@ -99,6 +99,6 @@ def combine(
 
 def _factor(reference: Tensor, guided: Tensor, dims: tuple[int, ...], minimum: float) -> Tensor:
     """How much to shrink ``guided`` so that its norm does not pass the reference's."""
-    wanted = vector_norm(reference, dim=dims, keepdim=True)
+    largest = vector_norm(reference, dim=dims, keepdim=True)
     found = vector_norm(guided, dim=dims, keepdim=True)
-    return (wanted / (found + EPSILON)).clamp(min=minimum, max=1.0)
+    return (largest / (found + EPSILON)).clamp(min=minimum, max=1.0)

@@ -29,8 +29,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND")
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
 
-# Pillow warns of pictures that are above our own bound, which are refused with an error.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Pillow warns of large pictures, which we refuse with an error, and of damaged EXIF data, which we ignore.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Error = type[StrokewiseError]
 

@@ -1,20 +1,22 @@
 """Stored and streamed values checked against their types: nothing is coerced, unknown fields are faults.
 
-A shape is a dataclass (or a typed dictionary) whose annotations say what is allowed. Knows pydantic; it
-refuses to know what a value means.
+A shape is a dataclass (or a typed dictionary) whose annotations say what is allowed. Knows pydantic, which it
+imports at the first check; it refuses to know what a value means.
 """
 
 import json
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from strokewise.errors import RecordError, StrokewiseError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
 
 Shape = TypeVar("Shape")
 SHOWN = 60  # characters of a wrong value in an error
 FAULTS = 3  # that an error names
-_adapters: dict[Any, TypeAdapter[Any]] = {}
+_adapters: "dict[Any, TypeAdapter[Any]]" = {}
 
 
 def checked(
@@ -33,11 +35,10 @@ def checked(
     """
     try:
         # By way of JSON: only from there does strict pydantic read objects as dataclasses, lists as tuples.
-        found: Shape = _adapter(shape).validate_json(json.dumps(value), strict=True, extra="forbid")
-    except ValidationError as cause:
-        raise error(f"{where}: {_faults(cause)}") from cause
+        text = json.dumps(value)
     except (TypeError, ValueError, RecursionError) as cause:
         raise error(f"{where}: no plain value: {cause}") from cause
+    found: Shape = _validated(_adapter(shape).validate_json, text, "forbid", where, error)
     return found
 
 
@@ -47,10 +48,7 @@ def checked_row(shape: type[Shape], row: object, where: object) -> Shape:
     Raises:
         RecordError: naming ``where`` and each wrong or missing column.
     """
-    try:
-        found: Shape = _adapter(shape).validate_python(row, strict=True, extra="ignore")
-    except ValidationError as cause:
-        raise RecordError(f"{where}: {_faults(cause)}") from cause
+    found: Shape = _validated(_adapter(shape).validate_python, row, "ignore", where, RecordError)
     return found
 
 
@@ -59,14 +57,27 @@ def json_schema(shape: type[Shape]) -> dict[str, Any]:
     return _adapter(shape).json_schema(mode="serialization")
 
 
-def _adapter(shape: Any) -> TypeAdapter[Any]:
+def _validated(
+    validate: Callable[..., Any], value: object, extra: str, where: object, error: type[StrokewiseError]
+) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return validate(value, strict=True, extra=extra)
+    except ValidationError as cause:
+        raise error(f"{where}: {_faults(cause)}") from cause
+
+
+def _adapter(shape: Any) -> "TypeAdapter[Any]":
     """The validator of a shape; building one takes milliseconds, so it is kept."""
+    from pydantic import TypeAdapter
+
     if shape not in _adapters:
         _adapters[shape] = TypeAdapter(shape)
     return _adapters[shape]
 
 
-def _faults(error: ValidationError) -> str:
+def _faults(error: "ValidationError") -> str:
     """The first faults in a line: the field's path, what is wrong, and what was found."""
     found = []
     for fault in error.errors(include_url=False, include_context=False)[:FAULTS]:

@@ -1,6 +1,6 @@
 """Attention over rows: one signature, PyTorch's scaled-dot-product kernels behind it.
 
-Knows queries, keys, values and a mask; positions, caches and experts are handled elsewhere.
+Knows queries, keys, values and a mask; refuses to know positions, caches and experts.
 """
 
 import torch.nn.functional as F

@@ -1,8 +1,7 @@
-"""What a network must offer so that the rest of the house can paint, write and train with it.
+"""The protocols of a model: what inference, training and data sets use of a network, and no more.
 
-Inference, training and data sets know these protocols and nothing else of a model; an architecture implements
-them in a folder of its own (``models/bagel`` is the one that ships) and offers itself as an `Architecture`
-(``models/registry.py`` finds it). Refuses to know layers, experts and stored names.
+An architecture implements them in a folder of its own (``models/bagel`` is the one that ships) and offers an
+`Architecture` object, which ``models/registry.py`` finds. Refuses to know layers, experts and stored names.
 
 Shape legend: R rows of a batch, U understanding and G generation columns, K cached and new columns together,
 S hidden size, N latent tokens of an image, C channels of a latent token, I images, H x W pixels.

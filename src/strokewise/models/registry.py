@@ -1,7 +1,7 @@
-"""Which architecture a checkpoint is of, and the few functions that load any of them by name.
+"""The known architectures, and the functions that load a checkpoint of any of them by name.
 
-An architecture is a package in this folder with a module attribute ``ARCHITECTURE``, found by looking, or an
-object that a caller registers. Knows folders and names; refuses to know any network.
+An architecture is a package in this folder with an attribute ``ARCHITECTURE``, so that a new one needs no
+entry elsewhere, or an object that a caller registers. Knows folders and names; refuses to know any network.
 """
 
 import importlib

@@ -86,7 +86,10 @@ class Checkpoints:
         return final
 
     def _publish(self, partial: Path, final: Path) -> None:
-        """Give a finished checkpoint its name, then say that it is there, then remove old ones."""
+        """Rename a finished checkpoint, then let ``latest`` name it, then remove old ones.
+
+        In this order a crash at any point leaves ``latest`` naming a complete checkpoint.
+        """
         if final.exists():
             shutil.rmtree(final)
         os.replace(partial, final)
@@ -139,13 +142,13 @@ def read_tensors(path: Path, tensors: dict[str, Tensor], world: World, partly: b
 
 
 def _check(
-    path: Path, wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], partly: bool
+    path: Path, expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], partly: bool
 ) -> None:
-    missing = sorted(set(wanted) - set(found))
-    unexpected = [] if partly else sorted(set(found) - set(wanted))
+    missing = sorted(set(expected) - set(found))
+    unexpected = [] if partly else sorted(set(found) - set(expected))
     shapes = [
         f"{name} is {list(found[name])} there and {list(shape)} here"
-        for name, shape in wanted.items()
+        for name, shape in expected.items()
         if name in found and found[name] != shape
     ]
     problems = [

@@ -1,6 +1,6 @@
 """Trajectories on disk: a folder of JSON and PNGs, and a row of a table. Validated on read, written whole.
 
-Knows files and plain values; what a trajectory means is settled in ``trajectory`` and ``world``.
+Knows files and plain values; what a trajectory means is defined in ``values`` and ``world``.
 """
 
 import io

@@ -1,9 +1,9 @@
 """Folders of paintings: pictures and record of each, and an index where there are several.
 
-A folder appears whole or not at all. Knows files; what a trajectory means is settled in ``trajectory``.
+A folder appears whole or not at all. Knows names of files and folders; what a trajectory means is defined in
+``values``, and how a page looks in ``templates``.
 """
 
-import html
 import json
 import os
 import re
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from strokewise.errors import InputError
 from strokewise.io.atomic import write_bytes, write_text, writing_folder
+from strokewise.io.pages import render
 from strokewise.trajectory.files import encode_png, save
 from strokewise.trajectory.page import write_page
 from strokewise.trajectory.values import Trajectory
@@ -77,7 +78,8 @@ def write_many(trajectories: Sequence[Trajectory], folder: Path) -> None:
         for name, trajectory in zip(names, trajectories, strict=True):
             _fill(trajectory, partial / name)
         write_text(partial / TABLE, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
-        write_text(partial / INDEX, _index(names, trajectories))
+        index = render("gallery.html", title="Paintings", paintings=rows, page=PAGE, final=FINAL)
+        write_text(partial / INDEX, index)
 
 
 def _fill(trajectory: Trajectory, folder: Path) -> None:
@@ -101,35 +103,3 @@ def _row(name: str, trajectory: Trajectory) -> dict[str, object]:
         "stop": trajectory.stop,
         "canvases": len(trajectory.images),
     }
-
-
-def _index(names: Sequence[str], trajectories: Sequence[Trajectory]) -> str:
-    """A page of the last canvases; each leads to its own page."""
-    figures = []
-    for name, trajectory in zip(names, trajectories, strict=True):
-        prompt = html.escape(trajectory.prompt)
-        shown = (
-            f'<img src="{name}/{FINAL}" alt="{prompt}">' if trajectory.images else "<p>nothing painted</p>"
-        )
-        told = f"{prompt} <small>seed {trajectory.seed}, {html.escape(trajectory.stop)}</small>"
-        figures.append(f'<figure><a href="{name}/{PAGE}">{shown}<figcaption>{told}</figcaption></a></figure>')
-    return PAGE_OF_ALL.format(figures="\n".join(figures))
-
-
-PAGE_OF_ALL = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Paintings</title>
-<style>
-:root {{ color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif }}
-body {{ margin: 2rem; display: grid; gap: 1.5rem;
-  grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)) }}
-figure {{ margin: 0 }}
-img {{ width: 100%; border-radius: 4px }}
-a {{ color: inherit; text-decoration: none }}
-small {{ opacity: .7 }}
-</style>
-{figures}
-</html>
-"""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from strokewise.critics.oracle import judge_plan
-from strokewise.data.building import MAKERS
+from strokewise.data.build import MAKERS
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.multi_turn import MultiTurnMix
 from strokewise.errors import StrokewiseError

@@ -15,7 +15,7 @@ from strokewise.critics.oracle import judge_sketch
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.multi_turn import strokes
 from strokewise.data.scenes import SceneMix, sample_scene
-from strokewise.data.wording import tell
+from strokewise.data.wording import write_steps
 from strokewise.evals.intervals import NamedShare
 from strokewise.flow import Guidance
 from strokewise.inference import Painted, PaintOptions
@@ -150,7 +150,7 @@ def contact_sheet(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
 def _stroke(rng: random.Random, mix: SceneMix) -> StrokeCase:
     scene = sample_scene(rng, mix)
     canvases = strokes(scene, rng)
-    steps = tell(scene.graph, canvases, SpritePainter(), rng)
+    steps = write_steps(scene.graph, canvases, SpritePainter(), rng)
     painted = [(step.message, step.image) for step in steps if step.image is not None]
     at = rng.randrange(len(canvases))
     message, after = painted[at]

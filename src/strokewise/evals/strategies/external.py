@@ -12,10 +12,10 @@ from strokewise.critics.judges import Judge
 from strokewise.data.alignment import judge_sketches
 from strokewise.data.canvas_painters import NoPainter
 from strokewise.data.conflict import judge_sampled
-from strokewise.data.judged import critiques
+from strokewise.data.critiqued import critiques
 from strokewise.data.multi_turn import strokes
 from strokewise.data.records import Record
-from strokewise.data.sampled import plans_of
+from strokewise.data.sampled_plans import plans_of
 from strokewise.data.scenes import later_to_earlier
 from strokewise.data.wording import inspect, plan_message
 from strokewise.errors import ConfigError, InputError

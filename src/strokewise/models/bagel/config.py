@@ -67,7 +67,7 @@ class AutoencoderConfig:
     """The FLUX autoencoder between pixels and latents.
 
     Attributes:
-        groups: of channels that are normalised together. With one channel a group the brightness of a flat
+        groups: of channels that are normalized together. With one channel a group the brightness of a flat
             picture would be lost, so narrow autoencoders need fewer.
     """
 

@@ -116,8 +116,8 @@ def _packs(path: str, module: nn.Module, quantize: str | None) -> bool:
 
 
 def _check_names(names: Names, stored: dict[str, StoredTensor]) -> None:
-    wanted = {name for parts in names.values() for name in parts}
-    missing, unexpected = sorted(wanted - set(stored)), sorted(set(stored) - wanted)
+    expected = {name for parts in names.values() for name in parts}
+    missing, unexpected = sorted(expected - set(stored)), sorted(set(stored) - expected)
     if missing or unexpected:
         raise CheckpointError(
             "the checkpoint does not fit this model"

@@ -1,7 +1,10 @@
 """The mixture-of-transformers decoder: two experts a layer, one attention over all tokens.
 
 Tokens come in two blocks, understanding and generation, so that an expert is a slice. Knows embeddings and
-positions; what they stand for is settled in ``unified``.
+positions; what they stand for is decided in ``unified``.
+
+Shape legend: rows of the batch, columns of a block (U understanding, G generation), keys = cached and new
+columns, size = hidden size.
 """
 
 from collections.abc import Sequence
@@ -116,7 +119,7 @@ class Decoder(nn.Module):
             cache: keys and values of what came before; new ones are written behind them, not kept.
         """
         dtype = _arithmetic(understanding)
-        if mask is not None:  # turned into numbers once, not in every layer
+        if mask is not None:  # converted to numbers once, not in every layer
             mask = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, -torch.inf)
         cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta, dtype)
         edge = understanding.shape[1]
@@ -132,8 +135,8 @@ class Decoder(nn.Module):
     def empty_block(self) -> KVBlock:
         """A block of no tokens with this model's shape, dtype and device."""
         c = self.config
-        nothing = self.embed.weight.new_empty(c.num_layers, c.num_kv_heads, 0, c.head_dim)
-        return KVBlock(nothing, nothing)
+        empty = self.embed.weight.new_empty(c.num_layers, c.num_kv_heads, 0, c.head_dim)
+        return KVBlock(empty, empty)
 
 
 def _arithmetic(like: Tensor) -> torch.dtype:

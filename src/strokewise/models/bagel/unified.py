@@ -1,6 +1,9 @@
 """The unified model: one network that reads text and images, writes text and predicts velocities.
 
 Joins the parts and embeds packed sequences. Knows no tokenizer, no prompts and no sampling.
+
+Shape legend: rows of the batch, U understanding and G generation columns, keys = cached and new columns,
+size = hidden size, n latent tokens of an image.
 """
 
 import torch
@@ -85,8 +88,8 @@ class UnifiedModel(nn.Module):
     def read_ids(self, ids: Tensor, positions: Tensor, mask: Tensor | None, cache: KVCache) -> Tensor:
         """Hidden states (rows, n, size) of text ids (rows, n): what ``forward`` does, without packing."""
         embedded = self.language.embed(ids)
-        nothing = embedded.new_zeros(len(ids), 0, embedded.shape[-1])
-        return self.language(embedded, nothing, positions, mask, cache)[0]
+        none = embedded.new_zeros(len(ids), 0, embedded.shape[-1])
+        return self.language(embedded, none, positions, mask, cache)[0]
 
     def empty_block(self) -> KVBlock:
         """Return a block of no tokens with this model's layers, heads, dtype and device."""

@@ -12,7 +12,7 @@ def _norm(channels: int, groups: int) -> nn.GroupNorm:
 
 
 class ResidualBlock(nn.Module):
-    """Two normalised convolutions and a shortcut."""
+    """Two normalized convolutions and a shortcut."""
 
     def __init__(self, channels_in: int, channels_out: int, groups: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double both sides: nearest neighbour, then a convolution."""
+    """Double both sides: nearest neighbor, then a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

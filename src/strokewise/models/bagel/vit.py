@@ -1,4 +1,7 @@
-"""The SigLIP encoder over patches of images of any size: full attention inside each image."""
+"""The SigLIP encoder over patches of images of any size: full attention inside each image.
+
+Shape legend: (patches of all images, size) packed; (images, patches of the longest, size) while padded.
+"""
 
 from collections.abc import Sequence
 

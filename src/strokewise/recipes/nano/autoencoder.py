@@ -60,7 +60,7 @@ class AutoencoderRun:
             layout jitter lie in them as they do on canvases.
         batch, crop_batch: images in a step; whole canvases are an even number.
         window, fresh: crops are cut from the last ``window`` canvases, of which ``fresh`` are new each step.
-        edges: weight of the error of neighbouring pixels' differences, reached at half of the steps: an edge
+        edges: weight of the error of neighboring pixels' differences, reached at half of the steps: an edge
             that is a little off costs twice what no edge does, so at first it would only blur.
         local: weight of the change of latents where a stroke changes nothing, relative to their variance.
         noise: deviation of the posterior as a share of that of the latents. (A fixed or trained deviation
@@ -100,8 +100,8 @@ class AutoencoderRun:
             found = [canvas for _ in range(self.batch // 2) for canvas in self._stroke(draw)]
         else:
             first = self.fresh * step
-            seen = (draw.randrange(first, first + self.window) for _ in range(self.crop_batch))
-            found = [self._cropped(*_canvas(self, number), draw) for number in seen]
+            numbers = (draw.randrange(first, first + self.window) for _ in range(self.crop_batch))
+            found = [self._cropped(*_canvas(self, number), draw) for number in numbers]
         return normalize(torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous())
 
     def _cropped(self, pixels: Pixels, boxes: tuple[Box, ...], draw: random.Random) -> Pixels:

@@ -34,7 +34,7 @@ from strokewise.train.export import export
 from strokewise.train.trainer import Trainer
 from strokewise.world.vocabulary import COLORS
 
-# Self-sampling paints faster and worse than nano does for its users: it is faults that are wanted.
+# Self-sampling paints faster and worse than nano does for its users: its purpose is to collect faults.
 PROMPTS = 640
 SAMPLING: OptionChanges = {"temperature": 1.0, "steps": 10, "text_guidance": 1.0}
 # Defaults of painting, stored with the model. At temperature 0 nano would put things in the same few places,

@@ -25,7 +25,7 @@ _HYPHEN = re.compile(r"(?<=[^\W_])[-_\u2010]+(?=[^\W_])")
 _MARKS = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "&": " and "})
 _PIECE = 4096
 NUMBERS = ("one", "two", "three", "four")
-# What a picture shows may be more than can be asked for; such counts are all told, and read, as this one.
+# A picture may show more than a prompt can request; such counts are all written, and read, as this one.
 MANY = "more than four"
 MANY_COUNT = 5
 
@@ -60,7 +60,7 @@ FUNCTION_WORDS = """
 class PlainWording(random.Random):
     """Chance for the `write_...` functions that always takes the first, plainest wording.
 
-    A small model that writes in one wording only has to learn what to say, not how.
+    A small model that writes in one wording only has to be trained in what to say, not how.
     """
 
     def choice(self, seq: Any) -> Any:
@@ -92,7 +92,7 @@ def check_names(things: Iterable[Thing]) -> None:
         if thing.color is not None and thing.color not in COLORS:
             raise SceneError(f"the world has no word for the color {thing.color!r}")
         if thing.count < 1:
-            raise SceneError(f"{thing.count} of {thing.name!r} cannot be told; counts start at 1")
+            raise SceneError(f"{thing.count} of {thing.name!r} cannot be written; counts start at 1")
 
 
 def number(count: int) -> str:
@@ -139,13 +139,13 @@ def listing(phrases: Sequence[str]) -> str:
 def place(regions: Sequence[str]) -> str:
     """Where instances stand: "in the upper left", "on the left, center and right".
 
-    One region a instance; when all are the same it is said once, and stands for all of them.
+    One region an instance; when all are the same it is said once, and stands for all of them.
     """
     unknown = sorted(set(regions) - set(REGIONS))
     if unknown:
         raise SceneError(f"unknown region {unknown[0]!r}; regions: {', '.join(REGIONS)}")
-    told = regions[:1] if len(set(regions)) == 1 else regions
-    return f"{PREPOSITIONS.get(told[0], 'in the')} {listing(told)}" if told else ""
+    named = regions[:1] if len(set(regions)) == 1 else regions
+    return f"{PREPOSITIONS.get(named[0], 'in the')} {listing(named)}" if named else ""
 
 
 def background_phrase(background: str) -> str:

@@ -1,6 +1,6 @@
 """Inspections: verdicts on a plan and on a sketch, in words and back.
 
-This file knows how faults are told: what a plan *should* say, and what a sketch *shows* instead. It refuses
+This file knows how faults are worded: what a plan *should* say, and what a sketch *shows* instead. It refuses
 to find faults (`scene_graph.diff` and the recogniser do) or to repair them (`repairs` does).
 """
 
@@ -32,7 +32,7 @@ class Inspection:
     sketch: faults of the sketch against the plan, likewise.
     pending: things of the prompt that are not painted yet and were not due, which is no fault.
     pending_background: a background that is still to come, if any.
-    seen: what the sketch shows, told before it is judged; None when only the verdict is told.
+    seen: what the sketch shows, stated before it is judged; None when only the verdict is stated.
     """
 
     plan: tuple[Fault, ...] | None = ()
@@ -153,13 +153,13 @@ def _read(reader: Reader) -> tuple[Inspection, InspectionParts]:
 def _plan_sentence(faults: tuple[Fault, ...], rng: random.Random) -> str:
     if not faults:
         return rng.choice(PLAN_FITS)
-    return f"{rng.choice(PLAN_FAILS)} {'; '.join(phrases.write_wish(fault) for fault in faults)}"
+    return f"{rng.choice(PLAN_FAILS)} {'; '.join(phrases.write_expectation(fault) for fault in faults)}"
 
 
 def _sketch_sentence(faults: tuple[Fault, ...], rng: random.Random) -> str:
     if not faults:
         return rng.choice(SKETCH_FITS)
-    return "the sketch " + "; it ".join(phrases.write_sight(fault) for fault in faults)
+    return "the sketch " + "; it ".join(phrases.write_observation(fault) for fault in faults)
 
 
 def _coming(inspection: Inspection, pending: list[str]) -> str:
@@ -173,9 +173,9 @@ def _read_plan(reader: Reader, pending: tuple[list[Thing], list[str]]) -> tuple[
             _read_pending(reader, pending, until="still to come")
         return ()
     reader.expect(*PLAN_FAILS, *PLAN_FITS)
-    faults = [phrases.read_wish(reader)]
+    faults = [phrases.read_expectation(reader)]
     while reader.accept(";"):
-        faults.append(phrases.read_wish(reader))
+        faults.append(phrases.read_expectation(reader))
     return tuple(faults)
 
 
@@ -183,10 +183,10 @@ def _read_sketch(reader: Reader) -> tuple[Fault, ...]:
     if reader.accept(*SKETCH_FITS):
         return ()
     reader.expect("the sketch")
-    faults = [phrases.read_sight(reader)]
+    faults = [phrases.read_observation(reader)]
     while reader.accept(";"):
         reader.accept("it")
-        faults.append(phrases.read_sight(reader))
+        faults.append(phrases.read_observation(reader))
     return tuple(faults)
 
 

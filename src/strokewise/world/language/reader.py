@@ -102,6 +102,7 @@ _NUMBERS = Table.of(
     | {en.MANY: en.MANY_COUNT}
 )
 _RELATIONS = Table.of({kind: kind for kind in RELATIONS} | RELATION_SYNONYMS)
+_NEAR = Table.of(NEAR_WORDS)
 _NAME_WORDS = {word for table in (FORMS, _COLORS, _BACKGROUNDS) for key in table.values for word in key}
 _PHRASES = (*POLITE, *REQUESTS, *PICTURES, *HOLDING, *CONJUNCTIONS, *_TOO_MANY, _OTHER_WORDS)
 _KNOWN = {
@@ -187,10 +188,10 @@ class Reader:
     def end(self) -> None:
         """Fail unless this is the end, but for closing marks."""
         if not self.done:
-            self.fail("the end of the text")
+            self.fail("the end of the text" + self._suggestion())
 
-    def noun(self, bare: bool = False) -> Noun:
-        """Read a thing: "a red bus", "the three cups", "two pairs of skis"; if `bare`, also "red bus"."""
+    def noun(self) -> Noun:
+        """Read a thing: "a red bus", "the three cups", "two pairs of skis"."""
         start = self.position
         article = self.accept("a", "an", "the") or ""
         count = 1 if article in ("a", "an") else self.lookup(_NUMBERS)
@@ -209,7 +210,7 @@ class Reader:
         if pair and form.name not in en.PAIRED:
             self.fail(f"no {pair!r} before {form.name!r}")
         one, many = (pair == "pair of", pair == "pairs of") if pair else (form.one, form.many)
-        if count is None and (one if article else form.name in en.PAIRED or (bare and one and not many)):
+        if count is None and (one if article else form.name in en.PAIRED):
             count = 1
         if count is None and not article:
             self.position = start
@@ -219,7 +220,7 @@ class Reader:
         return Noun("a" if article == "an" else article, form.name, color, count)
 
     def thing(self, article: str | None = None) -> Thing:
-        """Read a thing whose count is plain, with "the" before it if asked for, and forget the article."""
+        """Read a thing whose count is plain, with "the" before it if required, and forget the article."""
         start = self.position
         noun = self.noun()
         if noun.count is None:
@@ -253,7 +254,7 @@ class Reader:
             return ()
         while True:
             before = self.position
-            self.accept(", and", ",", "and")
+            self.accept(*CONJUNCTIONS)
             self.accept(*PREPOSITIONS, "the")
             region = self._region() if self.position > before else None
             if region is None:
@@ -292,7 +293,7 @@ class Reader:
         after = self.position
         if color is not None and self.lookup(FORMS) is None:
             if color not in CLASSES:
-                self.fail("a class name")
+                self.fail("a class name" + self._suggestion())
             self.position = start
             return None
         self.position = after
@@ -311,21 +312,22 @@ class Reader:
 
     def _suggestion(self) -> str:
         """The nearest thing to the current word that can be read, for an error; "" when none is near."""
-        word = "" if self.done else self.words[self.position]
-        near = NEAR_WORDS.get(word)
-        return f" (did you mean {near!r}?)" if near else ""
+        start = self.position
+        near = self.lookup(_NEAR)
+        self.position = start
+        return f" (did you mean '{near}'?)" if near else ""
 
 
 def _unknown_words(unknown: list[str]) -> str:
     named = []
     for word in unknown[:8]:
         near = NEAR_WORDS.get(word) or next(
-            iter(difflib.get_close_matches(word[:40], sorted(_NAME_WORDS), n=1, cutoff=0.75)), None
+            iter(difflib.get_close_matches(word[:40], sorted(_NAME_WORDS), n=1, cutoff=0.8)), None
         )
-        named.append(f"{word[:40]!r}" + (f" (did you mean {near!r}?)" if near else ""))
+        named.append(f"{word[:40]!r}" + (f" (did you mean '{near}'?)" if near else ""))
     more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
     return (
-        f"unknown words: {', '.join(named)}{more}. Known are the names of the {len(CLASSES)} GenEval classes, "
-        f"the colors {', '.join(COLORS)}, the counts {', '.join(en.NUMBERS)}, the relations "
+        f"unknown words: {', '.join(named)}{more}. Known are the names of the {len(CLASSES)} GenEval "
+        f"classes, the colors {', '.join(COLORS)}, the counts {', '.join(en.NUMBERS)}, the relations "
         f"left of, right of, above, below, and the backgrounds {', '.join(BACKGROUNDS)}"
     )

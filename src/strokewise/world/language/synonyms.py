@@ -1,7 +1,7 @@
-"""What people write in place of the world's own words: synonyms of names, places and relations, and lead-ins.
+"""What people write in place of the world's own words: synonyms of names, places, relations, and lead-ins.
 
-This file knows only phrases that mean exactly what a word of the world means, so that a reader may replace one
-by the other. Words that are merely near ("mug" for "cup") are suggested in errors and never replaced. It
+This file knows only phrases that mean exactly what a word of the world means, so that a reader may replace
+one by the other. Words that are merely near ("mug" for "cup") are suggested in errors and never replaced. It
 refuses to know what a sentence is; nothing here is ever written by the world.
 """
 
@@ -95,6 +95,7 @@ NEAR_WORDS = {
     "kitten": "cat",
     "ski": "pair of skis",
     "violet": "purple",
+    "on top of": "above",
     "onto": "above",
     "atop": "above",
     "beside": "left of' or 'right of",

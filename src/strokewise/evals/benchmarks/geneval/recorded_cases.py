@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from strokewise.critics.geneval_rules import Detection, check_metadata
-from strokewise.errors import InputError, RecordError
+from strokewise.errors import RecordError
 from strokewise.io.outside import read_json_lines
 
 
@@ -26,10 +26,9 @@ def read_cases(path: Path) -> Iterator[Case]:
     """The cases of a file in its order.
 
     Raises:
-        InputError: if the file cannot be read.
-        RecordError: if a line is not a case; it names the line.
+        RecordError: if the file cannot be read, or a line is not a case; it names the line.
     """
-    for where, record in read_json_lines(path, InputError):
+    for where, record in read_json_lines(path):
         yield _case(record, where)
 
 

@@ -10,17 +10,16 @@ from typing import Any
 
 from PIL import Image
 
-from strokewise.critics.canvas_reader import read_canvas
+from strokewise.critics.canvas_reader import read_canvas, shows_prompt
 from strokewise.critics.detectors import SpriteDetector
-from strokewise.critics.judges import Judge, opinions
-from strokewise.critics.oracle import judge_plan, judge_sketch, prompt_fulfilled
+from strokewise.critics.judges import Judge, critiques_of_steps
+from strokewise.critics.oracle import judge_plan, judge_sketch
 from strokewise.errors import LanguageError, ProtocolError, SceneError
 from strokewise.evals.benchmarks.geneval.images import score_picture
 from strokewise.evals.costs import Cost
 from strokewise.scene_graph import SceneGraph
 from strokewise.trajectory.values import Trajectory, Verdict
 from strokewise.world.language import Description, parse_description, parse_prompt
-from strokewise.world.recognise import recognise
 
 DETECTOR = SpriteDetector()
 
@@ -131,7 +130,7 @@ def judge_trajectory_by(
     Raises:
         ServiceError: if the judge is a service that fails.
     """
-    answers = {number: (plan, sketch) for number, plan, sketch in opinions(judge, trajectory)}
+    answers = {number: (plan, sketch) for number, plan, sketch in critiques_of_steps(judge, trajectory)}
     canvases: list[JudgedCanvas] = []
     for number, step in enumerate(trajectory.steps):
         if canvases and step.verdict is not None and canvases[-1].said is None:
@@ -164,8 +163,7 @@ def _right(prompt: SceneGraph | None, metadata: dict[str, Any] | None, image: Im
         return score_picture("", image.convert("RGB"), metadata, DETECTOR).correct
     if prompt is None:
         return None
-    found = recognise(image.convert("RGB"))
-    return not found.unknown and prompt_fulfilled(prompt, found.scene)
+    return shows_prompt(image, prompt)
 
 
 def _graph(prompt: str) -> SceneGraph | None:
