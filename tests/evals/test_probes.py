@@ -225,7 +225,7 @@ def test_a_run_of_the_free_set(free_run, call, tmp_path):
     assert call("report", free_run.folder, "--out", tmp_path / "report")[0] == 0
     assert "Free prompts" in (tmp_path / "report" / "report.md").read_text()
     (free_run.folder / free.SCORES).write_text('{"kinds": 1}\n')
-    with pytest.raises(RecordError, match="not scores of the free set"):
+    with pytest.raises(RecordError, match=r"free.jsonl, line 1: "):
         free.stored_scores(free_run)
 
 

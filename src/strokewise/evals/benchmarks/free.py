@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 
 from PIL import Image
 
-from strokewise.critics.verifiers import SpriteVerifier
-from strokewise.errors import ConfigError, InputError, RecordError, SceneError
+from strokewise.critics.canvas_reader import shows_prompt
+from strokewise.errors import ConfigError, InputError, SceneError
 from strokewise.evals.intervals import NamedShare
 from strokewise.evals.run_store import Run, write_objects
 from strokewise.io.outside import read_json_lines, read_picture
+from strokewise.io.schema import checked
+from strokewise.world.language import parse_prompt
 
 SCORES = "free.jsonl"
 
@@ -40,7 +42,7 @@ class FreeScore:
 def is_right(prompt: str, image: Image.Image) -> bool:
     """Whether a picture shows all that a prompt of the sprite world requires, and nothing unknown."""
     try:
-        return SpriteVerifier().score(prompt, image.convert("RGB")) == 1.0
+        return shows_prompt(image, parse_prompt(prompt))
     except SceneError:
         return False
 
@@ -97,10 +99,7 @@ def stored_scores(run: Run) -> list[FreeScore] | None:
     path = run.folder / SCORES
     if not path.exists():
         return None
-    try:
-        return [FreeScore(**line) for _, line in read_json_lines(path)]
-    except TypeError as error:
-        raise RecordError(f"{path}: not scores of the free set: {error}") from error
+    return [checked(FreeScore, line, where) for where, line in read_json_lines(path)]
 
 
 def _by_prompt(scores: Iterable[FreeScore], what: str) -> list[list[bool]]:

@@ -14,10 +14,11 @@ from typing import Any
 from PIL import Image
 
 from strokewise.critics.vlm_client import VlmClient
-from strokewise.errors import ConfigError, InputError, RecordError
+from strokewise.errors import ConfigError, InputError
 from strokewise.evals.run_store import Run
 from strokewise.evals.text_table import TextTable
 from strokewise.io.outside import read_json_lines, read_picture
+from strokewise.io.schema import checked
 
 LEGACY_TASK = """\
 You audit pictures that a model painted from a prompt, and are extremely strict. The explanation says what the
@@ -168,10 +169,7 @@ def stored_score(run: Run, mode: str) -> WiseScore | None:
     path = run.folder / scores_file(mode)
     if not path.exists():
         return None
-    try:
-        return score((Rating(**line) for _, line in read_json_lines(path)), mode)
-    except TypeError as error:
-        raise RecordError(f"{path}: not WISE's ratings: {error}") from error
+    return score((checked(Rating, line, where) for where, line in read_json_lines(path)), mode)
 
 
 def rows(found: WiseScore) -> list[tuple[str, str, str]]:

@@ -9,10 +9,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from strokewise.critics.judges import Judge
-from strokewise.errors import ConfigError, InputError, RecordError
+from strokewise.errors import ConfigError, InputError
 from strokewise.evals.benchmarks.geneval.score import stored_verdicts
 from strokewise.evals.benchmarks.process.judging import (
-    JudgedCanvas,
     JudgedTrajectory,
     judge_trajectory,
     judge_trajectory_by,
@@ -20,7 +19,7 @@ from strokewise.evals.benchmarks.process.judging import (
 from strokewise.evals.benchmarks.process.metrics import ProcessMetrics, measure
 from strokewise.evals.run_store import Run, write_objects
 from strokewise.io.outside import read_json_lines
-from strokewise.trajectory.values import Verdict
+from strokewise.io.schema import checked
 
 JUDGED = "process.jsonl"
 
@@ -70,21 +69,10 @@ def stored_metrics(run: Run) -> ProcessMetrics | None:
     path = run.folder / JUDGED
     if not path.exists():
         return None
-    try:
-        judged = [_judged(line) for _, line in read_json_lines(path)]
-    except (TypeError, KeyError) as error:
-        raise RecordError(f"{path}: not judged trajectories: {error}") from error
+    judged = [checked(JudgedTrajectory, line, where) for where, line in read_json_lines(path)]
     costs = [entry.cost for entry in run.entries()]
     return measure(replace(one, cost=cost) for one, cost in zip(judged, costs, strict=False))
 
 
 def _value(judged: JudgedTrajectory) -> dict[str, Any]:
     return asdict(replace(judged, cost=None))
-
-
-def _judged(value: dict[str, Any]) -> JudgedTrajectory:
-    canvases = [
-        JudgedCanvas(**(canvas | {"said": canvas["said"] and Verdict(**canvas["said"])}))
-        for canvas in value["canvases"]
-    ]
-    return JudgedTrajectory(**(value | {"canvases": tuple(canvases)}))
