@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 import machine
-from strokewise.data.building import MAKERS, Recipe, build, build_shard, read
+from strokewise.data.build import MAKERS, Recipe, build, build_shard
 from strokewise.data.report import Figures
+from strokewise.data.storage import read
 
-# The functions whose share of the time is told, by name.
+# The functions whose share of the time is reported, by name.
 PARTS = {"rendering": "render_array", "PNG": "encode_png", "placing": "place", "describing": "describe"}
 
 

@@ -1,4 +1,4 @@
-"""What it changes to feed a painted image back by its own latents instead of decoding and encoding it.
+"""What it changes to feed a painted image back by its latents instead of decoding and encoding it.
 
     python benchmarks/feedback.py [--minutes 8] [--side 64]
 

@@ -27,8 +27,8 @@ def compare(path: Path) -> tuple[Counter[str], Counter[str], list[str]]:
         total[tag] += 1
         agreeing[tag] += verdict.correct == case.correct
         if verdict.correct != case.correct:
-            told = verdict.reason.replace("\n", "; ") or "nothing wrong"
-            faults.append(f"case {number} ({tag}): recorded {case.correct}, ours {verdict.correct}: {told}")
+            reason = verdict.reason.replace("\n", "; ") or "nothing wrong"
+            faults.append(f"case {number} ({tag}): recorded {case.correct}, ours {verdict.correct}: {reason}")
     return total, agreeing, faults
 
 

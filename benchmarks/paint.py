@@ -15,6 +15,7 @@ from rich.table import Table
 
 import machine
 from strokewise import Painter
+from strokewise.inference import SinglePass
 
 PROMPT = "a photo of a red apple left of a blue bus"
 
@@ -47,7 +48,7 @@ def main() -> None:
         trajectory = painter.paint(options.prompt, seed=seed)
         loaded = time.perf_counter() - start
         start = time.perf_counter()
-        painter.paint(options.prompt, seed=seed, single_pass=True)
+        painter.paint(options.prompt, seed=seed, policy=SinglePass())
         once = time.perf_counter() - start
         fresh = cold(options.model, options.prompt, seed)
         found.append((fresh, loaded, once))

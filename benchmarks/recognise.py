@@ -3,8 +3,9 @@
     python benchmarks/recognise.py [--scenes 300] [--every] [--sizes] [--fit]
 
 exact: scenes of which everything is right: all classes, colors, counts and regions, the background, nothing
-unknown. right: things told with the right class and color at the right place; wrong: told otherwise, or told
-where nothing is; unknown: told as unknown; the rest was not seen. All in % of the scenes or things there are.
+unknown. right: things reported with the right class and color at the right place; wrong: reported
+otherwise, or where nothing is; unknown: reported as unknown; the rest was not seen. All in % of the scenes or
+things there are.
 --every takes each class in each look and count (3520 scenes) for clean pictures.
 """
 
@@ -122,7 +123,7 @@ def near(a: Box, b: Box) -> bool:
 
 
 def fit(scenes: list[Scene]) -> None:
-    """Print the logistic function of a match's features that best tells right classes from wrong ones."""
+    """Print the logistic function of a match's features that best separates right classes from wrong ones."""
     rows, right = [], []
     for way in WAYS:
         noise = np.random.default_rng(1)

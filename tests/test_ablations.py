@@ -5,13 +5,13 @@ import pytest
 from strokewise.datasets.records import Rendered, Shards
 from strokewise.errors import ConfigError
 from strokewise.evals import ablations
-from strokewise.evals.ablations import OWN, SYMBOLIC, TABLES, Ablation
-from strokewise.evals.run_store import read_prompts
+from strokewise.evals.ablations import SELF_SAMPLED, SYMBOLIC, TABLES, Ablation
+from strokewise.evals.prompt_sets import load_prompts
 
 
 @pytest.fixture
 def ablation(tmp_path):
-    return Ablation(tmp_path / "base", tmp_path / "own", tmp_path, 40, read_prompts("geneval")[:3])
+    return Ablation(tmp_path / "base", tmp_path / "own", tmp_path, 40, load_prompts("geneval")[:3])
 
 
 def sources(ablation, variant):
@@ -24,7 +24,7 @@ def test_a_variant_has_the_data_it_is_named_for(ablation, variant):
     assert ("conflict process" in found) == bool(variant.conflict)
     assert ("alignment process" in found) == bool(variant.alignment)
     for name in ("conflict", "alignment"):
-        kinds = {OWN: Shards, SYMBOLIC: Rendered, "": type(None)}
+        kinds = {SELF_SAMPLED: Shards, SYMBOLIC: Rendered, "": type(None)}
         assert type(found.get(f"{name} process")) is kinds[getattr(variant, name)]
     assert (found["multi-turn process"].edit_share == 0.0) == (not variant.edits)
     assert ("canvas verification" in found) == (variant.alignment == SYMBOLIC)

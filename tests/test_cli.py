@@ -1,14 +1,25 @@
 """The command line: what it prints, and that a user's mistake is one line and exit status 2."""
 
+import dataclasses
+import inspect
 import json
+import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import typer
+import typer.testing
 
 from strokewise.cli import main as cli
+from strokewise.cli.options import PAINTING_OPTIONS, documented_fields, options_of
 from strokewise.errors import ConfigError
+from strokewise.inference import PaintingOptions
 from strokewise.models.bagel import export_bagel, save_model
 
 
@@ -147,3 +158,204 @@ def test_the_command_line_imports_nothing_heavy():
     code = "import sys, strokewise.cli.main; print([*{'torch', 'transformers', 'fastapi'} & {*sys.modules}])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+# --- options of dataclasses -------------------------------------------------------------------------------
+
+
+def help_of(*command):
+    """Help text of each option of a command, by flag."""
+    found = typer.main.get_command(cli.app)
+    for name in command:
+        found = found.commands[name]
+    return {parameter.opts[0]: parameter.help for parameter in found.params if hasattr(parameter, "help")}
+
+
+@pytest.mark.parametrize("field", documented_fields(PAINTING_OPTIONS), ids=lambda field: field.name)
+def test_help_is_the_documented_attribute(field):
+    if field.name == "previews":  # an evaluation shows none
+        assert field.flag not in help_of("eval", "run")
+        return
+    assert help_of("eval", "run")[field.flag] == field.help
+    words = inspect.getdoc(PaintingOptions).split("Attributes:")[1].split()
+    said = " ".join(re.sub(r":\w+:`([^`]+)`", r"\1", " ".join(words)).split())
+    assert f"{field.name}: {field.help[0].lower()}{field.help[1:]}" in said
+
+
+def test_every_field_is_documented_and_typed():
+    found = documented_fields(PAINTING_OPTIONS)
+    assert [field.name for field in found] == [field.name for field in dataclasses.fields(PaintingOptions)]
+    assert all(field.help for field in found)
+
+
+def test_options_that_were_given_are_collected():
+    app, seen = typer.Typer(), []
+
+    @app.command()
+    @options_of(PAINTING_OPTIONS, "chosen", without=("shift",))
+    def command(*, prompt: str, chosen: dict):
+        seen.append((prompt, chosen))
+
+    arguments = ["cup", "--max-rounds", "3", "--size", "64x32", "--top-p", "0.5", "--feedback", "latents"]
+    assert typer.testing.CliRunner().invoke(app, arguments).exit_code == 0
+    given = {"max_rounds": 3, "size": (32, 64), "top_p": 0.5, "feedback": "latents"}
+    assert seen == [("cup", given)]
+    assert PaintingOptions().changed(given).max_rounds == 3
+    assert typer.testing.CliRunner().invoke(app, ["cup", "--shift", "1"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--stepz", "3"), "No such option: --stepz"),
+        (("--steps", "x"), "Invalid value for '--steps'"),
+        (("--steps", "9" * 30), "'--steps'"),
+        (("--batch", "100000000"), "'--batch'"),
+        (("--temperature", "nan"), "--temperature is 'nan'; it must be a finite number"),
+        (("--shift", "inf"), "--shift is 'inf'"),
+        (("--feedback", "photons"), "--feedback is 'photons'; it is one of pixels, latents"),
+        (("--size", "9" * 5000 + "x1"), "is not of the form WIDTHxHEIGHT"),
+        (("--seeds", "0-99999999999"), "more than 100,000"),
+        (("--seeds", "9" * 5000), "are not of a form"),
+        (("--shard", "0/" + "9" * 5000), "is not i/n"),
+    ],
+)
+def test_wrong_options_are_one_line(run, words, message):
+    status, out, err = run("eval", "run", "nano", "--out", "never", *words)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.startswith("strokewise: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [("data", "build", "conflict", "--out", "never"), ("train", "sample")])
+def test_counts_have_an_upper_bound(run, words):
+    status, _, err = run(*words, "--n", "100000000000")
+    assert status == 2
+    assert "'--n'" in err
+    assert err.count("\n") == 1
+
+
+# --- ways of ending ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ending(run, monkeypatch):
+    """Run a command that ends in a given way."""
+
+    def call(end):
+        monkeypatch.setattr("strokewise.models.bagel.describe.config_of", end)
+        return run("info", "nano")
+
+    return call
+
+
+def raising(error):
+    def end(_):
+        raise error
+
+    return end
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (ConfigError("a\nb"), 2, "a b"),
+        (FileNotFoundError(2, "No such file", "some.png"), 1, "some.png: No such file"),
+        (OSError("disk on fire"), 1, "disk on fire"),
+        (MemoryError(), 1, "out of memory"),
+        (RecursionError(), 1, "nested too deeply"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (BrokenPipeError(), 141, ""),
+    ],
+)
+def test_ways_of_ending(ending, error, status, message):
+    found, out, err = ending(raising(error))
+    assert (found, out) == (status, "")
+    assert message in err
+    assert err.count("\n") == bool(message)
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_finish_like_an_interrupt(ending, number):
+    finished = []
+    before = signal.getsignal(number)
+
+    def end(_):
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        except KeyboardInterrupt:
+            os.kill(os.getpid(), number)  # the second one does not disturb
+            finished.append(True)
+            raise
+
+    status, _, err = ending(end)
+    assert status == 128 + number
+    assert finished == [True]
+    assert "interrupted" in err
+    assert err.count("\n") == 1
+    assert signal.getsignal(number) is before
+
+
+def test_an_ignored_hangup_stays_ignored(ending):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        seen = []
+        ending(lambda _: seen.append(signal.getsignal(signal.SIGHUP)) or raising(MemoryError())(_))
+        assert seen == [signal.SIG_IGN]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def shell(command, **environment):
+    """A shell command in which $SW is the command line: exit status of its pipeline, stdout, stderr."""
+    words = {"SW": f"{sys.executable} -m strokewise", **environment}
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_output=True,
+        env={**os.environ, **words},
+        timeout=100,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_closed_pipe_is_quiet():
+    for words in ("info nano", "info nano --json"):
+        status, _, err = shell(f"$SW {words} | true")
+        assert (status, err) == (141, b"")
+
+
+def test_a_full_disk_is_one_line():
+    status, _, err = shell("$SW info nano --json > /dev/full")
+    assert status == 1
+    assert err.count(b"\n") == 1
+    assert b"No space left" in err
+
+
+def test_an_argument_that_is_no_text():
+    status, _, err = shell("$SW info $'caf\\xe9'")
+    assert status == 2
+    assert err == b"strokewise: the argument 'caf\\\\udce9' is not valid UTF-8\n"
+
+
+def test_what_the_terminal_cannot_encode_is_escaped(tiny_folder, tmp_path):
+    shutil.copytree(tiny_folder, tmp_path / "é")
+    status, out, err = shell(f"cd {tmp_path}; $SW info é", PYTHONIOENCODING="ascii")
+    assert (status, err) == (0, b"")
+    assert b"\\xe9: configuration" in out
+
+
+def test_logs_hold_no_cursor_movements(tmp_path):
+    command = f"$SW data build conflict --n 3 --size 64 --out {tmp_path}/a; $SW data stats {tmp_path}/a"
+    _, out, err = shell(command, FORCE_COLOR="1", TERM="xterm")
+    assert b"\x1b" not in out + err
+    assert b"records" in out
+
+
+def test_names_are_no_markup(run, tiny_folder, tmp_path):
+    shutil.copytree(tiny_folder, tmp_path / "[red]model[/nothing]")
+    status, out, err = run("info", tmp_path / "[red]model[/nothing]")
+    assert status == 0, err
+    assert "[/nothing]" in "".join(out.split())

@@ -10,7 +10,7 @@ from strokewise.critics.canvas_reader import read_canvas
 from strokewise.critics.detectors import load_detector
 from strokewise.errors import PromptError
 from strokewise.evals.benchmarks.geneval.images import score_picture
-from strokewise.evals.run_store import read_prompts
+from strokewise.evals.prompt_sets import load_prompts
 from strokewise.models import find_checkpoint
 from strokewise.models.bagel.layouts import WEIGHTS
 from strokewise.world.vocabulary import CLASSES
@@ -43,7 +43,7 @@ def test_it_paints_in_rounds_to_its_own_end(painter):
 
 def test_most_pictures_are_as_asked_for(painter):
     """Of all six tasks of GenEval."""
-    asked = read_prompts("geneval")[::15]
+    asked = load_prompts("geneval")[::15]
     assert len({prompt.tag for prompt in asked}) == 6
     detector = load_detector("sprite", "cpu")
     painted = painter.paint_many([prompt.text for prompt in asked], seeds=[0] * len(asked))

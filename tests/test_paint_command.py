@@ -13,7 +13,7 @@ from PIL import Image
 
 from strokewise.cli import main as cli
 from strokewise.trajectory import gallery
-from strokewise.trajectory.events import from_dict
+from strokewise.trajectory.events import event_from_json
 from strokewise.trajectory.files import load
 from strokewise.trajectory.values import Message, Step, Trajectory
 
@@ -105,7 +105,7 @@ def test_several_paintings_have_an_index(paint, tmp_path):
 def test_json_lines_are_events(paint, tmp_path):
     status, out, err = paint("a cup", "--single-pass", "--previews", "1", "--json")
     assert (status, err) == (0, "")
-    events = [from_dict(json.loads(line)) for line in out.splitlines()]
+    events = [event_from_json(json.loads(line)) for line in out.splitlines()]
     assert [event.type for event in events] == [
         "image_started",
         "image_preview",
@@ -120,7 +120,7 @@ def test_json_lines_of_several_say_whose_they_are(paint, tmp_path):
     _, out, _ = paint("a cup", "--single-pass", "--n", "3", "--batch", "2", "--json", "--out", "all")
     lines = [json.loads(line) for line in out.splitlines()]
     assert {line["painting"] for line in lines} == {0, 1, 2}
-    finished = [line["painting"] for line in lines if from_dict(line["event"]).type == "finished"]
+    finished = [line["painting"] for line in lines if event_from_json(line["event"]).type == "finished"]
     assert finished == [0, 1, 2]
     assert (tmp_path / "all" / "index.html").exists()
 
@@ -140,9 +140,9 @@ def test_an_empty_folder_is_used_and_a_full_one_refused(paint, tmp_path):
     [
         ((), "give either a prompt or --prompts FILE"),
         (("a cup", "--prompts", "x.txt"), "give either a prompt or --prompts FILE"),
-        (("--prompts", "x.txt"), "x.txt cannot be read as a text"),
+        (("--prompts", "x.txt"), "x.txt cannot be read"),
         (("--prompts", "empty.txt"), "empty.txt holds no prompts"),
-        (("a cup", "--image", "empty.txt"), "empty.txt cannot be read as a picture"),
+        (("a cup", "--image", "empty.txt"), "empty.txt is not a readable picture"),
         (("a cup", "--out", "empty.txt"), "empty.txt is there already"),
         (("a cup", "--out", "empty.txt/mine"), "empty.txt/mine cannot be made"),
         (("",), "the prompt is empty"),
@@ -179,7 +179,7 @@ def test_prompts_beyond_the_models_words(run, tiny_folder, tmp_path):
     (tmp_path / "model" / "vocabulary.json").write_text('{"classes": ["cup"], "colors": ["red"]}')
     status, _, err = run("paint", "a bus", "--model", "model", "--single-pass", *FAST)
     assert status == 2
-    assert "not learnt: bus. This model knows: cup; in the colors red" in err
+    assert "not trained: bus. This model knows: cup; in the colors red" in err
     status, _, _ = run("paint", "a bus", "--model", "model", "--single-pass", "--any-prompt", *FAST)
     assert status == 0
 
@@ -192,14 +192,14 @@ def test_a_model_that_paints_nothing_is_told(paint, tmp_path):
 
 
 def test_an_interrupted_painting_keeps_what_was_made(paint, tmp_path, monkeypatch):
-    from strokewise.inference import Process
+    from strokewise.inference import Engine
 
     def run(self):
-        self.courses[0].painted(Image.new("RGB", (16, 16)), 1, 0.5)
+        self.sessions["0"].painted(Image.new("RGB", (16, 16)), 1, 0.5)
         yield from ()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Process, "run", run)
+    monkeypatch.setattr(Engine, "run", run)
     status, _, _ = paint("a cup", "--out", "mine")
     assert status == 130
     assert load(tmp_path / "mine").stop == "interrupted"
@@ -226,7 +226,7 @@ def test_help_and_a_process_of_its_own(tiny_folder, tmp_path):
     arguments = ["paint", "a cup", "--single-pass", "--model", tiny_folder, "--json", *FAST]
     told = subprocess.run([script, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=100)
     assert told.returncode == 0, told.stderr
-    assert all(from_dict(json.loads(line)) for line in told.stdout.splitlines())
+    assert all(event_from_json(json.loads(line)) for line in told.stdout.splitlines())
 
 
 def test_a_terminal_sees_the_canvas_grow(tiny_folder, tmp_path):

@@ -7,12 +7,12 @@ import pytest
 
 import strokewise
 from strokewise.errors import CheckpointError, ConfigError, InputError, PromptError
-from strokewise.inference import PROTOCOL_FORMATS, PaintingOptions, Request
+from strokewise.inference import PROTOCOL_FORMATS, PaintingOptions, Request, SinglePass
 from strokewise.inference.painter import Painter
 from strokewise.inference.prompt_check import Vocabulary
 from strokewise.trajectory.events import Event
 
-FAST = {"steps": 2, "single_pass": True}
+FAST = {"steps": 2, "policy": SinglePass()}
 
 
 @pytest.fixture(scope="session")
@@ -126,8 +126,8 @@ def test_known_prompts(prompt):
 @pytest.mark.parametrize(
     ("prompt", "reason"),
     [
-        ("a zebra", "not learnt: zebra"),
-        ("a green cup left of a pizza", "not learnt: pizza, green"),
+        ("a zebra", "not trained: zebra"),
+        ("a green cup left of a pizza", "not trained: pizza, green"),
         ("a unicorn", "unknown words: 'unicorn'"),
         ("cup", "not understood"),
     ],
@@ -174,8 +174,8 @@ def test_a_damaged_vocabulary_is_named(with_file, text):
 def test_a_model_may_have_its_own_defaults(with_file):
     painter = Painter.load(with_file("painting.json", '{"steps": 2, "size": [8, 12], "shift": 1.0}'))
     assert painter.defaults == PaintingOptions(steps=2, size=(8, 12), shift=1.0)
-    assert painter.paint("a cup", single_pass=True).images[0].size == (12, 8)
-    assert painter.paint("a cup", single_pass=True, size=(8, 8)).images[0].size == (8, 8)
+    assert painter.paint("a cup", policy=SinglePass()).images[0].size == (12, 8)
+    assert painter.paint("a cup", policy=SinglePass(), size=(8, 8)).images[0].size == (8, 8)
 
 
 @pytest.mark.parametrize("text", ["{", '{"stepps": 2}', '{"steps": 0}', '{"steps": "two"}', "3"])
@@ -187,6 +187,6 @@ def test_damaged_defaults_are_named(with_file, text):
 def test_a_painting_may_be_branched(painter, random_image):
     first = painter.paint("a cup", **FAST).steps[0]
     request = Request("a cup", seed=9, before=(first,), canvases={1: random_image(16, 16)})
-    process = painter.start([request], steps=2, max_tokens=4)
-    assert [event.type for _, event in process.run()][-1] == "finished"
-    assert process.trajectories()[0].steps[0] == first
+    engine = painter.start([request], steps=2, max_tokens=4)
+    assert [event.type for _, event in engine.run()][-1] == "finished"
+    assert engine.trajectories()[0].steps[0] == first

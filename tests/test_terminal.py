@@ -139,7 +139,7 @@ def test_texts_cannot_steer_the_terminal():
     assert printable("a\x1b[2Jb\tc\nd\x07") == "a�[2Jb c\nd�"
     console = consoles(force_terminal=True)
     story = Story("\x1b]0;title\x07")
-    story.take(TextFinished(0, "\x1b[2J", 1.0))
+    story.add(TextFinished(0, "\x1b[2J", 1.0))
     console.print(render(story, 100, 40, moving=False))
     assert "\x1b" not in console.export_text()
 
@@ -148,7 +148,7 @@ def test_a_story_shows_the_step_under_way():
     story = Story("a [bold]cat")
     seen = []
     for event in EVENTS:
-        story.take(event)
+        story.add(event)
         console = consoles()
         console.print(render(story, 100, 40))
         seen.append(console.export_text())
@@ -170,7 +170,7 @@ def test_a_story_shows_the_step_under_way():
 def test_a_late_listener_sees_what_is_left_at_any_width(width, first):
     story = Story("a cat")
     for event in EVENTS[first:]:
-        story.take(event)
+        story.add(event)
         console = consoles(width=width)
         console.print(render(story, width, 24))
         assert all(len(line) <= width for line in console.export_text().splitlines())
@@ -182,15 +182,15 @@ def test_a_late_listener_sees_what_is_left_at_any_width(width, first):
 def test_a_live_view_fits_the_lines_there_are(width, height, count):
     story = Story("a cat and " * 8)
     for number in range(count):
-        story.take(TextFinished(number, f"it is right. {PLAN}", 1.0))
-        story.take(ImageStarted(number, "sketch", 32, 32, 8))
-        story.take(ImagePreview(number, 4, 8, PNG))
+        story.add(TextFinished(number, f"it is right. {PLAN}", 1.0))
+        story.add(ImageStarted(number, "sketch", 32, 32, 8))
+        story.add(ImagePreview(number, 4, 8, PNG))
         console = consoles(width=width)
         console.print(render(story, width, height))
         assert len(console.export_text().splitlines()) <= height
-        story.take(ImageFinished(number, "sketch", PNG, 1.0))
+        story.add(ImageFinished(number, "sketch", PNG, 1.0))
     assert f"step {count}: painting" in _shown(story, width, height, over=False)
-    story.take(Finished(count, "rounds"))
+    story.add(Finished(count, "rounds"))
     assert _shown(story, width, height, over=True).count("Add a cat.") == count
 
 
@@ -206,7 +206,7 @@ def _shown(story, width, height, over):
 def test_the_bar_has_a_line_of_its_own():
     story = Story("a cat")
     for event in EVENTS[:6]:
-        story.take(event)
+        story.add(event)
     console = consoles(width=60)
     console.print(render(story, 60, 40, moving=False))
     bar = next(line for line in console.export_text().splitlines() if "━" in line)
@@ -223,8 +223,8 @@ def test_no_terminal_plain_lines():
     file = io.StringIO()
     with LiveView("a\ncat", Console(file=file, width=20)) as view:
         for event in EVENTS:
-            view.tell(event)
-        view.tell(Failed(3, "no [red]memory\x1b"))
+            view.show(event)
+        view.show(Failed(3, "no [red]memory\x1b"))
     assert file.getvalue().splitlines() == [
         "prompt: a cat",
         "step 1 plan: Add a cat.",
@@ -243,7 +243,7 @@ def test_a_terminal_keeps_the_last_state():
     console = consoles(force_terminal=True)
     with LiveView("a cat", console) as view:
         for event in EVENTS:
-            view.tell(event)
+            view.show(event)
     assert "\x1b[?25h" in console.file.getvalue()  # the cursor is back
     text = console.export_text()
     assert text.count("ended: end") >= 1
@@ -260,5 +260,5 @@ def test_a_failure_is_shown_and_passed_on():
 
 def _fail(view):
     with view:
-        view.tell(Failed(0, "no memory"))
+        view.show(Failed(0, "no memory"))
         raise KeyboardInterrupt

@@ -179,7 +179,7 @@ class TestProtocol:
             (Trajectory("a cat", (Step(PLAN, PICTURE), Step(MEND), Step(LAST))), "step 1 lacks the canvas"),
             (
                 Trajectory("a cat", (Step(PLAN, PICTURE), Step(LAST, PICTURE))),
-                "step 1 paints what nobody planned",
+                "step 1 paints without a plan",
             ),
         ],
     )

@@ -128,6 +128,7 @@ def test_missing_parts_do_no_damage(trajectory, tmp_path):
 
 
 def test_a_page_that_cannot_be_written_is_an_error(tmp_path):
+    (tmp_path / "none").write_text("a file")
     with pytest.raises(RecordError, match="cannot be written"):
         write_page(WHOLE, tmp_path / "none" / "page.html")
 

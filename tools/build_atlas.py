@@ -5,7 +5,7 @@
 SETS_FOLDER holds one unpacked npm package of Iconify per icon set, such as `SETS_FOLDER/mdi/icons.json`;
 `docs/world.md` has the commands that fetch them. `tools/glyphs.json` says which glyph draws which class.
 
-This file knows vector glyphs and how their paints become tones. It refuses to know target colors (`recolour`
+This file knows vector glyphs and how their paints become tones. It refuses to know target colors (`recolor`
 has those) and anything of scenes. It needs resvg and scipy, which the package itself does not.
 """
 

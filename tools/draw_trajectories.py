@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from strokewise.data.building import MAKERS, Recipe, records_of
+from strokewise.data.build import MAKERS, Recipe, records_of
 from strokewise.data.records import Record
 from strokewise.trajectory.files import load
 from strokewise.trajectory.values import Trajectory

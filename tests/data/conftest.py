@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture(scope="session")
 def records_of():
     """Records of a subset: the same list for the same arguments, so do not change it."""
-    from strokewise.data.building import MAKERS
+    from strokewise.data.build import MAKERS
     from strokewise.data.canvas_painters import SpritePainter
 
     @cache

@@ -325,7 +325,7 @@ def test_every_false_claim_is_reported(sound, corrupt):
         (another_correction, "the correction"),
         (missing_refine, "a correction stands if and only if a fault was found"),
         (swapped_canvases, "does not show its scene"),
-        (another_prompt, "does not say what was asked for"),
+        (another_prompt, "does not state its graph"),
         (lost_scene, "but the truth of"),
         (unfinished, "the last picture does not fulfil the prompt"),
     ],
@@ -361,7 +361,7 @@ def test_looking_finds_what_the_pixels_agree_on(sound):
     )
     assert list(faults_of(big, look=True)) == []
     empty = with_step(big, 0, image=Image.new("RGB", (128, 128), "white"))
-    assert any("picture 0 is recognised otherwise: missing" in fault for fault in faults_of(empty, look=True))
+    assert any("picture 0 is recognized otherwise: missing" in fault for fault in faults_of(empty, look=True))
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,19 +1,35 @@
 """The data commands: what they print and write, and one clear line with exit status 2 for what cannot be."""
 
+import importlib.util
+import io
 import re
 import subprocess
 import sys
+import tarfile
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from strokewise.cli.main import app
-from strokewise.data import building
+from strokewise.data import build as building
+from strokewise.data import storage
+from strokewise.data.canvas_painters import KontextPainter
 from strokewise.data.records import to_table_row
 from strokewise.data.report import write_page
 from strokewise.errors import StrokewiseError
+from strokewise.io.atomic import write_bytes
+from strokewise.trajectory.files import encode_png, save
+
+PATH = Path(__file__).parents[1] / "critics" / "judge_server.py"
+SPEC = importlib.util.spec_from_file_location("judge_server", PATH)
+fake = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(fake)
+GOOD, WRONG = fake.GOOD, fake.WRONG
 
 CLI = "from strokewise.cli.main import main; main()"
 
@@ -46,6 +62,117 @@ def in_process(*given):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture
+def kontext(monkeypatch):
+    """An image editor of one color in place of FLUX.1-Kontext; what it was loaded as."""
+    loaded = []
+
+    def load(*given):
+        loaded.append(given)
+
+        def pipeline(**options):
+            assert options["image"] is None or options["prompt"]
+            picture = Image.new("RGB", (options["width"], options["height"]), "teal")
+            return SimpleNamespace(images=[picture])
+
+        return KontextPainter(pipeline, *given[2:])
+
+    monkeypatch.setattr(KontextPainter, "load", load)
+    return loaded
+
+
+@pytest.fixture
+def judge(monkeypatch):
+    """A judge server, and its address and key where the commands look for them."""
+    with fake.serving() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", fake.KEY)
+        yield server
+
+
+class TestImageEditor:
+    def test_builds_with_an_editor(self, kontext, tmp_path):
+        run("build", "multi-turn", "--n", 3, "--size", 64, "--painter", "kontext", "--out", tmp_path / "new")
+        assert kontext == [("black-forest-labs/FLUX.1-Kontext-dev", "cuda", 64)]
+        for _, record in storage.read(tmp_path / "new"):
+            assert record.trajectory.images[0].getpixel((5, 5)) == (0, 128, 128)
+            assert list(record.truth) == ["prompt"]
+        assert "FLUX" in (tmp_path / "new" / "recipe.json").read_text()
+        assert "3 records checked, 0 with faults" in run("check", tmp_path / "new")
+
+    @pytest.mark.parametrize(
+        ("given", "fault"),
+        [
+            (("alignment", "--painter", "kontext"), "the faulty sketches"),
+            (("multi-turn", "--painter", "oil"), "--painter is 'oil'; it is sprite or kontext"),
+            (("multi-turn", "--painter", "kontext", "--workers", 2), "set workers to 1"),
+        ],
+    )
+    def test_what_it_cannot_paint(self, kontext, tmp_path, given, fault):
+        assert fault in refused("build", *given, "--out", tmp_path / "new")
+
+
+class TestJudged:
+    def test_filter_by_the_oracle(self, tmp_path):
+        building.build(building.Recipe("multi-turn", 12, 3, 128), tmp_path / "all")
+        output = run("filter", tmp_path / "all", "--judge", "oracle", "--out", tmp_path / "kept")
+        count = len(list(storage.read(tmp_path / "kept")))
+        assert 0 < count <= 12
+        assert f"{count} records in" in output
+        assert "0 with faults" in run("check", tmp_path / "kept")
+
+    def test_filter_by_a_model_keeps_its_answers(self, judge, built, tmp_path):
+        judge.always = GOOD
+        given = ("filter", built / "multi-turn", "--judge", "m", "--out", tmp_path / "kept")
+        assert "requests is reached" in refused(*given, "--max-requests", 5)
+        run(*given)
+        assert len(list(storage.read(tmp_path / "kept"))) == 40
+        sent = len(judge.requests)
+        run(*given)
+        assert len(judge.requests) == sent
+        assert not any(fake.KEY in p.read_text() for p in tmp_path.rglob("*.json"))
+
+    def test_critique_of_painted_trajectories(self, judge, kontext, built, tmp_path):
+        for i, (_, record) in enumerate(storage.read(built / "multi-turn")):
+            save(record.trajectory, tmp_path / "run" / f"{i:05}")
+
+        def answer(handler, body):
+            shown = len(body["messages"][1]["content"]) == 2
+            wrong = len(body["messages"][1]["content"][0]["text"]) % 3 == (1 if shown else 0)
+            fake.completion(WRONG if wrong else GOOD)(handler, body)
+
+        judge.always = answer
+        given = ("critique", tmp_path / "run", "--judge", "m", "--out", tmp_path / "made")
+        output = run(*given, "--painter-model", "FOLDER", "--device", "cpu")
+        assert kontext == [("FOLDER", "cpu")]
+        for subset, labels in (("conflict", {"right", "wrong"}), ("alignment", {"positive", "negative"})):
+            records = [record for _, record in storage.read(tmp_path / "made" / subset)]
+            assert {record.label for record in records} == labels
+            assert f"{len(records)} records in" in output
+            assert "0 with faults" in run("check", tmp_path / "made" / subset)
+        corrected = next(r for r in records if r.label == "negative").trajectory
+        assert corrected.images[-1].getpixel((5, 5)) == (0, 128, 128)
+        assert corrected.images[-1].size == corrected.images[0].size
+
+
+def test_import_of_genref(tmp_path):
+    def shard(name, keys):
+        picture = encode_png(Image.new("RGB", (8, 8)))
+        texts = dict.fromkeys(("reflection.txt", "prompt.txt", "subset.txt"), b"a text")
+        with tarfile.open(tmp_path / name, "w") as written:
+            for key in keys:
+                for kind, data in {"good_image.jpg": picture, "bad_image.jpg": picture, **texts}.items():
+                    member = tarfile.TarInfo(f"{key}.{kind}")
+                    member.size = len(data)
+                    written.addfile(member, io.BytesIO(data))
+        return tmp_path / name
+
+    shards = [shard("0.tar", "ab"), shard("1.tar", "c")]
+    assert "6 records in" in run("import", *shards, "--out", tmp_path / "new")
+    assert "6 records checked, 0 with faults" in run("check", tmp_path / "new")
+    assert "another recipe" in refused("import", shards[0], "--out", tmp_path / "new")
+
+
 class TestBuild:
     @pytest.mark.parametrize("subset", building.MAKERS)
     def test_builds_what_the_library_builds(self, built, tmp_path, subset):
@@ -56,11 +183,11 @@ class TestBuild:
 
     def test_shares(self, tmp_path):
         run("build", "conflict", "--n", 20, "--size", 64, "--right-share", 1, "--out", tmp_path / "right")
-        assert {record.label for _, record in building.read(tmp_path / "right")} == {"right"}
+        assert {record.label for _, record in storage.read(tmp_path / "right")} == {"right"}
         run("build", "alignment", "--n", 20, "--size", 64, "--right-share", 0, "--out", tmp_path / "negative")
-        assert {record.label for _, record in building.read(tmp_path / "negative")} == {"negative"}
+        assert {record.label for _, record in storage.read(tmp_path / "negative")} == {"negative"}
         run("build", "multi-turn", "--n", 20, "--size", 64, "--edit-share", 0, "--out", tmp_path / "plain")
-        for _, record in building.read(tmp_path / "plain"):
+        for _, record in storage.read(tmp_path / "plain"):
             assert len(record.trajectory.images) == len(record.truth["prompt"]["objects"])
 
     @pytest.mark.parametrize(
@@ -68,8 +195,8 @@ class TestBuild:
         [
             (("another",), "unknown subset 'another'; known are multi-turn, conflict, alignment"),
             (("conflict", "--n", 0), "count is 0; build at least one record"),
-            (("conflict", "--size", 8), "size is 8; canvases are 64 to 1024 pixels wide"),
             (("conflict", "--workers", 0), "workers is 0; it must be at least 1"),
+            (("conflict", "--size", 8), "size is 8; canvases are 64 to 1024 pixels wide"),
             (("conflict", "--right-share", 1.5), "--right-share is 1.5; a share lies in 0..1"),
             (("conflict", "--right-share", "nan"), "--right-share is nan; a share lies in 0..1"),
             (("multi-turn", "--edit-share", -1), "--edit-share is -1.0; a share lies in 0..1"),
@@ -90,7 +217,7 @@ class TestBuild:
 
 class TestStats:
     def test_figures(self, built):
-        records = [record for _, record in building.read(built / "conflict")]
+        records = [record for _, record in storage.read(built / "conflict")]
         output = run("stats", built / "conflict")
         figures = dict(re.findall(r"│ +(\S.*?) +│ +(\S.*?) +│", output))
         assert figures["records"] == "40"
@@ -113,12 +240,12 @@ class TestShow:
         output = run("show", built / "conflict", "--out", page, "--n", 7)
         assert "page.html" in output
         text = page.read_text()
-        records = [record for _, record in building.read(built / "conflict")][:7]
-        assert text.count("<article>") == 7
+        records = [record for _, record in storage.read(built / "conflict")][:7]
+        assert text.count("<article ") == 7
         assert text.count("data:image/png;base64,") == sum(len(r.trajectory.images) for r in records)
         for record in records:
             assert record.trajectory.prompt in text
-        assert "http" not in text  # nothing is loaded from elsewhere
+        assert "http" not in text.replace("http-equiv", "")  # nothing is loaded from elsewhere
 
     def test_beside_the_folder_by_default(self, built, monkeypatch):
         monkeypatch.chdir(built / "alignment")
@@ -148,7 +275,7 @@ class TestCheck:
         assert "3 records checked, 0 with faults" in run("check", tmp_path / "built", "--look")
 
     def test_false_claims_are_listed_and_end_with_1(self, built, tmp_path):
-        rows = [to_table_row(record) for _, record in building.read(built / "conflict")]
+        rows = [to_table_row(record) for _, record in storage.read(built / "conflict")]
         right, wrong = (
             next(i for i, row in enumerate(rows) if row["label"] == kind) for kind in ("right", "wrong")
         )
@@ -156,7 +283,7 @@ class TestCheck:
         rows[wrong]["images"][-1] = rows[wrong]["images"][0]
         for path in (built / "conflict").iterdir():
             (tmp_path / path.name).write_bytes(path.read_bytes())
-        building.write_atomically(tmp_path / "part-00000.parquet", building.table_bytes(rows))
+        write_bytes(tmp_path / "part-00000.parquet", storage.table_bytes(rows))
         result = CliRunner().invoke(app, ["data", "check", str(tmp_path)])
         assert result.exit_code == 1
         assert "2 with faults" in result.output
@@ -209,7 +336,7 @@ class TestProcess:
     def test_build_and_check(self, tmp_path):
         result = in_process("build", "multi-turn", "--n", 5, "--size", 64, "--out", tmp_path / "new")
         assert (result.returncode, result.stderr) == (0, "")
-        assert len(list(building.read(tmp_path / "new"))) == 5
+        assert len(list(storage.read(tmp_path / "new"))) == 5
 
     @pytest.mark.parametrize(
         "given",
@@ -226,11 +353,11 @@ class TestProcess:
         assert re.fullmatch(r"strokewise: .+\n", result.stderr)
 
     def test_check_ends_with_1(self, built, tmp_path):
-        rows = [to_table_row(record) for _, record in building.read(built / "alignment")]
+        rows = [to_table_row(record) for _, record in storage.read(built / "alignment")]
         rows[0]["images"] = rows[0]["images"][::-1]
         for path in (built / "alignment").iterdir():
             (tmp_path / path.name).write_bytes(path.read_bytes())
-        building.write_atomically(tmp_path / "part-00000.parquet", building.table_bytes(rows))
+        write_bytes(tmp_path / "part-00000.parquet", storage.table_bytes(rows))
         result = in_process("check", tmp_path)
         assert result.returncode == 1
         assert "Traceback" not in result.stderr

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from strokewise.data.alignment import AGREES, GENREF_FILES, read_genref
 from strokewise.data.checking import faults_of
+from strokewise.data.genref import AGREES, GENREF_FILES, read_genref
 from strokewise.errors import RecordError
 from strokewise.trajectory.values import Message, Verdict
 
@@ -128,11 +128,11 @@ def test_an_example_without_a_file_is_refused(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["good_image.jpg", "bad_image.jpg"])
 @pytest.mark.parametrize(
-    "data", [b"", b"not an image", jpeg(1)[:80], jpeg(1, kind="PNG")[:80], jpeg(1, kind="GIF")]
+    "data", [b"", b"not an image", jpeg(1)[:80], jpeg(1, kind="PNG")[:80], jpeg(1, kind="PPM")]
 )
 def test_damaged_images_are_refused(tmp_path, name, data):
     path = write(tmp_path / "a.tar", example("000007", **{name: data}))
-    with pytest.raises(RecordError, match=rf"a\.tar: 000007\.{name} is not a readable image"):
+    with pytest.raises(RecordError, match=rf"a\.tar: 000007\.{name} is not a readable picture"):
         list(read_genref(path))
 
 

@@ -8,11 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from strokewise.data import building, interop
+from strokewise.data import build as building
+from strokewise.data import interop, storage
 from strokewise.data.interop import from_bagel, from_irg, to_bagel, to_irg
 from strokewise.data.records import to_table_row
 from strokewise.errors import ConfigError, ProtocolError, RecordError
-from strokewise.trajectory.files import encode_png
+from strokewise.trajectory.files import encode_png, save
 from strokewise.trajectory.values import Message, to_parts
 
 WRITERS = {"irg": to_irg, "bagel": to_bagel}
@@ -73,7 +74,7 @@ def test_through_parquet(given, form, tmp_path):
 
 
 def test_a_built_set_is_converted_and_back(built, form, tmp_path):
-    records = [record for _, record in building.read(built)]
+    records = [record for _, record in storage.read(built)]
     assert interop.convert(built, tmp_path / "theirs.parquet", form) == 7
     assert interop.convert(tmp_path / "theirs.parquet", tmp_path / "ours.parquet", "strokewise") == 7
     for there in ("theirs", "ours"):
@@ -146,6 +147,36 @@ class TestTheirRows:
         assert trajectory.images[0].getpixel((0, 0)) == (7, 7, 7)
         assert trajectory.steps[0].message == Message(ins="a", des="b")
 
+    def test_images_as_hugging_face_stores_them(self):
+        cells = [{"bytes": PICTURE, "path": "0.png"}, {"bytes": PICTURE, "path": None}]
+        trajectory = from_bagel({"image_list": cells, "instruction_list": [["make it green"]]}, "here")
+        assert trajectory.source is not None
+        assert len(trajectory.images) == 1
+
+    def test_a_plain_text_is_one_wording(self):
+        row = {"image_list": [PICTURE, PICTURE], "instruction_list": ["make it green"]}
+        assert from_bagel(row, "here").steps[0].message.ins == "make it green"
+
+    @pytest.mark.parametrize("empty", [None, [], [None], [""]])
+    def test_an_empty_instruction_for_the_image_that_is_edited(self, empty):
+        row = {"image_list": [PICTURE, PICTURE], "instruction_list": [empty, [None, "make it green"]]}
+        trajectory = from_bagel(row, "here")
+        assert trajectory.source is not None
+        assert [step.message.ins for step in trajectory.steps] == ["make it green"]
+
+    @pytest.mark.parametrize("sourced", [True, False])
+    def test_a_source_that_is_stated(self, sourced):
+        images = [PICTURE] * (3 if sourced else 2)
+        row = {"image_list": images, "instruction_list": [["a"], ["b"]], "has_source": sourced}
+        trajectory = from_bagel(row, "here")
+        assert (trajectory.source is not None) == sourced
+        assert len(trajectory.images) == 2
+
+    def test_transparency_is_white(self):
+        clear = encode_png(Image.new("RGBA", (4, 4), (255, 0, 0, 0)))
+        row = {"image_list": [clear, PICTURE], "instruction_list": [["a"]]}
+        assert from_bagel(row, "here").source.getpixel((1, 1)) == (255, 255, 255)
+
 
 PICTURE = encode_png(Image.new("RGB", (4, 4)))
 
@@ -202,6 +233,61 @@ class TestDamage:
         with pytest.raises(RecordError, match=r"^here"):
             from_bagel(row, "here")
 
+    @pytest.mark.parametrize(
+        ("row", "fault"),
+        [
+            (
+                {"image_list": [7], "instruction_list": [["a"]]},
+                r"image_list\[0\]: expected the bytes .* not 7",
+            ),
+            ({"image_list": [{"path": "a.png"}]}, r"image_list\[0\]: expected the bytes"),
+            ({"image_list": PICTURE}, "image_list: expected a list"),
+            (
+                {"image_list": [PICTURE] * 2, "instruction_list": [[None]]},
+                r"instruction_list\[0\]: .* instruction",
+            ),
+            (
+                {"image_list": [PICTURE] * 2, "instruction_list": [[3]]},
+                r"instruction_list\[0\]\[0\]: expected a text",
+            ),
+            ({"image_list": [PICTURE] * 2, "instruction_list": "make"}, "instruction_list: expected a list"),
+            (
+                {"image_list": [PICTURE] * 2, "instruction_list": [["a"], ["b"]]},
+                "instruction_list: expected wordings",
+            ),
+            (
+                {"image_list": [PICTURE] * 2, "instruction_list": [["a"]], "prompt": 3},
+                "prompt: expected a text",
+            ),
+            (
+                {"image_list": [PICTURE], "output_text_list": ["<ins>a</ins> <des>b</des>"]},
+                "prompt: expected a text",
+            ),
+            ({"image_list": [PICTURE], "output_text_list": "a"}, "output_text_list: expected a list"),
+            (
+                {"image_list": [PICTURE], "output_text_list": [None]},
+                r"output_text_list\[0\]: expected a text",
+            ),
+            ({"image_list": [PICTURE], "has_source": 1}, "has_source: expected true or false"),
+        ],
+    )
+    def test_the_column_is_named_and_nothing_is_coerced(self, row, fault):
+        with pytest.raises(RecordError, match=f"^here, {fault}"):
+            from_bagel(row, "here")
+
+    @pytest.mark.parametrize(
+        ("part", "fault"),
+        [
+            ({"type": "text", "content": 3}, r"\.content\[0\]\.content: expected a text"),
+            ({"type": "text", "content": b"a \xff"}, r"\.content\[0\]\.content: expected a text in UTF-8"),
+            ({"type": "image", "content": 16}, r"\.content\[0\]\.content: expected the bytes"),
+            ({"type": "sound", "content": "a"}, r"\.content\[0\]\.type: expected 'text' or 'image'"),
+        ],
+    )
+    def test_the_part_of_a_conversation_is_named(self, part, fault):
+        with pytest.raises(RecordError, match=rf"^here, conversation\[0\]{fault}"):
+            from_irg(talk(part), "here")
+
     def test_what_is_no_trajectory(self):
         with pytest.raises(ProtocolError):
             from_irg(
@@ -217,7 +303,7 @@ class TestDamage:
         else:
             rows[2]["image_list"][0] = b"damaged"
         path = write(tmp_path / "a.parquet", rows)
-        with pytest.raises(RecordError, match=r"a\.parquet, row 2: an image cannot be read"):
+        with pytest.raises(RecordError, match=r"a\.parquet, row 2, .*: the image is not a readable picture"):
             list(interop.trajectories(path))
 
     def test_parquet_of_something_else(self, tmp_path):
@@ -262,6 +348,15 @@ class TestConvert:
         with pytest.raises(RecordError, match=r"a\.parquet holds no rows"):
             interop.convert(tmp_path / "a.parquet", tmp_path / "b.parquet", "irg")
 
-    def test_a_folder_that_is_not_there(self, built, tmp_path):
-        with pytest.raises(ConfigError, match="none/a cannot be written"):
-            interop.convert(built, tmp_path / "none" / "a", "irg")
+    def test_a_folder_that_cannot_be_there(self, built, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ConfigError, match="file/a cannot be written"):
+            interop.convert(built, tmp_path / "file" / "a", "irg")
+
+    def test_folders_of_trajectories(self, records_of, tmp_path):
+        records = records_of("multi-turn", 12)[:3]
+        for i, record in enumerate(records):
+            save(record.trajectory, tmp_path / "run" / f"{i:05}" / "0000")
+        assert interop.convert(tmp_path / "run", tmp_path / "a.parquet", "strokewise") == 3
+        for record, trajectory in zip(records, interop.trajectories(tmp_path / "a.parquet"), strict=True):
+            assert_same_parts(record.trajectory, trajectory)

@@ -13,9 +13,9 @@ from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.checking import faults_of
 from strokewise.data.conflict import judge_sampled
 from strokewise.data.multi_turn import adding, strokes
-from strokewise.data.sampled import Sampler, plans_of
+from strokewise.data.sampled_plans import Sampler, plans_of
 from strokewise.data.scenes import SceneMix, sample_scene, unused_class, with_more, with_object
-from strokewise.data.wording import Canvas, tell, truth_of
+from strokewise.data.wording import Canvas, truth_of, write_steps
 from strokewise.errors import SceneError
 from strokewise.scene_graph import SceneObject
 from strokewise.trajectory.values import Message, Step, Trajectory
@@ -74,7 +74,7 @@ class Careless:
         if way == "goes on":
             more = with_extra(canvases[-1].plan, rng)
             canvases.append(Canvas(adding(more, "extra"), more, more))
-        steps = tell(graph, canvases, self.painter, rng)
+        steps = write_steps(graph, canvases, self.painter, rng)
         if way == "noise":
             steps[at] = replace(steps[at], image=Image.effect_noise((128, 128), 90).convert("RGB"))
         if way == "nonsense":

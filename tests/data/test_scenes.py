@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strokewise.data import scenes
-from strokewise.data.building import MAKERS
+from strokewise.data.build import MAKERS
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.checking import faults_of
 from strokewise.data.scenes import SceneMix, sample_graph, sample_scene

@@ -39,7 +39,9 @@ def test_geneval_scores_a_folder(call, folder, tmp_path):
     assert [line["correct"] for line in lines] == [True, False] * 6
     assert [line["tag"] for line in lines[::2]] == list(BY_TAG)
     first = lines[0]
-    assert set(first) == {"filename", "tag", "prompt", "correct", "reason", "metadata", "details"}
+    official = {"filename", "tag", "prompt", "correct", "reason", "metadata", "details"}
+    assert set(first) == {*official, "fault"}
+    assert [line["fault"] for line in lines] == [None, "missing"] * 2 + [None, "missing"] * 4
     assert json.loads(first["metadata"]) == geneval_metadata(BY_TAG["single_object"])
     (((*box, score),),) = json.loads(first["details"]).values()
     assert len(box) == 4

@@ -13,21 +13,23 @@ from strokewise.critics.judges import OracleJudge
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.multi_turn import strokes
 from strokewise.data.scenes import unused_class, with_object
-from strokewise.data.wording import tell
+from strokewise.data.wording import write_steps
 from strokewise.errors import ConfigError, InputError, RecordError
 from strokewise.evals.benchmarks import wise
+from strokewise.evals.benchmarks.geneval.score import stored_verdicts, summary_of
 from strokewise.evals.benchmarks.process.judging import JudgedCanvas, JudgedTrajectory, judge_trajectory
 from strokewise.evals.benchmarks.process.metrics import Share, measure
 from strokewise.evals.benchmarks.process.run import judge_run, store, stored_metrics
 from strokewise.evals.costs import Cost
-from strokewise.evals.run_store import Prompt, Run, Writer, prepare
+from strokewise.evals.prompt_sets import Prompt
+from strokewise.evals.run_store import Run, Writer, prepare
 from strokewise.evals.strategies.strategies import Outcome
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 from strokewise.world.language import geneval_metadata, geneval_prompts, parse_prompt
 from strokewise.world.layout import place
 from strokewise.world.vocabulary import CLASSES
 
-PATH = Path(__file__).parent.parent / "data" / "judge_server.py"
+PATH = Path(__file__).parent.parent / "critics" / "judge_server.py"
 SPEC = importlib.util.spec_from_file_location("judge_server_of_evals", PATH)
 fake = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(fake)
@@ -41,7 +43,7 @@ def painted(prompt, seed, spoilt=False):
     rng = random.Random(seed)
     graph = parse_prompt(prompt)
     canvases = strokes(place(graph, seed), rng)
-    steps = tell(graph, canvases, SpritePainter(), rng)
+    steps = write_steps(graph, canvases, SpritePainter(), rng)
     if spoilt:
         plan = canvases[-1].plan
         obj = plan.graph.objects[-1]
@@ -110,7 +112,7 @@ def test_counts_by_hand():
 
 def test_what_is_not_known_is_in_no_share():
     found = measure([JudgedTrajectory((canvas(plan=None, sketch=None, said=WRONG, right=None),))])
-    assert found.whole.untold == 1
+    assert found.whole.unknown == 1
     assert found.whole.precision == Share(0, 0)
     assert found.right == Share(0, 0)
     assert str(found.right) == "–"
@@ -276,7 +278,7 @@ def test_unpainted_pictures_count_as_wrong(call, sprite_run, tmp_path):
     assert status == 0, err
     lines = [json.loads(line) for line in (run.folder / "geneval.jsonl").read_text().splitlines()]
     assert [line["correct"] for line in lines] == [False, True]
-    assert lines[0]["reason"] == "nothing was painted"
+    assert lines[0]["reason"] == lines[0]["fault"] == "nothing was painted"
 
 
 @pytest.mark.parametrize("command", ["geneval", "process", "report"])
@@ -302,3 +304,21 @@ def test_blank_pictures_are_told_as_missing_things(call, tmp_path):
     assert call("geneval", run.folder)[0] == 0
     assert call("report", run.folder, "--out", tmp_path / "report")[0] == 0
     assert "missing" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_scores_stored_before_kinds_of_faults_are_read(call, sprite_run, tmp_path):
+    """Files of version 0.1 give the same score; their failures are listed without a kind."""
+    assert call("geneval", sprite_run.folder)[0] == 0
+    path, before = sprite_run.folder / "geneval.jsonl", summary_of(sprite_run)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {line["fault"] for line in lines if line["correct"]} == {None}
+    assert all(line["fault"] for line in lines if not line["correct"])
+    for line in lines:
+        line.pop("fault")
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert summary_of(sprite_run) == before
+    assert call("report", sprite_run.folder, "--out", tmp_path / "report")[0] == 0
+    assert "not stored (score the run again)" in (tmp_path / "report" / "report.md").read_text()
+    path.write_text(json.dumps({**lines[0], "fault": "ugly"}) + "\n")
+    with pytest.raises(RecordError, match="score the run again"):
+        stored_verdicts(sprite_run)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from strokewise.critics.geneval_rules import Detection
+from strokewise.critics.geneval_rules import Detection, FaultKind, evaluate, find_faults
 from strokewise.errors import InputError
 from strokewise.evals.benchmarks.geneval.images import score_picture, write_results
 
@@ -61,3 +61,41 @@ def test_results_are_written_whole_or_not_at_all(tmp_path):
     lines = (tmp_path / "results.jsonl").read_text().splitlines()
     assert len(lines) == 2
     assert json.loads(json.loads(lines[0])["details"])["dog"] == [[0, 0, 64, 64, 0.99]]
+
+
+def found(name, **more):
+    return Detection(name, 0.95, more.pop("box", (0.0, 0.0, 10.0, 10.0)), **more)
+
+
+BESIDE = [{"class": "dog", "count": 1}, {"class": "cat", "count": 1, "position": ["left of", 0]}]
+
+
+@pytest.mark.parametrize(
+    ("include", "detections", "kinds"),
+    [
+        ([{"class": "dog", "count": 1}], [found("dog")], []),
+        ([{"class": "dog", "count": 1}], [], ["missing"]),
+        ([{"class": "dog", "count": 2}], [found("dog")], ["too few"]),
+        ([{"class": "dog", "count": 1, "color": "red"}], [found("dog", color="blue")], ["wrong color"]),
+        ([{"class": "dog", "count": 1, "color": "red"}], [], ["missing"]),
+        (BESIDE, [found("dog"), found("cat", box=(50.0, 0.0, 60.0, 10.0))], ["wrong relation"]),
+        (BESIDE, [found("cat")], ["missing", "wrong relation"]),
+    ],
+)
+def test_kinds_of_faults(include, detections, kinds):
+    metadata = {"tag": "position", "include": include, "prompt": "x"}
+    faults = find_faults(metadata, detections)
+    assert [fault.kind for fault in faults] == kinds
+    verdict = evaluate(metadata, detections)
+    assert verdict == (not kinds, "\n".join(fault.text for fault in faults))
+
+
+def test_too_many_is_a_kind_of_fault():
+    metadata = {
+        "tag": "counting",
+        "include": [{"class": "dog", "count": 1}],
+        "exclude": [{"class": "dog", "count": 2}],
+        "prompt": "x",
+    }
+    (fault,) = find_faults(metadata, [found("dog"), found("dog")])
+    assert fault == (FaultKind.TOO_MANY, "expected dog<2, found 2")

@@ -1,13 +1,14 @@
 """Scores and their intervals."""
 
-import io
+import inspect
 
 import numpy as np
 import pytest
-from rich.console import Console
 
+from strokewise.cli.evals import run
 from strokewise.errors import InputError
-from strokewise.evals.benchmarks.geneval.summary import Judged, summarise, table
+from strokewise.evals.benchmarks.geneval.summary import Judged, summarize, table
+from strokewise.evals.intervals import share_interval
 from strokewise.world.language import geneval_metadata, geneval_prompts
 
 PROMPTS = [geneval_metadata(prompt) for prompt in geneval_prompts()]
@@ -26,7 +27,7 @@ def test_overall_is_the_plain_mean_of_the_six_tasks():
         for metadata in PROMPTS
         for picture in range(4)
     ]
-    summary = summarise(verdicts)
+    summary = summarize(verdicts)
     assert summary.complete
     assert [one.score.value for one in summary.tags.values()] == [1.0, 0.5, 0.25, 0, 0, 0]
     assert summary.overall.value == pytest.approx(1.75 / 6)
@@ -37,16 +38,16 @@ def test_overall_is_the_plain_mean_of_the_six_tasks():
 
 def test_intervals_hold_the_score_and_are_repeatable():
     verdicts = judged(0.5)
-    summary = summarise(verdicts, seed=3)
+    summary = summarize(verdicts, seed=3)
     for score in [summary.overall, *(one.score for one in summary.tags.values())]:
         assert 0 < score.low < score.value < score.high < 1
-    assert summary == summarise(verdicts[::-1], seed=3)
-    assert summary != summarise(verdicts, seed=4)
+    assert summary == summarize(verdicts[::-1], seed=3)
+    assert summary != summarize(verdicts, seed=4)
 
 
 def test_intervals_are_as_wide_as_theory_has_them():
     """One picture a prompt: the interval of a binomial share, 1.96 sqrt(p (1 - p) / n) to each side."""
-    summary = summarise(judged(0.5, pictures=1))
+    summary = summarize(judged(0.5, pictures=1))
     one = summary.tags["position"]
     half = 1.96 * np.sqrt(one.score.value * (1 - one.score.value) / one.pictures)
     assert one.score.high - one.score.value == pytest.approx(half, rel=0.15)
@@ -57,14 +58,12 @@ def test_intervals_are_as_wide_as_theory_has_them():
 def test_pictures_of_a_prompt_that_succeed_together_count_once():
     alone = [Judged(metadata, number % 2 == 0) for number, metadata in enumerate(PROMPTS)]
     together = [verdict for verdict in alone for _ in range(4)]
-    assert summarise(alone, seed=1).overall == summarise(together, seed=1).overall
+    assert summarize(alone, seed=1).overall == summarize(together, seed=1).overall
 
 
 def test_the_table_tells_when_tasks_are_missing():
     def told(verdicts):
-        console = Console(width=120, file=io.StringIO())
-        console.print(table(summarise(verdicts)))
-        return console.file.getvalue()
+        return " ".join(cell for row in table(summarize(verdicts)).lines for cell in row)
 
     everything = told(judged(0.5))
     assert "overall" in everything
@@ -77,4 +76,21 @@ def test_the_table_tells_when_tasks_are_missing():
 @pytest.mark.parametrize("verdicts", [[], [Judged({"tag": "texture"}, True)]])
 def test_nothing_and_other_tags_are_refused(verdicts):
     with pytest.raises(InputError, match="GenEval's are"):
-        summarise(verdicts)
+        summarize(verdicts)
+
+
+def test_prompts_are_resampled_with_all_their_images():
+    """Four images that agree leave the interval as wide as one image does; independent ones halve it."""
+    rng = np.random.default_rng(5)
+    alone = [[bool(right)] for right in rng.random(200) < 0.5]
+    width = np.diff(share_interval(alone, seed=1)[1:])
+    assert np.diff(share_interval([group * 4 for group in alone], seed=1)[1:]) == pytest.approx(width)
+    independent = [list(map(bool, rng.random(4) < 0.5)) for _ in range(200)]
+    assert np.diff(share_interval(independent, seed=1)[1:]) == pytest.approx(width / 2, rel=0.15)
+    # Prompts with more images weigh more, in the share and in each resample.
+    assert share_interval([[True] * 3, [False]]) == (0.75, 0.0, 1.0)
+
+
+def test_every_image_of_a_prompt_counts_in_the_default_run():
+    """The protocol of GenEval is four images a prompt."""
+    assert inspect.signature(run).parameters["seeds"].default == "0-3"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.multi_turn import strokes
 from strokewise.data.scenes import unused_class, with_object
-from strokewise.data.wording import tell
+from strokewise.data.wording import write_steps
 from strokewise.trajectory.values import Trajectory
 from strokewise.world.language import parse_prompt
 from strokewise.world.layout import place
@@ -33,4 +33,4 @@ class Careless:
             obj = plan.graph.objects[0]
             other = replace(obj, name=unused_class(plan.graph, CLASSES, rng))
             canvases = [replace(canvases[0], shown=with_object(plan, other))]
-        return Trajectory(prompt, tuple(tell(graph, canvases, SpritePainter(), rng)))
+        return Trajectory(prompt, tuple(write_steps(graph, canvases, SpritePainter(), rng)))

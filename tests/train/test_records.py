@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from strokewise.data.building import MAKERS, Recipe, build
+from strokewise.data.build import MAKERS, Recipe, build
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.datasets.prepare import Preparer

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from strokewise.data import self_sampling as module
-from strokewise.data.building import read
 from strokewise.data.checking import faults_of
 from strokewise.data.scenes import SceneMix
 from strokewise.data.self_sampling import Sampling, self_sample
+from strokewise.data.storage import read
 from strokewise.datasets.records import Shards
 from strokewise.errors import ConfigError
 from strokewise.trajectory.values import Message, Trajectory

@@ -170,6 +170,28 @@ def test_inspections_come_back(inspection, rng):
 
 
 @EXAMPLES
+@given(inspections(), st.integers(), st.booleans())
+def test_the_parts_of_an_inspection_make_up_its_text(inspection, seed, plain):
+    rng = lang.PlainWording if plain else random.Random
+    parts = lang.write_inspection_parts(inspection, rng(seed))
+    assert parts.text == lang.write_inspection(inspection, rng(seed))
+    assert lang.split_inspection(parts.text) == parts
+    assert (parts.seen != "", parts.sketch != "") == (
+        inspection.seen is not None,
+        inspection.sketch is not None,
+    )
+    assert parts.plan.startswith("the plan") == (inspection.plan is not None)
+    if inspection.plan is not None:
+        judged = lang.parse_inspection(f"{parts.plan} {parts.pending}")
+        assert judged == replace(inspection, sketch=None, seen=None)
+    if inspection.sketch is not None:
+        assert lang.parse_inspection(parts.sketch).sketch == inspection.sketch
+    if inspection.seen is not None:
+        seen = lang.parse_description(parts.seen.removeprefix("the sketch shows:"))
+        assert seen.regions == inspection.seen.regions
+
+
+@EXAMPLES
 @given(st.one_of(strokes(), inspections(), descriptions()), st.integers(), st.integers())
 def test_a_plain_voice_has_one_wording(value, one, other):
     write: dict[type, Callable[..., str]] = {
@@ -324,7 +346,10 @@ def test_prompts_people_write(text, objects, relations):
         ("the background is", "expected a background"),
         (f"the background is {BACKGROUNDS[0]}", "names nothing to paint"),
         (f"a cat on a {BACKGROUNDS[0]} background with a {BACKGROUNDS[1]} background", "expected the end"),
-        (f"a cat, a {BACKGROUNDS[0]} background, a {BACKGROUNDS[1]} background", "two backgrounds are told"),
+        (
+            f"a cat, a {BACKGROUNDS[0]} background, a {BACKGROUNDS[1]} background",
+            "two backgrounds are stated",
+        ),
     ],
 )
 def test_prompts_that_are_not_understood(text, message):

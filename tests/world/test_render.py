@@ -9,7 +9,7 @@ from PIL import Image
 
 from strokewise.errors import ConfigError, SceneError
 from strokewise.scene_graph import SceneGraph, SceneObject
-from strokewise.world import atlas, recolour
+from strokewise.world import atlas, recolor
 from strokewise.world.layout import Placement, Scene, place
 from strokewise.world.oklab import oklab_to_srgb, srgb_to_oklab
 from strokewise.world.render import GRADES, background_array, render, render_array, resized, sprite_table
@@ -91,9 +91,9 @@ def test_a_stated_background_is_painted():
 def test_the_largest_paint_is_the_color_asked_for():
     for name, color in LOOKS:
         if color is not None:
-            look = recolour.appearance(name, color)
+            look = recolor.appearance(name, color)
             body = look[look[..., 3] == 255][:, :3].astype(int)
-            exact = (np.abs(body - recolour.PAINTS[color]).max(axis=1) <= 2).mean()
+            exact = (np.abs(body - recolor.PAINTS[color]).max(axis=1) <= 2).mean()
             assert exact > 0.1, (name, color, exact)
 
 
@@ -101,7 +101,7 @@ def test_colors_are_apart_in_every_class():
     for name in CLASSES:
         means = []
         for color in COLORS:
-            look = recolour.appearance(name, color).astype(float)
+            look = recolor.appearance(name, color).astype(float)
             means.append(np.average(look[..., :3], axis=(0, 1), weights=look[..., 3]))
         lab = srgb_to_oklab(np.array(means))
         for (a, first), (b, second) in itertools.combinations(zip(COLORS, lab, strict=True), 2):
@@ -119,9 +119,9 @@ def test_every_look_can_be_seen_on_every_background():
 
 def test_unknown_words():
     with pytest.raises(SceneError, match="'dragon'"):
-        recolour.appearance("dragon", None)
+        recolor.appearance("dragon", None)
     with pytest.raises(SceneError, match="'mauve'"):
-        recolour.appearance("cat", "mauve")
+        recolor.appearance("cat", "mauve")
 
 
 def test_oklab():

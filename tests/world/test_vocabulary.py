@@ -5,7 +5,7 @@ import pytest
 from strokewise.errors import SceneError
 from strokewise.world import atlas
 from strokewise.world.language import geneval_metadata, geneval_prompts
-from strokewise.world.recolour import PAINTS
+from strokewise.world.recolor import PAINTS
 from strokewise.world.render import GRADES
 from strokewise.world.vocabulary import (
     BACKGROUNDS,

@@ -8,35 +8,35 @@ import typer
 
 def ablate(
     base: Annotated[Path, typer.Option(help="Model folder all variants start from.")],
-    own: Annotated[
-        Path, typer.Option(help="Self-sampled data, from strokewise train sample: conflict and alignment.")
+    self_sampled: Annotated[
+        Path,
+        typer.Option(
+            "--self-sampled", "--own", help="Conflict and alignment data from strokewise train sample."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of models and runs; what is there goes on.")],
+    out: Annotated[Path, typer.Option(help="Folder of models and runs; unfinished ones are resumed.")],
     table: Annotated[
         list[str] | None, typer.Option(help="instructions, critiques, supervision; default: all.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Training steps of each variant.")] = 300,
-    seeds: Annotated[str, typer.Option(help="A picture of each prompt for each, such as 0-3.")] = "0",
+    seeds: Annotated[
+        str, typer.Option(help="Seeds such as 0-3 or 1,5; one picture for each prompt and seed.")
+    ] = "0",
     prompts: Annotated[str, typer.Option(help="geneval, or a file as for eval run.")] = "geneval",
     batch: Annotated[int, typer.Option(min=1, help="Paintings that advance together.")] = 16,
 ) -> None:
     """The paper's ablations: train variants of the process data alike, paint, score, tabulate."""
-    from rich.console import Console
-    from rich.table import Table as Shown
-
+    from strokewise.cli.output import print_table
     from strokewise.evals.ablations import TABLES, Ablation
     from strokewise.evals.ablations import ablate as run
     from strokewise.evals.generate import parse_seeds
+    from strokewise.evals.prompt_sets import load_prompts
     from strokewise.evals.report.files import write_report
     from strokewise.evals.report.tables import Report
-    from strokewise.evals.run_store import read_prompts
 
-    ablation = Ablation(base, own, out, steps, read_prompts(prompts), parse_seeds(seeds), batch)
+    ablation = Ablation(base, self_sampled, out, steps, load_prompts(prompts), parse_seeds(seeds), batch)
     found = run(ablation, table or list(TABLES))
     for one in found:
-        shown = Shown(*one.head, title=one.title, caption=one.note)
-        for line in one.lines:
-            shown.add_row(*line)
-        Console().print(shown)
+        print_table(one)
     for path in write_report(Report(list(found)), out, "Ablations"):
         print(path)

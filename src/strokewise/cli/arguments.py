@@ -1,4 +1,4 @@
-"""Words of the command line as values: sizes, precisions, pictures, lists of prompts. Imports torch late."""
+"""Arguments of the command line as values: sizes, precisions, files of prompts. Imports torch late."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,7 +7,6 @@ from strokewise.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -17,7 +16,7 @@ def parse_size(text: str) -> tuple[int, int]:
         ConfigError: if it is of another form.
     """
     width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+    if not all(side.isdecimal() and len(side) < 6 and int(side) for side in (width, height)):
         raise ConfigError(f"size {text!r} is not of the form WIDTHxHEIGHT, such as 1024x768")
     return int(height), int(width)
 
@@ -36,33 +35,15 @@ def parse_dtype(text: str) -> "torch.dtype":
     return known[text]
 
 
-def read_picture(path: Path) -> "Image.Image":
-    """The picture of a file.
-
-    Raises:
-        InputError: if it cannot be read as one.
-    """
-    from PIL import Image
-
-    try:
-        image = Image.open(path)
-        image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as a picture: {error}") from error
-    return image
-
-
 def read_prompts(path: Path) -> list[str]:
-    """The lines of a file that are not blank.
+    """The prompts of a file, one a line; blank lines are skipped.
 
     Raises:
         InputError: if it cannot be read, or holds none.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a text: {error}") from error
-    prompts = [line.strip() for line in lines if line.strip()]
+    from strokewise.io.outside import read_lines
+
+    prompts = read_lines(path)
     if not prompts:
         raise InputError(f"{path} holds no prompts; write one a line")
     return prompts

@@ -3,38 +3,63 @@
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strokewise.cli.options import MAX_BATCH, MAX_RECORDS
+from strokewise.data.canvas_painters import KONTEXT
 from strokewise.errors import ConfigError, RecordError
 
-data_app = typer.Typer(no_args_is_help=True, help="Build, look at and check training data.")
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from strokewise.critics.judges import Judge
+
+data_app = typer.Typer(no_args_is_help=True, help="Build, filter, inspect, check and convert training data.")
 
 Folder = Annotated[Path, typer.Argument(help="Folder of a built data set.")]
+JudgeName = Annotated[str, typer.Option(help="Vision model that judges; oracle: the sprite world's own.")]
+JudgeUrl = Annotated[
+    str | None, typer.Option(help="Address of the judge's API; default: OPENAI_BASE_URL, or OpenAI.")
+]
+Cache = Annotated[Path | None, typer.Option(help="Folder of the judge's answers; default: OUT/.judge-cache.")]
+MaxRequests = Annotated[int | None, typer.Option(min=1, help="Requests to the judge at most.")]
+MaxTokens = Annotated[int | None, typer.Option(min=1, help="Tokens that the judge uses at most.")]
+EditorName = Annotated[
+    str, typer.Option(help="FLUX.1-Kontext model that paints: hub id, or folder of a downloaded one.")
+]
+Device = Annotated[str, typer.Option(help="Where the image editor computes: cuda, cuda:1, cpu.")]
 
 
 @data_app.command()
 def build(
     subset: Annotated[str, typer.Argument(help="multi-turn, conflict or alignment.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; an unfinished build there goes on.")],
-    n: Annotated[int, typer.Option(help="Records to build.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder to write; an unfinished build there is resumed.")],
+    n: Annotated[int, typer.Option(max=MAX_RECORDS, help="Records to build.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     size: Annotated[int, typer.Option(help="Side of the canvases in pixels.")] = 128,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option(max=MAX_BATCH, help="Processes.")] = 1,
     edit_share: Annotated[
         float | None, typer.Option(help="multi-turn: share of trajectories with a change among the steps.")
     ] = None,
     right_share: Annotated[
         float | None, typer.Option(help="conflict, alignment: share of right examples.")
     ] = None,
+    painter: Annotated[
+        str, typer.Option(help="sprite, or kontext: canvases by an image editor (filter the result).")
+    ] = "sprite",
+    painter_model: EditorName = KONTEXT,
+    device: Device = "cuda",
 ) -> None:
-    """Build one of the paper's three subsets in the sprite world; can be interrupted and run again."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """Build one of the paper's three subsets from sampled scenes; can be interrupted and run again."""
+    from strokewise.data.build import SPRITE, Recipe
+    from strokewise.data.build import build as build_subset
+    from strokewise.data.canvas_painters import KontextPainter
 
-    from strokewise.data import building
-
-    recipe = building.Recipe(subset, n, seed, size)
+    if painter not in (SPRITE, "kontext"):
+        raise ConfigError(f"--painter is {painter!r}; it is sprite or kontext")
+    recipe = Recipe(subset, n, seed, size, painter=SPRITE if painter == SPRITE else painter_model)
     shares = {"edit_share": edit_share, "right_share": right_share}
     for name, share in shares.items():
         if share is None:
@@ -44,11 +69,78 @@ def build(
         if not hasattr(recipe.mix, name):
             raise ConfigError(f"--{name.replace('_', '-')} does not apply to the {subset} subset")
         recipe = replace(recipe, mix=replace(recipe.mix, **{name: share}))  # type: ignore[type-var]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
+    editor = None if painter == SPRITE else KontextPainter.load(painter_model, device, size)
+    with _progress() as bar:
         task = bar.add_task(f"building {subset}", total=n)
-        building.build(recipe, out, workers, lambda done, _: bar.update(task, completed=done))
+        build_subset(recipe, out, workers, lambda done, _: bar.update(task, completed=done), editor)
     print(f"{n:,} records in {out}")
+
+
+@data_app.command("filter")
+def filter_(
+    folder: Folder,
+    judge: JudgeName,
+    out: Annotated[Path, typer.Option(help="Folder to write; an unfinished one is resumed.")],
+    judge_url: JudgeUrl = None,
+    cache: Cache = None,
+    max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Keep the multi-turn records whose every plan and canvas a judge accepts."""
+    from strokewise.data.critiqued import filter_data
+
+    found = _judge(judge, judge_url, cache or out / ".judge-cache", max_requests, max_tokens)
+    with _progress() as bar:
+        task = bar.add_task("judging", total=None)
+        count = filter_data(
+            found, judge, folder, out, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    print(f"{count:,} records in {out}")
+
+
+@data_app.command()
+def critique(
+    source: Annotated[
+        Path, typer.Argument(help="Folder of painted trajectories, a data set, or a parquet file of one.")
+    ],
+    judge: JudgeName,
+    out: Annotated[Path, typer.Option(help="Folder of the two data sets; unfinished ones are resumed.")],
+    painter_model: EditorName = KONTEXT,
+    device: Device = "cuda",
+    judge_url: JudgeUrl = None,
+    cache: Cache = None,
+    max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Make conflict and alignment data of painted trajectories: critiques by a judge, edits by a model."""
+    from strokewise.data.canvas_painters import KontextPainter
+    from strokewise.data.critiqued import critique_data
+    from strokewise.data.interop import trajectories
+
+    found = _judge(judge, judge_url, cache or out / ".judge-cache", max_requests, max_tokens)
+    name = f"{source.resolve().name} by {judge}, corrected by {painter_model}"
+    editor = KontextPainter.load(painter_model, device)
+    with _progress() as bar:
+        task = bar.add_task("judging", total=None)
+        counts = critique_data(
+            found, name, trajectories(source), editor, out, lambda done: bar.update(task, completed=done)
+        )
+    for subset, count in counts.items():
+        print(f"{count:,} records in {out / subset}")
+
+
+@data_app.command("import")
+def import_(
+    shards: Annotated[list[Path], typer.Argument(help="GenRef's tar shards.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; an unfinished import is resumed.")],
+) -> None:
+    """Make an alignment data set of GenRef's pairs of good and bad images."""
+    from strokewise.data.genref import import_genref
+
+    with _progress() as bar:
+        task = bar.add_task("importing", total=len(shards))
+        count = import_genref(shards, out, lambda done: bar.update(task, completed=done))
+    print(f"{count:,} records in {out}")
 
 
 @data_app.command()
@@ -57,13 +149,13 @@ def stats(folder: Folder) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from strokewise.data import building
+    from strokewise.data import storage
     from strokewise.data.report import Figures
 
     figures = Figures()
-    for _, record in building.read(folder):
+    for _, record in storage.read(folder):
         figures.add(record)
-    table = Table("", "", title=f"{building.read_manifest(folder)['subset']}: {folder}", show_header=False)
+    table = Table("", "", title=f"{storage.read_manifest(folder).subset}: {folder}", show_header=False)
     for name, value in figures.rows():
         table.add_row(name, value)
     Console().print(table)
@@ -76,13 +168,13 @@ def show(
     n: Annotated[int, typer.Option(help="Records on the page.")] = 30,
 ) -> None:
     """Write a self-contained page of a data set's first records."""
-    from strokewise.data import building, report
+    from strokewise.data import report, storage
 
     if n < 1:
         raise ConfigError(f"--n is {n}; show at least one record")
     folder = folder.resolve()
     page = out or folder.with_name(folder.name + ".html")
-    records = (record for _, record in islice(building.read(folder), n))
+    records = (record for _, record in islice(storage.read(folder), n))
     report.write_page(records, page, f"{folder.name}: first {n} records")
     print(page)
 
@@ -90,16 +182,16 @@ def show(
 @data_app.command()
 def check(
     folder: Folder,
-    look: Annotated[bool, typer.Option(help="Also have the pictures recognised (slow).")] = False,
+    look: Annotated[bool, typer.Option(help="Also have the pictures recognized (slow).")] = False,
 ) -> None:
     """Check every claim of every record against the truth; exit status 1 if one is false."""
     from rich.progress import track
 
-    from strokewise.data import building, checking
+    from strokewise.data import checking, storage
 
-    total = building.read_manifest(folder)["count"]
+    total = storage.read_manifest(folder).count
     bad = checked = 0
-    for where, record in track(building.read(folder), "checking", total=total):
+    for where, record in track(storage.read(folder), "checking", total=total):
         checked += 1
         faults = list(checking.faults_of(record, look))
         for fault in faults:
@@ -114,7 +206,9 @@ def check(
 
 @data_app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="A built data set, or a parquet file of the other format.")],
+    source: Annotated[
+        Path, typer.Argument(help="A data set, a parquet file of any format, or a folder of trajectories.")
+    ],
     out: Annotated[Path, typer.Argument(help="Parquet file to write.")],
     to: Annotated[str, typer.Option(help="irg, bagel, or strokewise.")],
 ) -> None:
@@ -122,3 +216,20 @@ def convert(
     from strokewise.data import interop
 
     print(f"{interop.convert(source, out, to):,} records in {out}")
+
+
+def _judge(name: str, url: str | None, cache: Path, requests: int | None, tokens: int | None) -> "Judge":
+    """The oracle, or a vision model behind an API."""
+    from strokewise.critics.judges import OracleJudge, VlmJudge
+    from strokewise.critics.vlm_client import Limits, VlmClient
+
+    if name == "oracle":
+        return OracleJudge()
+    return VlmJudge(VlmClient(name, url, cache=cache, limits=Limits(requests=requests, tokens=tokens)))
+
+
+def _progress() -> "Progress":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns)

@@ -1,7 +1,22 @@
-"""The command line: parses, calls one function, prints. Everything heavy is imported when it is needed."""
+"""The command line: mounts the commands, and turns every way of ending into one line and an exit status.
 
+    0    done
+    1    the system failed (files, memory), or a check found faults
+    2    a mistake of the user: wrong usage, or any StrokewiseError
+    129, 130, 143    ended by SIGHUP, Ctrl-C, SIGTERM; what was finished is kept
+    141  standard output was closed by its reader
+
+Everything heavy is imported when it is needed.
+"""
+
+import io
 import json
+import os
+import signal
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -11,14 +26,21 @@ from strokewise.cli.arguments import parse_dtype, parse_size
 from strokewise.cli.data import data_app
 from strokewise.cli.evals import eval_app
 from strokewise.cli.paint import paint
+from strokewise.cli.probes import probe_app
 from strokewise.cli.train import app as train_app
-from strokewise.errors import StrokewiseError
+from strokewise.errors import InputError, StrokewiseError
+
+FAILED, MISTAKE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+LONGEST = 1_000  # characters of an error's line that are shown
+# Typer brings its own copy of click since 0.20; this is ClickException of whichever it uses.
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(paint)
 app.add_typer(data_app, name="data")
 app.add_typer(eval_app, name="eval")
 eval_app.command()(ablate)
+eval_app.add_typer(probe_app, name="probe")
 app.add_typer(train_app, name="train")
 
 
@@ -34,14 +56,15 @@ def info(
         list[str] | None, typer.Option(help="Image size WIDTHxHEIGHT in pixels; may be repeated.")
     ] = None,
     context: Annotated[
-        list[int] | None, typer.Option(min=0, help="Context length in tokens; may be repeated.")
+        list[int] | None, typer.Option(min=0, max=2**40, help="Context length in tokens; may be repeated.")
     ] = None,
     dtype: Annotated[str, typer.Option(help="Precision: float32, bfloat16 or float16.")] = "bfloat16",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Show configuration, parameters, memory and costs of a model; bagel-7b and nano need no weights."""
-    from rich.console import Console
+    from rich.markup import escape
 
+    from strokewise.cli.output import console
     from strokewise.models.bagel import describe
 
     config = describe.config_of(model)
@@ -52,13 +75,128 @@ def info(
     if as_json:
         print(json.dumps(values, indent=2))
     else:
-        Console().print(describe.tables(model, values, precision))
+        console(markup=True).print(describe.tables(escape(model), values, precision))
+
+
+@app.command(hidden=True)
+def events_schema() -> None:
+    """Print the JSON schema of the lines of ``paint --json`` (docs/events.schema.json)."""
+    from strokewise.trajectory import events
+
+    print(json.dumps(events.events_schema(), indent=2))
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line on stderr and exit status 2."""
+    """Run the command line of this process and exit; nobody sees a traceback for what can be foreseen."""
+    _prepare_streams()
+    with _signals() as received:
+        status = _run(sys.argv[1:])
+        if received and status == INTERRUPTED:
+            status = 128 + received[0]
+    sys.exit(status)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run one command; the exit status."""
     try:
-        app()
+        _check_utf8(arguments)
+        command = typer.main.get_command(app)
+        # Not ``app()``: it would turn closed pipes and interrupts into exit statuses of its own.
+        with command.make_context("strokewise", list(arguments)) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    except BrokenPipeError:
+        _close_stdout()
+        return PIPE_CLOSED
+    except (KeyboardInterrupt, typer.Abort):
+        _report("interrupted; what was finished is kept")
+        return INTERRUPTED
     except StrokewiseError as error:
-        print(f"strokewise: {error}", file=sys.stderr)
-        sys.exit(2)
+        _report(str(error))
+        return MISTAKE
+    except _USAGE_ERROR as error:
+        return _usage(error)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        _report(f"{where}{error.strerror or error}")
+        return FAILED
+    except MemoryError:
+        _report("out of memory; a smaller --batch or --size needs less")
+        return FAILED
+    except RecursionError:
+        _report("an input is nested too deeply to be read")
+        return FAILED
+    return 0
+
+
+def _usage(error: Exception) -> int:
+    """Report wrong usage; a group without a command shows its help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()  # type: ignore[attr-defined]
+    else:
+        _report(error.format_message())  # type: ignore[attr-defined]
+    return MISTAKE
+
+
+def _report(message: str) -> None:
+    """One line on standard error, if anybody still reads it."""
+    line = " ".join(message.split())
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
+    with suppress(OSError, ValueError):
+        print(f"strokewise: {line}", file=sys.stderr, flush=True)
+
+
+def _check_utf8(arguments: Sequence[str]) -> None:
+    """Refuse arguments that no file of ours could store; found late, they would cost a painting."""
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            shown = argument.encode("utf-8", "backslashreplace").decode()
+            raise InputError(f"the argument {shown!r} is not valid UTF-8")
+
+
+# --- the process ------------------------------------------------------------------------------------------
+
+
+def _prepare_streams() -> None:
+    """Escape characters that the terminal cannot encode, and keep control codes out of logs."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # Rich takes FORCE_COLOR for a promise that the output is a terminal, and moves the cursor in log files.
+    os.environ.pop("FORCE_COLOR", None)
+
+
+def _close_stdout() -> None:
+    """Send what is still buffered nowhere, so that Python does not complain at exit."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Treat SIGTERM and SIGHUP as Ctrl-C; yields the signals received, the first one first."""
+    received: list[int] = []
+    owner = os.getpid()
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        if os.getpid() != owner:  # a forked worker, which must end when its pool says so
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif not received:  # the end of a session sends several; the first one is being obeyed
+            received.append(number)
+            raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, interrupt)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

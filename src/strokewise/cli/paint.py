@@ -1,6 +1,6 @@
-"""``strokewise paint``: from a prompt on the command line to a folder of pictures. Parses, calls, tells.
+"""``strokewise paint``: from a prompt on the command line to a folder of pictures. Parses, calls, shows.
 
-What happens is told in a live view, as plain lines or as JSON. Knows options and events; painting is the
+Progress is shown in a live view, as plain lines or as JSON. Knows options and events; painting is the
 painter's business, files are the gallery's.
 """
 
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strokewise.errors import ConfigError, InputError
-from strokewise.trajectory.events import Event, Failed, Finished, ImageFinished, TextFinished
+from strokewise.trajectory.events import Event, Finished, ImageFinished, TextFinished
 
 if TYPE_CHECKING:
-    from strokewise.inference import Process, Request
+    from strokewise.inference import Engine, Request
     from strokewise.inference.painter import Painter
     from strokewise.trajectory.values import Trajectory
 
-Tell = Callable[[int, Event], None]
+Emit = Callable[[int, Event], None]
 INTERRUPTED = 130
 PREVIEWS = 6
 
@@ -29,7 +29,7 @@ PREVIEWS = 6
 def paint(
     prompt: Annotated[str | None, typer.Argument(help="What to paint; or give --prompts.")] = None,
     model: Annotated[str, typer.Option(help="Folder, built-in name or hub id.")] = "nano",
-    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; default: paintings/PROMPT-SEED (none with --json).")
     ] = None,
@@ -56,12 +56,12 @@ def paint(
     max_tokens: Annotated[int | None, typer.Option(help="Tokens of one message at most.")] = None,
     previews: Annotated[int | None, typer.Option(help="Pictures on the way to each canvas.")] = None,
     any_prompt: Annotated[
-        bool, typer.Option("--any-prompt", help="Paint prompts the model never learnt, too.")
+        bool, typer.Option("--any-prompt", help="Also paint prompts outside the model's vocabulary.")
     ] = False,
     protocol_format: Annotated[
-        str, typer.Option(help="How the model's texts are to be read, for relatives of BAGEL.")
+        str, typer.Option(help="Protocol format of the model's texts, for derivatives of BAGEL.")
     ] = "strokewise",
-    system: Annotated[str, typer.Option(help="System prompt, for relatives of BAGEL.")] = "",
+    system: Annotated[str, typer.Option(help="System prompt, for derivatives of BAGEL.")] = "",
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU if there is one.")
     ] = None,
@@ -79,7 +79,6 @@ def paint(
         "max_rounds": max_rounds,
         "max_images": max_images,
         "max_tokens": max_tokens,
-        "single_pass": single_pass or None,
         "previews": previews,
     }
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -89,21 +88,24 @@ def paint(
         from strokewise.cli.arguments import parse_size
 
         options["size"] = parse_size(size)
+    from strokewise.inference.policies import SinglePass
+
     painter = _load(model, device, dtype, quantize, protocol_format, system)
     several = len(requests) > 1
     view, wanted = _view(as_json, several, requests[0].prompt)
     options.setdefault("previews", min(wanted, max(0, options.get("steps", painter.defaults.steps) - 1)))
-    chunks = [requests[at : at + batch] for at in range(0, len(requests), batch)]
-    processes = [painter.start(chunk, check=not any_prompt, **options) for chunk in chunks]
-    with view as tell:
-        finished = _follow(processes, tell)
-    painted = [trajectory for process in processes for trajectory in process.trajectories()]
+    policy = SinglePass() if single_pass else None
+    engine = painter.start(requests, batch=batch, policy=policy, check=not any_prompt, **options)
+    with view as emit:
+        finished = _follow(engine, emit)
+    painted = engine.trajectories()
     _write(painted, folder, several, as_json)
     if not finished:
         raise typer.Exit(INTERRUPTED)
 
 
-# --- what is asked -----------------------------------------------------------------------------------------
+# --- what is requested
+# -----------------------------------------------------------------------------------------
 
 
 def _prompts(prompt: str | None, path: Path | None) -> list[str]:
@@ -119,8 +121,8 @@ def _prompts(prompt: str | None, path: Path | None) -> list[str]:
 def _requests(
     prompts: Sequence[str], count: int, seed: int, path: Path | None, instruct: Sequence[str]
 ) -> "list[Request]":
-    from strokewise.cli.arguments import read_picture
     from strokewise.inference import Request
+    from strokewise.io.outside import read_picture
 
     source = None if path is None else read_picture(path)
     return [Request(prompt, seed + i, source, tuple(instruct)) for prompt in prompts for i in range(count)]
@@ -153,55 +155,52 @@ def _load(
     return Painter.load(model, device, precision, quantize=quantize, protocol_format=spoken)
 
 
-# --- what is told ------------------------------------------------------------------------------------------
+# --- what is shown ------------------------------------------------------------------------------------------
 
 
-def _follow(processes: "Sequence[Process]", tell: Tell) -> bool:
-    """Paint, telling every event; False if the user interrupted it."""
-    first = 0
+def _follow(engine: "Engine", emit: Emit) -> bool:
+    """Paint, emitting every event; False if the user interrupted it."""
+    numbers = {name: number for number, name in enumerate(engine.sessions)}
     try:
-        for process in processes:
-            for i, event in process.run():
-                tell(first + i, event)
-            first += len(process.courses)
+        for session, event in engine.run():
+            emit(numbers[session.name], event)
+            if session.error is not None:
+                raise session.error
     except KeyboardInterrupt:
         return False
-    except Exception as error:
-        tell(first, Failed(0, str(error)))
-        raise
     return True
 
 
-def _view(as_json: bool, several: bool, prompt: str) -> tuple[AbstractContextManager[Tell], int]:
-    """How events are told, and how many previews that is good for."""
+def _view(as_json: bool, several: bool, prompt: str) -> tuple[AbstractContextManager[Emit], int]:
+    """How events are shown, and how many previews of each canvas that needs."""
     if as_json or several:
         return _plain(_json_line(several) if as_json else _text_line), 0
     return _live(prompt), PREVIEWS if sys.stdout.isatty() else 0
 
 
 @contextmanager
-def _live(prompt: str) -> Iterator[Tell]:
+def _live(prompt: str) -> Iterator[Emit]:
     """One painting as it grows, or plain lines where the output is no terminal."""
     from strokewise.cli.terminal import LiveView
 
     with LiveView(prompt) as view:
-        yield lambda _, event: view.tell(event)
+        yield lambda _, event: view.show(event)
 
 
 @contextmanager
-def _plain(line: Callable[[int, Event], str | None]) -> Iterator[Tell]:
-    def tell(number: int, event: Event) -> None:
+def _plain(line: Callable[[int, Event], str | None]) -> Iterator[Emit]:
+    def emit(number: int, event: Event) -> None:
         if text := line(number, event):
             print(text, flush=True)
 
-    yield tell
+    yield emit
 
 
 def _json_line(several: bool) -> Callable[[int, Event], str]:
     """An event as JSON; where there are several paintings, inside an object that says whose it is."""
 
     def line(number: int, event: Event) -> str:
-        value: dict[str, Any] = event.to_dict()
+        value: dict[str, Any] = event.to_json()
         return json.dumps({"painting": number, "event": value} if several else value, ensure_ascii=False)
 
     return line

@@ -1,7 +1,7 @@
 """Painting as seen in a terminal: pictures made of half blocks, and a live view of what happens.
 
 Knows events, the tags of messages and rich. It refuses to know who paints and what the texts mean. Where the
-output is no terminal it writes plain lines without a single control code.
+output is no terminal it writes plain lines without control codes.
 """
 
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from strokewise.cli.output import console as command_console
 from strokewise.trajectory.events import (
     Event,
     Failed,
@@ -68,7 +69,7 @@ class HalfBlocks:
             yield Segment.line()
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """As wide as asked, if there is room."""
+        """The requested width, or the available one where that is less."""
         width = max(1, min(self.columns, options.max_width))
         return Measurement(width, width)
 
@@ -154,21 +155,21 @@ class StepView:
     def line(self) -> str:
         """What was done, in a line."""
         parts = dict(labelled(self.text))
-        told = parts.get("refinement") or parts.get("plan") or parts.get("inspection") or "painted"
-        return " ".join(told.split())
+        text = parts.get("refinement") or parts.get("plan") or parts.get("inspection") or "painted"
+        return " ".join(text.split())
 
 
 @dataclass
 class Story:
-    """A painting as its events tell it, from whichever event on one listens."""
+    """The state of a painting after some events; they may begin anywhere in the stream."""
 
     prompt: str
     steps: dict[int, StepView] = field(default_factory=dict)
     reason: str = ""
     failure: str = ""
 
-    def take(self, event: Event) -> None:
-        """Learn from an event."""
+    def add(self, event: Event) -> None:
+        """Update the state by an event."""
         if isinstance(event, Finished):
             self.reason = event.reason or "end"
             return
@@ -264,8 +265,8 @@ def _stage(story: Story, now: StepView | None, width: int, height: int, moving: 
     if latest is None or now is None:
         return Group(picture, texts)
     if not beside:
-        told = sum(_lines(f"{label}  {words}", width) + 1 for label, words in labelled(now.text)) + 2
-        return Group(texts, HalfBlocks(latest.image, fitting(latest.image, width, max(3, height - told))))
+        lines = sum(_lines(f"{label}  {words}", width) + 1 for label, words in labelled(now.text)) + 2
+        return Group(texts, HalfBlocks(latest.image, fitting(latest.image, width, max(3, height - lines))))
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_row(picture, texts)
     return table
@@ -311,7 +312,7 @@ def _lines(text: str, width: int) -> int:
 
 
 def plain_lines(story: Story, event: Event) -> list[str]:
-    """What an event adds for a reader of plain lines; the story has taken it already."""
+    """What an event adds for a reader of plain lines; the story holds it already."""
     at = f"step {event.step + 1}"
     if isinstance(event, TextFinished):
         return [f"{at} {label}: {' '.join(words.split())}" for label, words in labelled(event.text)]
@@ -324,14 +325,14 @@ def plain_lines(story: Story, event: Event) -> list[str]:
 
 
 class LiveView:
-    """Shows a painting while it is painted; a context manager, to which events are told."""
+    """Shows a painting while it is painted: a context manager whose ``show`` takes the events."""
 
     def __init__(self, prompt: str, console: Console | None = None) -> None:
         """Show on a console; default: standard output."""
         self.story = Story(prompt)
-        self.console = console or Console()
+        self.console = console or command_console()
         self._live: Live | None = None
-        self._lock = Lock()  # rich draws in a thread of its own
+        self._lock = Lock()  # rich renders in another thread
 
     def __enter__(self) -> "LiveView":
         """Begin to show."""
@@ -353,10 +354,10 @@ class LiveView:
             self._live = None
             self.console.print(render(self.story, *self.console.size, moving=False))
 
-    def tell(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         """Show what an event adds."""
         with self._lock:
-            self.story.take(event)
+            self.story.add(event)
         if self._live is None:
             for line in plain_lines(self.story, event):
                 self._print(line)

@@ -4,9 +4,14 @@ Torch is imported only when a command runs, so that help is fast.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+from strokewise.cli.options import MAX_RECORDS
+
+if TYPE_CHECKING:
+    from strokewise.inference.options import OptionChanges
 
 app = typer.Typer(no_args_is_help=True, help="Fine-tune a model, or export the weights of a run.")
 
@@ -107,7 +112,7 @@ def nano(
 def sample(
     model: Annotated[str, typer.Option(help="Folder, built-in name or hub id.")],
     out: Annotated[Path, typer.Option(help="Folder for the two data sets; an interrupted build resumes.")],
-    n: Annotated[int, typer.Option(help="Number of prompts to paint.")] = 1000,
+    n: Annotated[int, typer.Option(min=1, max=MAX_RECORDS, help="Number of prompts to paint.")] = 1000,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     right_share: Annotated[float, typer.Option(help="Largest share of records without a fault.")] = 0.45,
     layout_jitter: Annotated[
@@ -131,7 +136,7 @@ def sample(
     painter = Painter.load(model)
     classes = painter.vocabulary.classes if painter.vocabulary else CLASSES
     chosen = {"temperature": temperature, "steps": steps, "text_guidance": text_guidance}
-    painting = {name: value for name, value in chosen.items() if value is not None}
+    painting = cast("OptionChanges", {name: value for name, value in chosen.items() if value is not None})
     scenes = SceneMix(classes=classes, layout_jitter=layout_jitter, plain=plain)
     sampling = Sampling(painter.name, n, seed, scenes, right_share, painting)
     sampler = PainterSampler(painter, painting)

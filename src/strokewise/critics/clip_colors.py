@@ -1,8 +1,8 @@
-"""The colors of things in real pictures, as GenEval has CLIP name them.
+"""The colors of things in real pictures, named by CLIP as in GenEval.
 
 Zero-shot classification into the ten colors, each described by three phrases with the thing's class
-(GenEval's paper, section 3; the phrases and the grey ground are the official scorer's). This file knows
-pixels, masks and CLIP. It refuses to know how a thing was found and which color was asked for.
+(GenEval's paper, section 3; the phrases and the gray ground are the official scorer's). This file knows
+pixels, masks and CLIP. It refuses to know how a thing was found and which color a prompt asks for.
 """
 
 from __future__ import annotations
@@ -82,14 +82,14 @@ class ClipColors:
         if name not in self._classifiers:
             phrases = [phrase.format(color=color, name=name) for color in COLORS for phrase in _PHRASES]
             tokens = self.tokenizer(phrases, padding=True, return_tensors="pt").to(self.clip.device)
-            told = self.clip.text_projection(self.clip.text_model(**tokens).pooler_output)
-            means = functional.normalize(told, dim=-1).unflatten(0, (len(COLORS), -1)).mean(1)
+            embedded = self.clip.text_projection(self.clip.text_model(**tokens).pooler_output)
+            means = functional.normalize(embedded, dim=-1).unflatten(0, (len(COLORS), -1)).mean(1)
             self._classifiers[name] = functional.normalize(means, dim=-1)
         return self._classifiers[name]
 
 
 def crop(image: Image.Image, detection: Detection) -> Image.Image:
-    """The thing cut out along its box, with grey where its mask is not."""
+    """The thing cut out along its box, with gray where its mask is not."""
     if detection.mask is not None:
         ground = Image.new("RGB", image.size, _GROUND)
         image = Image.composite(image, ground, Image.fromarray(detection.mask))
@@ -97,7 +97,7 @@ def crop(image: Image.Image, detection: Detection) -> Image.Image:
 
 
 def preprocess(picture: Image.Image, side: int) -> Tensor:
-    """As OpenCLIP does: bicubic to `side` along the shorter edge, the middle square, normalised.
+    """As OpenCLIP does: bicubic to `side` along the shorter edge, the middle square, normalized.
 
     Returns:
         [3, side, side] float32.

@@ -1,4 +1,4 @@
-"""Who looks at a picture: what every detector can do, the sprite world's, and detectors by name.
+"""Detectors: critics that list the things in a picture. Their interface, the sprite world's, and all by name.
 
 A detector that needs weights lives in a file of its own (`mask2former`), so that the sprite world can be
 scored without torch. This file refuses to know what a picture was meant to show.
@@ -17,7 +17,7 @@ DETECTORS = ("sprite", "mask2former")
 
 
 class Detector(Protocol):
-    """What GenEval's rules need of whoever looks at a picture."""
+    """A critic that finds things in a picture, as GenEval's rules need them."""
 
     def detect(self, image: Image.Image) -> list[Detection]:
         """The things in an RGB picture with scores that pass GenEval's least; colors may be left out."""
@@ -29,14 +29,14 @@ class Detector(Protocol):
 
 
 class SpriteDetector:
-    """The recogniser of the sprite world. What looks natural there has no color."""
+    """The recognizer of the sprite world. What looks natural there has no color."""
 
     def detect(self, image: Image.Image) -> list[Detection]:
         """The things in a picture of the sprite world; InputError if it is too small."""
         return [Detection(one.name, one.score, one.box, one.color) for one in detect(image, SCORE)]
 
     def name_colors(self, image: Image.Image, detections: Sequence[Detection]) -> list[str | None]:
-        """The colors that `detect` already told."""
+        """The colors that `detect` has named already."""
         return [one.color for one in detections]
 
 

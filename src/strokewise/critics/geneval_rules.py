@@ -1,9 +1,9 @@
-"""GenEval's scoring rules: whether the things detected in a picture are what a prompt asked for.
+"""GenEval's scoring rules: whether the things detected in a picture are what a prompt asks for.
 
 The rules are those of GenEval (Ghosh et al. 2023, arXiv 2310.11513, section 3) as its released scorer applies
 them (github.com/djghosh13/geneval, `evaluation/evaluate_images.py`); where paper and scorer differ, the
 scorer is followed. This file knows detections as values. It refuses to know who detected them (`detectors`),
-where the picture lies (`folders`), and how verdicts become a score (`summary`).
+where the picture lies (`evals.image_folders`), and how verdicts become a score (`evals`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from strokewise.errors import RecordError
 from strokewise.scene_graph import RELATIONS
-from strokewise.world.vocabulary import COLORS
+from strokewise.world.language.geneval import TAGS
+from strokewise.world.vocabulary import CLASSES, COLORS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,12 +36,12 @@ _NOTHING = 1e-3  # pixels: a shortened distance below this is no relation at all
 
 @dataclass(frozen=True)
 class Detection:
-    """One thing as a detector tells it.
+    """One thing that a detector found.
 
     name: its class, in GenEval's spelling.
     score: the detector's confidence, 0..1.
     box: (x0, y0, x1, y1) in pixels, y downward.
-    color: one of the ten colors, None when it is none of them or was not looked at.
+    color: one of the ten colors, None when it is none of them or was not named.
     mask: [height, width] bool over the whole picture, None when the detector has none.
     """
 
@@ -49,15 +52,33 @@ class Detection:
     mask: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
-class Verdict(NamedTuple):
-    """Whether a picture is what was asked for; if not, why, a line for each fault in the scorer's words."""
+class FaultKind(StrEnum):
+    """How a picture differs from its prompt; the values are stored and shown in reports."""
+
+    MISSING = "missing"
+    TOO_FEW = "too few"
+    TOO_MANY = "too many"
+    WRONG_COLOR = "wrong color"
+    WRONG_RELATION = "wrong relation"
+    UNPAINTED = "nothing was painted"
+
+
+class RuleFault(NamedTuple):
+    """One clause that is not met, and the official scorer's wording of it."""
+
+    kind: FaultKind
+    text: str
+
+
+class PictureVerdict(NamedTuple):
+    """Whether a picture meets its prompt; if not, why, a line for each fault in the scorer's words."""
 
     correct: bool
     reason: str
 
 
 def keep(tag: str, detections: Iterable[Detection]) -> dict[str, list[Detection]]:
-    """The detections that the rules look at, by class, the surest first.
+    """The detections that the rules consider, by class, the surest first.
 
     Those above SCORE (COUNTING_SCORE for the tag "counting"), at most MOST of a class. Boxes that overlap are
     all kept, as the scorer does by default.
@@ -90,12 +111,19 @@ def needing_color(metadata: Mapping[str, Any], detections: Iterable[Detection]) 
     return wanted
 
 
-def evaluate(metadata: Mapping[str, Any], detections: Iterable[Detection]) -> Verdict:
-    """Whether the detections are what the metadata ask for.
+def evaluate(metadata: Mapping[str, Any], detections: Iterable[Detection]) -> PictureVerdict:
+    """The verdict in the form of the official scorer; arguments and errors as for `find_faults`."""
+    faults = find_faults(metadata, detections)
+    return PictureVerdict(not faults, "\n".join(fault.text for fault in faults))
 
-    Every clause of `include` must be met by the `count` surest detections of its class: they must be there,
-    be of its color, and each stand as told to each thing of the clause it points at, which must itself be
-    met. Of a class in `exclude` there must be fewer than its count; together they ask for exact numbers.
+
+def find_faults(metadata: Mapping[str, Any], detections: Iterable[Detection]) -> list[RuleFault]:
+    """Where the detections differ from what the metadata require; empty for a correct picture.
+
+    Every clause of `include` must be met by the `count` detections of its class with the highest scores: they
+    must exist, have its color, and each stand in the stated relation to each thing of the clause it points
+    at, which must itself be met. Of a class in `exclude` there must be fewer than its count; together they
+    require exact numbers.
 
     Args:
         metadata: a line of GenEval's prompt file: tag, include, and exclude where there is one.
@@ -106,18 +134,18 @@ def evaluate(metadata: Mapping[str, Any], detections: Iterable[Detection]) -> Ve
     """
     check_metadata(metadata)
     kept = keep(metadata["tag"], detections)
-    reasons: list[str] = []
+    faults: list[RuleFault] = []
     met: list[list[Detection] | None] = []
     for clause in metadata["include"]:
         chosen = kept.get(clause["class"], [])[: clause["count"]]
         fault = _fault(clause, chosen, met)
         met.append(None if fault else chosen)
-        reasons += [fault] if fault else []
+        faults += [fault] if fault else []
     for clause in metadata.get("exclude", ()):
         name, count = clause["class"], len(kept.get(clause["class"], []))
         if count >= clause["count"]:
-            reasons.append(f"expected {name}<{clause['count']}, found {count}")
-    return Verdict(not reasons, "\n".join(reasons))
+            faults.append(RuleFault(FaultKind.TOO_MANY, f"expected {name}<{clause['count']}, found {count}"))
+    return faults
 
 
 def relations(first: Box, second: Box) -> list[str]:
@@ -141,17 +169,36 @@ def relations(first: Box, second: Box) -> list[str]:
 
 
 def check_metadata(metadata: Mapping[str, Any]) -> None:
-    """RecordError unless the metadata have the form of GenEval's prompt file; words are not looked up."""
+    """Refuse metadata that the rules cannot judge, so that no picture is blamed for them.
+
+    Raises:
+        RecordError: unless they have the form of GenEval's prompt file, and its words for tasks, classes,
+            colors and relations.
+    """
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get("tag"), str):
         raise RecordError("GenEval metadata are an object with a text 'tag'")
+    _check_word("task (tag)", metadata["tag"], TAGS)
     if not isinstance(metadata.get("include"), list) or not isinstance(metadata.get("exclude", []), list):
         raise RecordError("GenEval metadata have a list 'include' and may have a list 'exclude'")
     for clause in [*metadata["include"], *metadata.get("exclude", [])]:
         if not (isinstance(clause, Mapping) and isinstance(clause.get("class"), str) and _is_count(clause)):
             raise RecordError(f"a clause of GenEval metadata has a 'class' and a 'count', not {clause!r}")
+        _check_word("class", clause["class"], CLASSES)
+        if "color" in clause:
+            _check_word("color", clause["color"], COLORS)
     for index, clause in enumerate(metadata["include"]):
         if "position" in clause and not _points_back(clause["position"], index):
             raise RecordError(f"'position' is a relation and the index of an earlier clause, not {clause!r}")
+        if "position" in clause:
+            _check_word("relation", clause["position"][0], RELATIONS)
+
+
+def _check_word(kind: str, word: Any, known: Sequence[str]) -> None:
+    if word in known:
+        return
+    near = get_close_matches(str(word), known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+    raise RecordError(f"GenEval's rules know no {kind} {word!r}; {hint}")
 
 
 def _is_count(clause: Mapping[str, Any]) -> bool:
@@ -163,34 +210,38 @@ def _points_back(position: Any, index: int) -> bool:
     if not isinstance(position, list | tuple) or len(position) != 2:
         return False
     relation, target = position
-    return isinstance(relation, str) and isinstance(target, int) and 0 <= target < index
+    return isinstance(relation, str) and type(target) is int and 0 <= target < index
 
 
 def _fault(
     clause: Mapping[str, Any], chosen: Sequence[Detection], met: Sequence[Sequence[Detection] | None]
-) -> str:
-    """The first thing that is wrong with the detections chosen for a clause, "" if nothing is."""
+) -> RuleFault | None:
+    """The first thing that is wrong with the detections chosen for a clause."""
     name, count = clause["class"], clause["count"]
     if len(chosen) < count:
-        return f"expected {name}>={count}, found {len(chosen)}"
+        kind = FaultKind.TOO_FEW if chosen else FaultKind.MISSING
+        return RuleFault(kind, f"expected {name}>={count}, found {len(chosen)}")
     colors = [one.color for one in chosen]
     if "color" in clause and (fitting := colors.count(clause["color"])) < count:
         seen = ", ".join(f"{colors.count(color)} {color}" for color in COLORS if color in colors)
-        return f"expected {clause['color']} {name}>={count}, found {fitting} {clause['color']}; and {seen}"
+        wanted = clause["color"]
+        text = f"expected {wanted} {name}>={count}, found {fitting} {wanted}; and {seen}"
+        return RuleFault(FaultKind.WRONG_COLOR, text)
     if "position" in clause:
         relation, target = clause["position"]
         return _position_fault(name, relation, chosen, met[target])
-    return ""
+    return None
 
 
 def _position_fault(
     name: str, wanted: str, chosen: Sequence[Detection], target: Sequence[Detection] | None
-) -> str:
+) -> RuleFault | None:
     if target is None:
-        return f"no target for {name} to be {wanted}"
+        return RuleFault(FaultKind.WRONG_RELATION, f"no target for {name} to be {wanted}")
     for one in chosen:
         for other in target:
             seen = relations(one.box, other.box)
             if wanted not in seen:
-                return f"expected {name} {wanted} target, found {' and '.join(seen)} target"
-    return ""
+                text = f"expected {name} {wanted} target, found {' and '.join(seen)} target"
+                return RuleFault(FaultKind.WRONG_RELATION, text)
+    return None

@@ -1,20 +1,20 @@
-"""Judges: whether a plan fits a prompt and a canvas its plan, and what a prompt asks for. One interface.
+"""Judges: critics of the process. Does a plan fit its prompt, does a canvas show its plan?
 
-The oracle is exact and knows the sprite world only; a vision model behind an API knows everything, inexactly.
-What is merely not painted yet is no fault (paper, section 3). This file knows texts and pictures; how an API
-is asked is settled in ``asking``.
+The oracle is exact and knows the sprite world only; a vision model behind an API knows every world, but errs.
+What is merely not painted yet is no fault (arXiv 2604.04746, section 3). This file knows texts and pictures.
+It refuses to know how a service is queried (``vlm_client``) and what a critique is used for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
 
 from PIL import Image
 
 from strokewise.critics.canvas_reader import read_canvas
 from strokewise.critics.oracle import judge_plan, judge_sketch
-from strokewise.critics.vlm_client import Asker
+from strokewise.critics.vlm_client import VlmClient
 from strokewise.errors import LanguageError
 from strokewise.scene_graph import RELATIONS, SceneGraph
 from strokewise.trajectory.values import TAG, Message, Trajectory
@@ -22,6 +22,9 @@ from strokewise.world.language import parse_description, parse_prompt
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 PLAN_TASK = """\
 A painter works on a picture in strokes. You are given the whole prompt, and the plan of one stroke: an
@@ -41,13 +44,13 @@ that the prompt does not say."""
 
 
 @dataclass(frozen=True)
-class Opinion:
-    """What a judge says.
+class Critique:
+    """What a judge finds in one plan or one canvas.
 
     Attributes:
         consistent: whether nothing is wrong.
-        analysis: why, in words.
-        refine: what to correct; None if nothing is.
+        analysis: the reasons, in words.
+        refine: what to correct; None if nothing is wrong.
         instruction, description: a right plan in place of a wrong one; None otherwise.
     """
 
@@ -59,93 +62,73 @@ class Opinion:
 
 
 class Judge(Protocol):
-    """Whoever can tell."""
+    """A critic of the process: of plans, of canvases, and of what a prompt asks for.
 
-    def plan(self, prompt: str, message: Message) -> Opinion:
-        """Whether the plan (<ins>, <des>) of a message is consistent with the whole prompt.
+    Every method raises a StrokewiseError if the judge cannot decide.
+    """
 
-        Raises:
-            StrokewiseError: if it cannot be told.
-        """
+    def plan(self, prompt: str, message: Message) -> Critique:
+        """Whether the plan (<ins>, <des>) of a message is consistent with the whole prompt."""
 
-    def sketch(self, message: Message, canvas: Image.Image) -> Opinion:
-        """Whether a canvas shows the plan of the message before it.
-
-        Raises:
-            StrokewiseError: if it cannot be told.
-        """
+    def sketch(self, message: Message, canvas: Image.Image) -> Critique:
+        """Whether a canvas shows the plan of the message before it."""
 
     def graph(self, prompt: str) -> SceneGraph:
-        """What a prompt asks for.
-
-        Raises:
-            StrokewiseError: if it cannot be told.
-        """
+        """What a prompt asks for, as a scene graph."""
 
 
 class OracleJudge:
-    """The exact judge of the sprite world; canvases are read by the recogniser."""
+    """The exact judge of the sprite world; canvases are read by the recognizer."""
 
-    def plan(self, prompt: str, message: Message) -> Opinion:
+    def plan(self, prompt: str, message: Message) -> Critique:
         """See :class:`Judge`; a LanguageError if a text is not of the sprite world."""
         found = judge_plan(parse_prompt(prompt), parse_description(message.des or ""))
-        return _opinion([fault.message for fault in found.plan or ()])
+        return _critique_of_faults([fault.message for fault in found.plan or ()])
 
-    def sketch(self, message: Message, canvas: Image.Image) -> Opinion:
+    def sketch(self, message: Message, canvas: Image.Image) -> Critique:
         """See :class:`Judge`; a LanguageError if the canvas holds what is no sprite."""
         described, seen = parse_description(message.des or ""), read_canvas(canvas)
         if seen is None:
-            raise LanguageError("parts of the canvas are not recognised; the oracle knows sprites only")
-        return _opinion([fault.message for fault in judge_sketch(described, seen)])
+            raise LanguageError("parts of the canvas are not recognized; the oracle knows sprites only")
+        return _critique_of_faults([fault.message for fault in judge_sketch(described, seen)])
 
     def graph(self, prompt: str) -> SceneGraph:
-        """See :class:`Judge`; a LanguageError saying what was not understood."""
+        """See :class:`Judge`; a LanguageError that states what is not understood."""
         return parse_prompt(prompt)
 
 
-def _opinion(faults: list[str]) -> Opinion:
-    told = "; ".join(faults)
-    return Opinion(not faults, told or "nothing is wrong", told or None)
+def _critique_of_faults(faults: list[str]) -> Critique:
+    stated = "; ".join(faults)
+    return Critique(not faults, stated or "nothing is wrong", stated or None)
 
 
-class ApiJudge:
+class VlmJudge:
     """A vision model behind an OpenAI-compatible API."""
 
-    def __init__(self, asker: Asker) -> None:
-        """Ask through ``asker``, which sets model, limits and cache."""
-        self.asker = asker
+    def __init__(self, client: VlmClient) -> None:
+        """Query through ``client``, which sets model, limits and cache."""
+        self.client = client
 
-    def plan(self, prompt: str, message: Message) -> Opinion:
+    def plan(self, prompt: str, message: Message) -> Critique:
         """See :class:`Judge`."""
         text = f"Prompt: {prompt}\n{_plan(message)}"
-        return _opinion_of(self.asker.ask(PLAN_TASK, text, _answers().opinion))
+        return Critique(**self.client.query(PLAN_TASK, text, _answers().critique).model_dump())
 
-    def sketch(self, message: Message, canvas: Image.Image) -> Opinion:
+    def sketch(self, message: Message, canvas: Image.Image) -> Critique:
         """See :class:`Judge`."""
-        return _opinion_of(self.asker.ask(SKETCH_TASK, _plan(message), _answers().opinion, [canvas]))
+        found = self.client.query(SKETCH_TASK, _plan(message), _answers().critique, [canvas])
+        return Critique(**found.model_dump())
 
     def graph(self, prompt: str) -> SceneGraph:
         """See :class:`Judge`; classes and colors need not be of the sprite world."""
-        told = self.asker.ask(PARSE_TASK, f"Prompt: {prompt}", _answers().graph)
-        return SceneGraph.from_json(told.model_dump())
+        found = self.client.query(PARSE_TASK, f"Prompt: {prompt}", _answers().graph)
+        return SceneGraph.from_json(found.model_dump())
 
 
-def parse_prompt_with(judge: Judge, prompt: str) -> SceneGraph:
-    """The graph of any prompt: by the sprite world's own parser, or else by the judge.
+def critiques_of_steps(judge: Judge, trajectory: Trajectory) -> Iterator[tuple[int, Critique, Critique]]:
+    """For each canvas: the number of its step, and the critiques of its plan and of the canvas.
 
-    Raises:
-        StrokewiseError: if the judge cannot tell either.
-    """
-    try:
-        return parse_prompt(prompt)
-    except LanguageError:
-        return judge.graph(prompt)
-
-
-def opinions(judge: Judge, trajectory: Trajectory) -> Iterator[tuple[int, Opinion, Opinion]]:
-    """For each canvas: the number of its step, and what the judge says of its plan and of it.
-
-    A canvas that was only refined is held against the plan it was refined for.
+    A canvas that was only refined is compared with the plan it was refined for.
     """
     planned, plan = Message(), None
     for number, step in enumerate(trajectory.steps):
@@ -161,28 +144,35 @@ def _plan(message: Message) -> str:
     return f"Instruction: {message.ins or message.refine or ''}\nScene after it: {message.des or ''}"
 
 
-def _opinion_of(told: "BaseModel") -> Opinion:
-    return Opinion(**told.model_dump())
+def judge_many(
+    judge: Judge, function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[tuple[Item, Result]]:
+    """Items with a function's results, several at once where the judge is queried over a network."""
+
+    def paired(item: Item) -> tuple[Item, Result]:
+        return item, function(item)
+
+    return judge.client.map(paired, items) if isinstance(judge, VlmJudge) else map(paired, items)
 
 
-def _said(text: str) -> str:
+def _text(text: str) -> str:
     """A text that can stand in a message; ValueError if it is empty or holds a tag."""
     if not text.strip() or TAG.search(text):
         raise ValueError("a text is expected, without the tags <refine>, <ins> and <des>")
     return text.strip()
 
 
-def _perhaps(text: str | None) -> str | None:
-    return _said(text) if text and text.strip() else None
+def _optional_text(text: str | None) -> str | None:
+    return _text(text) if text and text.strip() else None
 
 
-def _check_ids(told: Any) -> Any:
+def _check_ids(graph: Any) -> Any:
     """Refuse ids that the judge mixed up; any other contradiction may be the prompt's own."""
-    ids = [entry.id for entry in told.objects]
-    named = {name for relation in told.relations for name in (relation.subject, relation.target)}
+    ids = [entry.id for entry in graph.objects]
+    named = {name for relation in graph.relations for name in (relation.subject, relation.target)}
     if len(set(ids)) < len(ids) or not named <= set(ids):
         raise ValueError("each object needs an id of its own, and relations name these ids")
-    return told
+    return graph
 
 
 @cache
@@ -193,11 +183,11 @@ def _answers() -> Any:
     class Strict(BaseModel):
         model_config = ConfigDict(extra="forbid")
 
-    # Checked here and not by the schema: strict services take few keywords for texts.
-    said: Any = (Annotated[str, AfterValidator(_said)], ...)
-    perhaps: Any = (Annotated[str | None, AfterValidator(_perhaps)], ...)
-    texts: dict[str, Any] = dict.fromkeys(("refine", "instruction", "description"), perhaps)
-    opinion = create_model("Opinion", __base__=Strict, consistent=(bool, ...), analysis=said, **texts)
+    text: Any = (Annotated[str, AfterValidator(_text)], ...)
+    optional: Any = (Annotated[str | None, AfterValidator(_optional_text)], ...)
+    texts: dict[str, Any] = dict.fromkeys(("refine", "instruction", "description"), optional)
+    # The name is part of the digests under which answers are cached.
+    critique = create_model("Opinion", __base__=Strict, consistent=(bool, ...), analysis=text, **texts)
     name = (str, Field(min_length=1))
     entry = create_model(
         "Object", __base__=Strict, id=name, name=name, color=(str | None, ...), count=(int, Field(ge=1))
@@ -213,10 +203,10 @@ def _answers() -> Any:
         background=(str | None, ...),
         __validators__=checks,
     )
-    return _Answers(opinion, graph)
+    return _Answers(critique, graph)
 
 
 @dataclass(frozen=True)
 class _Answers:
-    opinion: "type[BaseModel]"
+    critique: "type[BaseModel]"
     graph: "type[BaseModel]"

@@ -26,7 +26,7 @@ from strokewise.world.vocabulary import CLASSES
 if TYPE_CHECKING:
     from transformers import Mask2FormerForUniversalSegmentation
 
-# The harness's test pipeline: edges in pixels, and what pads the lower right, before normalisation.
+# The harness's test pipeline: edges in pixels, and what pads the lower right, before normalization.
 _LONGER, _SHORTER = 1333, 800
 _MULTIPLE, _PADDING = 32, 128.0
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -37,7 +37,7 @@ class Mask2FormerDetector:
     """Mask2Former for the 80 classes of COCO, and CLIP for colors.
 
     segmenter: in evaluation mode, its labels those of COCO in COCO's order.
-    longer, shorter: bounds in pixels on the edges that a picture is brought to before it is looked at.
+    longer, shorter: bounds in pixels on the edges that a picture is brought to before detection.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Mask2FormerDetector:
     ) -> None:
         if segmenter.config.num_labels != len(CLASSES):
             raise CheckpointError(
-                f"GenEval's detector tells COCO's {len(CLASSES)} classes, not {segmenter.config.num_labels}"
+                f"GenEval's detector finds COCO's {len(CLASSES)} classes, not {segmenter.config.num_labels}"
             )
         self.segmenter = segmenter
         self.colors = colors
@@ -106,7 +106,7 @@ def preprocess(
     """A picture as the harness brings it to the detector.
 
     Resized so that neither edge exceeds its bound, bilinear without smoothing and rounded to whole values as
-    OpenCV does; padded with grey at the lower right; normalised.
+    OpenCV does; padded with gray at the lower right; normalized.
 
     Args:
         pixels: [3, height, width] uint8.
@@ -129,7 +129,7 @@ def preprocess(
 def _candidates(classes: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Scores, labels and mask logits of the surest pairs of query and class.
 
-    A query may tell more than one class. The score only falls by the sureness of the mask, so what is not
+    A query may stand for several classes. The score only falls by the sureness of the mask, so what is not
     above SCORE by now need not be brought to the size of the picture.
     """
     scores = classes.softmax(-1)[:, :-1]

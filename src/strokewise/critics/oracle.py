@@ -1,7 +1,7 @@
-"""The exact judge of the sprite world: is a plan consistent with a prompt, does a sketch show a plan.
+"""The oracle, an exact critic of the sprite world: does a plan fit its prompt, does a sketch show its plan?
 
-Knows graphs, descriptions and GenEval's position rule. It never sees a picture: what a canvas shows is given
-to it, from the truth of a rendered scene or from the recogniser.
+This file knows graphs, descriptions and GenEval's position rule. It refuses to know pictures: what a canvas
+shows is given to it, from the truth of a rendered scene or from the recognizer (``canvas_reader``).
 """
 
 from dataclasses import replace
@@ -14,10 +14,10 @@ from strokewise.world.vocabulary import DEFAULT_BACKGROUND, GRID, region_cell
 
 
 def judge_plan(prompt: SceneGraph, plan: Description) -> Inspection:
-    """What the plan says against the prompt, and what of the prompt is still to come.
+    """Where the plan contradicts the prompt, and what of the prompt is still to come.
 
-    Faults: things nobody asked for, more of them than asked, another color than asked, a relation that does
-    not hold, another background than asked. What is merely not there yet, is too few, or has no color yet, is
+    Faults: things that the prompt lacks, more of them than it has, another color, a relation that does not
+    hold, another background. What is merely not there yet, is too few, or has no color yet, is
     pending and no fault.
     """
     faults: list[Fault] = []
@@ -81,9 +81,9 @@ def _relation_faults(prompt: SceneGraph, plan: Description) -> list[Fault]:
         if pairs and not all(holds(relation.kind, a, b) for a, b in pairs):
             seen = [kind for kind in RELATIONS if all(holds(kind, a, b) for a, b in pairs)]
             turned = INVERSE[relation.kind]
-            told = turned if turned in seen else (seen[0] if seen else None)
+            shown = turned if turned in seen else (seen[0] if seen else None)
             subject, target = prompt[relation.subject].thing, prompt[relation.target].thing
-            faults.append(Fault("wrong relation", subject, target, relation.kind, told))
+            faults.append(Fault("wrong relation", subject, target, relation.kind, shown))
     return faults
 
 

@@ -1,8 +1,8 @@
-"""Who says which of several pictures of a prompt is the best, and whether an unfinished one can become good.
+"""Verifiers: critics of candidates. Which of several pictures of a prompt is best, which can become good?
 
-The sprite world's verifier is exact: it looks with the same recogniser as sprite GenEval, so choosing by it
-is an upper bound of choosing. A vision model behind an API knows everything, inexactly. This file refuses to
-know how candidates are made.
+The sprite world's verifier is exact: it uses the same recognizer as sprite GenEval, so selection by it is an
+upper bound of selection. A vision model behind an API knows every world, but errs. This file refuses to know
+how candidates are made.
 """
 
 from functools import cache
@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from strokewise.critics.oracle import prompt_fulfilled
-from strokewise.critics.vlm_client import Asker
+from strokewise.critics.canvas_reader import fulfills
+from strokewise.critics.vlm_client import VlmClient
 from strokewise.errors import LanguageError
 from strokewise.scene_graph import diff
 from strokewise.world.language import parse_prompt
@@ -29,9 +29,9 @@ represents the prompt accurately: every thing, number, color and relation."""
 
 
 class Verifier(Protocol):
-    """Whoever can compare pictures of a prompt.
+    """A critic that compares pictures of a prompt.
 
-    Every method may raise a StrokewiseError if it cannot be told.
+    Every method raises a StrokewiseError if the verifier cannot decide.
     """
 
     def clear(self, image: Image.Image) -> bool:
@@ -45,36 +45,36 @@ class Verifier(Protocol):
 
 
 class SpriteVerifier:
-    """The recogniser, and the number of faults it finds against the prompt."""
+    """The recognizer, and the number of faults it finds against the prompt."""
 
     def clear(self, image: Image.Image) -> bool:
-        """Whether something is recognised, and nothing remains unknown."""
+        """Whether something is recognized, and nothing remains unknown."""
         found = recognise(image)
         return bool(found.instances) and not found.unknown
 
     def potential(self, prompt: str, image: Image.Image) -> float:
-        """As :meth:`score`: what a sprite is does not change any more once it is recognised."""
+        """As :meth:`score`: what a sprite is does not change any more once it is recognized."""
         return self.score(prompt, image)
 
     def score(self, prompt: str, image: Image.Image) -> float:
         """1 for a right picture, else less the more faults there are; LanguageError for other prompts."""
-        asked, found = parse_prompt(prompt), recognise(image)
-        if not found.unknown and prompt_fulfilled(asked, found.scene):
+        graph, found = parse_prompt(prompt), recognise(image)
+        if fulfills(found, graph):
             return 1.0
-        faults = len(diff(asked, found.graph).faults) + len(found.unknown)
+        faults = len(diff(graph, found.graph).faults) + len(found.unknown)
         return 1 / (2 + faults)
 
 
-class ApiVerifier:
-    """A vision model behind an OpenAI-compatible API; PARM asks a local one for the chance of "yes"."""
+class VlmVerifier:
+    """A vision model behind an OpenAI-compatible API; PARM reads the chance of "yes" off a local one."""
 
-    def __init__(self, asker: Asker) -> None:
-        """Ask through ``asker``, which sets model, limits and cache."""
-        self.asker = asker
+    def __init__(self, client: VlmClient) -> None:
+        """Query through ``client``, which sets model, limits and cache."""
+        self.client = client
 
     def clear(self, image: Image.Image) -> bool:
         """See :class:`Verifier`."""
-        return self.asker.ask(CLEAR_TASK, "Is it clear enough?", _answers()["clear"], [image]).clear
+        return self.client.query(CLEAR_TASK, "Is it clear enough?", _answers()["clear"], [image]).clear
 
     def potential(self, prompt: str, image: Image.Image) -> float:
         """See :class:`Verifier`."""
@@ -85,7 +85,7 @@ class ApiVerifier:
         return self._probability(SCORE_TASK, prompt, image)
 
     def _probability(self, task: str, prompt: str, image: Image.Image) -> float:
-        return self.asker.ask(task, f"Prompt: {prompt}", _answers()["probability"], [image]).probability
+        return self.client.query(task, f"Prompt: {prompt}", _answers()["probability"], [image]).probability
 
 
 def scored(verifier: Verifier, prompt: str, image: Image.Image) -> float:

@@ -1,44 +1,35 @@
 """The alignment subset: does each sketch show its plan?
 
-Three sources: faults put into rendered sketches, a model's own bad sketches, and GenRef's pairs of good and
-bad images. Positives carry the explanation that nothing is wrong, negatives the analysis of the error, a
+Two sources: faults put into rendered sketches, and a model's self-sampled bad sketches (a third is in
+``genref``). Positives carry the explanation that nothing is wrong, negatives the analysis of the error, a
 correction and the corrected canvas.
 """
 
-import io
-import lzma
 import random
-import tarfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-
-from PIL import Image, UnidentifiedImageError
 
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.conflict import EXCERPT, accepted, right_plan
 from strokewise.data.multi_turn import strokes
 from strokewise.data.records import Record
-from strokewise.data.sampled import SampledPlan
+from strokewise.data.sampled_plans import SampledPlan
 from strokewise.data.scenes import (
     SceneMix,
     moved,
+    recolored,
     unused_class,
     with_more,
     with_object,
+    with_one_more,
     without,
 )
-from strokewise.data.wording import Canvas, Query, ask, inspect, tell, truth_of, verdict_of
-from strokewise.errors import RecordError, SceneError
-from strokewise.scene_graph import MAX_COUNT, SceneObject
-from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
+from strokewise.data.wording import Canvas, Query, inspect, sample_query, truth_of, verdict_of, write_steps
+from strokewise.errors import SceneError
+from strokewise.scene_graph import SceneObject
+from strokewise.trajectory.values import Message, Step, Trajectory
 from strokewise.world.language import describe, repair, write_correction, write_inspection
 from strokewise.world.layout import Scene, place_in
-from strokewise.world.vocabulary import COLORS
-
-GENREF_FILES = ("good_image.jpg", "bad_image.jpg", "reflection.txt", "prompt.txt", "subset.txt")
-AGREES = "the sketch shows the plan."
 
 
 @dataclass(frozen=True)
@@ -52,35 +43,35 @@ class AlignmentMix:
 def alignment(rng: random.Random, mix: AlignmentMix, painter: CanvasPainter) -> Record:
     """One record of a rendered sketch."""
     while True:
-        asked = ask(rng, mix.scenes)
-        canvases = strokes(asked.scene, rng, classes=mix.scenes.classes, in_order=mix.scenes.plain)
+        query = sample_query(rng, mix.scenes)
+        canvases = strokes(query.scene, rng, classes=mix.scenes.classes, in_order=mix.scenes.plain)
         at = rng.randrange(len(canvases))
         if rng.random() < mix.right_share:
-            return _positive(asked, canvases, at, painter)
+            return _positive(query, canvases, at, painter)
         spoilt = spoil(canvases[at].plan, mix.scenes.classes, rng)
         if spoilt is not None:
-            return _negative(asked, canvases, at, *spoilt, painter)
+            return _negative(query, canvases, at, *spoilt, painter)
 
 
-def _positive(asked: Query, canvases: list[Canvas], at: int, painter: CanvasPainter) -> Record:
-    right = right_plan(asked, canvases, at, painter)
+def _positive(query: Query, canvases: list[Canvas], at: int, painter: CanvasPainter) -> Record:
+    right = right_plan(query, canvases, at, painter)
     return replace(right, subset="alignment", label="positive")
 
 
 def _negative(
-    asked: Query, canvases: list[Canvas], at: int, fault: str, shown: Scene, painter: CanvasPainter
+    query: Query, canvases: list[Canvas], at: int, fault: str, shown: Scene, painter: CanvasPainter
 ) -> Record:
     """The steps up to a faulty sketch, then its inspection, correction and the corrected canvas."""
-    right, prompt, wording_rng = canvases[at], asked.scene.graph, asked.wording_rng
+    right, prompt, wording_rng = canvases[at], query.scene.graph, query.wording_rng
     wrong = replace(right, shown=shown)
-    steps = tell(prompt, [*canvases[:at], wrong], painter, wording_rng)[:-1]
+    steps = write_steps(prompt, [*canvases[:at], wrong], painter, wording_rng)[:-1]
     found = inspect(prompt, wrong, wording_rng)
     refine = write_correction(repair(describe(right.plan), describe(shown)), wording_rng)
     message = Message(write_inspection(found, wording_rng), refine)
     canvas = painter.paint(steps[-1].image, refine, steps[-1].message.des or "", right.shown, 0)
     steps.append(Step(message, canvas, verdict_of(found)))
     scenes = [*(c.shown for c in canvases[:at]), shown, right.shown]
-    trajectory = Trajectory(asked.prompt, tuple(steps), stop=EXCERPT)
+    trajectory = Trajectory(query.prompt, tuple(steps), stop=EXCERPT)
     return Record("alignment", "negative", trajectory, fault, truth_of(prompt, scenes))
 
 
@@ -100,18 +91,8 @@ def spoil(scene: Scene, classes: Sequence[str], rng: random.Random) -> tuple[str
     return None
 
 
-def _color(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
-    if obj.color is None:
-        return None
-    return with_object(scene, replace(obj, color=rng.choice([c for c in COLORS if c != obj.color])))
-
-
 def _class(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
     return with_object(scene, replace(obj, name=unused_class(scene.graph, classes, rng)))
-
-
-def _more(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
-    return with_more(scene, replace(obj, count=obj.count + 1), rng) if obj.count < MAX_COUNT else None
 
 
 def _fewer(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random) -> Scene | None:
@@ -131,9 +112,9 @@ def _place(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.R
 
 
 SPOILS: dict[str, Callable[[Scene, SceneObject, Sequence[str], random.Random], Scene | None]] = {
-    "wrong color": _color,
+    "wrong color": lambda scene, obj, classes, rng: recolored(scene, obj, rng),
     "wrong class": _class,
-    "too many": _more,
+    "too many": lambda scene, obj, classes, rng: with_one_more(scene, obj, rng),
     "too few": _fewer,
     "missing": _missing,
     "extra": _extra,
@@ -141,13 +122,13 @@ SPOILS: dict[str, Callable[[Scene, SceneObject, Sequence[str], random.Random], S
 }
 
 
-# --- a model's own sketches ------------------------------------------------------------------------------
+# --- self-sampled sketches ------------------------------------------------------------------------------
 
 
 def judge_sketches(
     plans: Iterator[SampledPlan], painter: CanvasPainter, rng: random.Random
 ) -> Iterator[Record]:
-    """Records of a model's own sketches, where all of the canvas was recognised."""
+    """Records of self-sampled sketches, where all of the canvas was recognized."""
     for plan in plans:
         found = plan.inspected(rng)
         faults = found.sketch
@@ -170,51 +151,3 @@ def judge_sketches(
         last = Step(Message(inspection, refine), canvas, verdict_of(found))
         trajectory = Trajectory(plan.text, (*plan.steps, last), stop=EXCERPT)
         yield Record("alignment", "negative", trajectory, faults[0].kind, truth)
-
-
-# --- GenRef ------------------------------------------------------------------------------------------
-
-
-def read_genref(path: Path) -> Iterator[Record]:
-    """Records of one of GenRef's tar shards: for each key a bad image with its reflection, and a good one.
-
-    Raises:
-        RecordError: if the shard is damaged, or an example lacks a file.
-    """
-    found: dict[str, dict[str, bytes]] = {}
-    try:
-        with tarfile.open(path) as shard:
-            for member in shard:
-                key, _, name = Path(member.name).name.partition(".")
-                stream = shard.extractfile(member) if member.isfile() else None
-                if stream is None or name not in GENREF_FILES:
-                    continue
-                files = found.setdefault(key, {})
-                files[name] = stream.read()
-                if len(files) == len(GENREF_FILES):
-                    yield from _genref_records(found.pop(key), f"{path}: {key}")
-    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise RecordError(f"{path} is not a readable tar shard: {error}") from error
-    for key, files in found.items():
-        lacks = ", ".join(sorted(set(GENREF_FILES) - set(files)))
-        raise RecordError(f"{path}: {key} lacks {lacks}")
-
-
-def _genref_records(files: dict[str, bytes], where: str) -> Iterator[Record]:
-    prompt, reflection, subset = (
-        files[f"{name}.txt"].decode("utf-8", "replace").strip() for name in ("prompt", "reflection", "subset")
-    )
-    good, bad = (_jpeg(files[f"{name}_image.jpg"], f"{where}.{name}_image.jpg") for name in ("good", "bad"))
-    plan = Message(ins=prompt, des=prompt)
-    corrected = Step(Message(reflection, reflection), good, Verdict(None, False))
-    negative = Trajectory(prompt, (Step(plan, bad), corrected), stop=EXCERPT)
-    yield Record("alignment", "negative", negative, subset)
-    agrees = Step(Message(AGREES), None, Verdict(None, True))
-    yield Record("alignment", "positive", Trajectory(prompt, (Step(plan, good), agrees)))
-
-
-def _jpeg(data: bytes, where: str) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]).convert("RGB")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise RecordError(f"{where} is not a readable image: {error}") from error

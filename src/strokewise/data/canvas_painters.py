@@ -1,6 +1,7 @@
-"""Painters: who draws the canvas after a step. The sprite renderer is exact; an image editor is a model.
+"""Canvas painters: what makes the canvas after a step. The sprite renderer is exact, an image editor a model.
 
-Knows how to get a picture from an instruction or a scene; which instruction comes next is settled elsewhere.
+This file knows how to get a picture from an instruction or a scene. It refuses to know which instruction
+comes next.
 """
 
 from typing import Any, Protocol
@@ -11,9 +12,11 @@ from strokewise.errors import ConfigError
 from strokewise.world.layout import Scene
 from strokewise.world.render import render
 
+KONTEXT = "black-forest-labs/FLUX.1-Kontext-dev"
+
 
 class CanvasPainter(Protocol):
-    """Draws the canvas after a step."""
+    """Makes the canvas after a step."""
 
     def paint(
         self, canvas: Image.Image | None, instruction: str, description: str, scene: Scene | None, seed: int
@@ -40,12 +43,12 @@ class SpritePainter:
         self, canvas: Image.Image | None, instruction: str, description: str, scene: Scene | None, seed: int
     ) -> Image.Image:
         """The scene, rendered; the words are not needed."""
-        assert scene is not None, "the sprite painter draws known scenes"
+        assert scene is not None, "the sprite painter renders known scenes"
         return render(scene, self.size)
 
 
 class NoPainter:
-    """Paints next to nothing, for who needs the texts alone."""
+    """Paints next to nothing, where the texts alone are needed."""
 
     def paint(
         self, canvas: Image.Image | None, instruction: str, description: str, scene: Scene | None, seed: int
@@ -63,10 +66,8 @@ class KontextPainter:
         self.size, self.num_steps, self.guidance = size, num_steps, guidance
 
     @classmethod
-    def load(
-        cls, model: str = "black-forest-labs/FLUX.1-Kontext-dev", device: str = "cuda"
-    ) -> "KontextPainter":
-        """Load the released weights in bfloat16.
+    def load(cls, model: str = KONTEXT, device: str = "cuda", size: int = 1024) -> "KontextPainter":
+        """Load the released weights in bfloat16, to paint first canvases of ``size`` pixels a side.
 
         Raises:
             ConfigError: if diffusers is not installed or the weights cannot be had.
@@ -80,23 +81,24 @@ class KontextPainter:
             pipeline = FluxKontextPipeline.from_pretrained(model, torch_dtype=torch.bfloat16).to(device)
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigError(
-                f"{model} cannot be loaded on {device}: {error}; accept its licence on the hub and log in,"
+                f"{model} cannot be loaded on {device}: {error}; accept its license on the hub and log in,"
                 " or give the path of a downloaded folder"
             ) from error
-        return cls(pipeline)
+        return cls(pipeline, size)
 
     def paint(
         self, canvas: Image.Image | None, instruction: str, description: str, scene: Scene | None, seed: int
     ) -> Image.Image:
-        """Edit the canvas by the instruction, or paint the description from nothing."""
+        """Edit the canvas by the instruction, at its own size, or paint the description from scratch."""
         import torch
 
+        width, height = (self.size, self.size) if canvas is None else canvas.size
         result = self.pipeline(
             image=canvas,
             prompt=description if canvas is None else instruction,
-            height=self.size,
-            width=self.size,
-            max_area=self.size**2,  # otherwise every size becomes about a megapixel
+            height=height,
+            width=width,
+            max_area=width * height,  # otherwise every size becomes about a megapixel
             _auto_resize=False,  # the canvas is conditioned on at its own size, which is the output's
             num_inference_steps=self.num_steps,
             guidance_scale=self.guidance,

@@ -1,8 +1,9 @@
 """Checking a data set: every claim of every record against the truth of the sprite world.
 
 Reads the texts back with the language's parsers, renders the stored scenes again and compares pixels, and
-asks the oracle anew; so a record whose text, picture or verdict was changed is found. Records without truth
-(a model's own, or others' data) are only validated.
+queries the oracle anew; so a record whose text, picture or verdict was changed is found. Records without
+truth (self-sampled, or others' data) are only validated. This file knows records one at a time. It refuses to
+know how they are stored and made.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,7 +43,7 @@ def faults_of(record: Record, look: bool = False) -> Iterator[str]:
 
     Args:
         record: the record.
-        look: also have the pictures recognised, which is slow and not exact.
+        look: also recognize the pictures, which is slow and not exact.
     """
     try:
         record.trajectory.check_protocol()
@@ -62,7 +63,7 @@ def faults_of(record: Record, look: bool = False) -> Iterator[str]:
 
 
 def _truth(truth: dict[str, Any]) -> tuple[SceneGraph, list[Scene]]:
-    """What was asked for, and the scene of every picture."""
+    """What the prompt asks for, and the scene of every picture."""
     scenes = truth["scenes"]
     if not isinstance(scenes, list):
         raise SceneError(f"the scenes of the truth are no list: {scenes!r}")
@@ -72,22 +73,22 @@ def _truth(truth: dict[str, Any]) -> tuple[SceneGraph, list[Scene]]:
 def _check(record: Record, prompt: SceneGraph, scenes: Sequence[Scene], look: bool) -> Iterator[str]:
     trajectory = record.trajectory
     if not parse_prompt(trajectory.prompt).isomorphic(prompt):
-        yield f"the prompt {trajectory.prompt!r} does not say what was asked for"
+        yield f"the prompt {trajectory.prompt!r} does not state its graph"
     if len(scenes) != len(trajectory.images):
         yield f"{len(trajectory.images)} pictures but the truth of {len(scenes)}"
         return
     for i, (image, scene) in enumerate(zip(trajectory.images, scenes, strict=True)):
         if not np.array_equal(np.asarray(image), render_array(scene, image.width)):
             yield f"picture {i} does not show its scene"
-        if look and (seen := _looked(scene, image)):
-            yield f"picture {i} is recognised otherwise: {seen}"
+        if look and (seen := _recognized_otherwise(scene, image)):
+            yield f"picture {i} is recognized otherwise: {seen}"
     yield from _check_steps(trajectory.steps, prompt, scenes)
     if trajectory.stop == "end" and not prompt_fulfilled(prompt, scenes[-1]):
         yield "the last picture does not fulfil the prompt"
 
 
-def _looked(scene: Scene, image: object) -> str:
-    """How the recogniser differs from the truth; places and natural colors it may leave open."""
+def _recognized_otherwise(scene: Scene, image: object) -> str:
+    """How the recognizer differs from the truth; it may leave places and natural colors open."""
     found = recognise(image)  # type: ignore[arg-type]
     wanted = describe(scene)
     seen = describe(found.scene) if found.instances else Description(SceneGraph(), ())
@@ -152,14 +153,14 @@ def _check_plan(message: Message, start: Description, seen: Description, plan: D
 
 
 def _check_relation(stroke: Stroke, plan: Description) -> Iterator[str]:
-    """What a stroke stands beside is there, on the side that is told."""
+    """What a stroke stands beside is there, on the side that is stated."""
     if stroke.relation is None or stroke.thing is None:
         return
     beside, target = stroke.relation, stroke.relation.target
     ends = tuple(SceneObject(i, t.name, t.color, t.count) for i, t in (("0", stroke.thing), ("1", target)))
-    asked = SceneGraph(ends, (Relation("0", beside.kind, "1"),))
+    stated = SceneGraph(ends, (Relation("0", beside.kind, "1"),))
     there = any(obj.thing == target for obj in plan.graph.objects)
-    if not there or any(fault.kind == "wrong relation" for fault in judge_plan(asked, plan).plan or ()):
+    if not there or any(fault.kind == "wrong relation" for fault in judge_plan(stated, plan).plan or ()):
         yield f"{stroke.thing} is not {beside.kind} {target}"
 
 

@@ -1,7 +1,7 @@
 """The conflict subset: is each intermediate plan consistent with the whole prompt?
 
 Two sources: faults put into plans from the scene graph (the symbolic variant the paper compares with), and
-plans a model has sampled itself, judged by the oracle. Right plans are kept with what is still to come, wrong
+self-sampled plans of a model, judged by the oracle. Right plans are kept with what is still to come, wrong
 ones with an analysis, a correction, a revised plan and its canvas.
 """
 
@@ -12,17 +12,27 @@ from dataclasses import dataclass, field, replace
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.multi_turn import adding, strokes
 from strokewise.data.records import Record
-from strokewise.data.sampled import SampledPlan
+from strokewise.data.sampled_plans import SampledPlan
 from strokewise.data.scenes import (
     SceneMix,
+    recolored,
     reversed_relation,
     unused_class,
-    with_more,
     with_object,
+    with_one_more,
 )
-from strokewise.data.wording import Canvas, Query, ask, inspect, plan_message, tell, truth_of, verdict_of
+from strokewise.data.wording import (
+    Canvas,
+    Query,
+    inspect,
+    plan_message,
+    sample_query,
+    truth_of,
+    verdict_of,
+    write_steps,
+)
 from strokewise.errors import SceneError
-from strokewise.scene_graph import MAX_COUNT, SceneGraph, SceneObject
+from strokewise.scene_graph import SceneGraph, SceneObject
 from strokewise.trajectory.values import Message, Step, Trajectory
 from strokewise.world.language import (
     Inspection,
@@ -31,7 +41,6 @@ from strokewise.world.language import (
     write_inspection,
 )
 from strokewise.world.layout import Scene
-from strokewise.world.vocabulary import COLORS
 
 RELATION_FIRST = 0.6
 EXCERPT = "excerpt"  # stop reason of a record that leaves out what came after
@@ -48,38 +57,38 @@ class ConflictMix:
 def conflict(rng: random.Random, mix: ConflictMix, painter: CanvasPainter) -> Record:
     """One symbolic record."""
     while True:
-        asked = ask(rng, mix.scenes)
-        canvases = strokes(asked.scene, rng, classes=mix.scenes.classes, in_order=mix.scenes.plain)
+        query = sample_query(rng, mix.scenes)
+        canvases = strokes(query.scene, rng, classes=mix.scenes.classes, in_order=mix.scenes.plain)
         at = rng.randrange(len(canvases))
         if rng.random() < mix.right_share:
-            return right_plan(asked, canvases, at, painter)
-        broken = _break(asked.scene.graph, canvases[at], mix.scenes.classes, rng)
+            return right_plan(query, canvases, at, painter)
+        broken = _break(query.scene.graph, canvases[at], mix.scenes.classes, rng)
         if broken is not None:
-            return wrong_plan(asked, canvases, at, *broken, painter)
+            return wrong_plan(query, canvases, at, *broken, painter)
 
 
-def right_plan(asked: Query, canvases: list[Canvas], at: int, painter: CanvasPainter) -> Record:
+def right_plan(query: Query, canvases: list[Canvas], at: int, painter: CanvasPainter) -> Record:
     """The steps up to a right plan, its inspection, and the next step if there is one."""
-    kept, prompt = canvases[: at + 2], asked.scene.graph
-    steps, done = tell(prompt, kept, painter, asked.wording_rng), at == len(canvases) - 1
+    kept, prompt = canvases[: at + 2], query.scene.graph
+    steps, done = write_steps(prompt, kept, painter, query.wording_rng), at == len(canvases) - 1
     trajectory = Trajectory(
-        asked.prompt, tuple(steps if done else steps[:-1]), stop="end" if done else EXCERPT
+        query.prompt, tuple(steps if done else steps[:-1]), stop="end" if done else EXCERPT
     )
     return Record("conflict", "right", trajectory, truth=truth_of(prompt, [c.shown for c in kept]))
 
 
 def wrong_plan(
-    asked: Query, canvases: list[Canvas], at: int, fault: str, wrong: Canvas, painter: CanvasPainter
+    query: Query, canvases: list[Canvas], at: int, fault: str, wrong: Canvas, painter: CanvasPainter
 ) -> Record:
     """The steps up to a wrong plan, then its inspection, correction, revised plan and canvas."""
-    right, prompt, wording_rng = canvases[at], asked.scene.graph, asked.wording_rng
-    steps = tell(prompt, [*canvases[:at], wrong], painter, wording_rng)[:-1]
+    right, prompt, wording_rng = canvases[at], query.scene.graph, query.wording_rng
+    steps = write_steps(prompt, [*canvases[:at], wrong], painter, wording_rng)[:-1]
     found = inspect(prompt, wrong, wording_rng)
     message = plan_message(right, wording_rng, found, repair(describe(right.plan), describe(wrong.shown)))
     canvas = painter.paint(steps[-1].image, message.refine or "", message.des or "", right.shown, 0)
     steps.append(Step(message, canvas, verdict_of(found)))
     scenes = [*(c.shown for c in canvases[:at]), wrong.shown, right.shown]
-    trajectory = Trajectory(asked.prompt, tuple(steps), stop=EXCERPT)
+    trajectory = Trajectory(query.prompt, tuple(steps), stop=EXCERPT)
     return Record("conflict", "wrong", trajectory, fault, truth_of(prompt, scenes))
 
 
@@ -106,20 +115,6 @@ def _break(
     return None
 
 
-def _color(
-    prompt: SceneGraph, scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random
-) -> Scene | None:
-    if obj.color is None:
-        return None
-    return with_object(scene, replace(obj, color=rng.choice([c for c in COLORS if c != obj.color])))
-
-
-def _count(
-    prompt: SceneGraph, scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random
-) -> Scene | None:
-    return with_more(scene, replace(obj, count=obj.count + 1), rng) if obj.count < MAX_COUNT else None
-
-
 def _class(
     prompt: SceneGraph, scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random
 ) -> Scene | None:
@@ -134,14 +129,14 @@ def _relation(
 
 
 BREAKS: dict[str, Callable[[SceneGraph, Scene, SceneObject, Sequence[str], random.Random], Scene | None]] = {
-    "wrong color": _color,
-    "wrong count": _count,
+    "wrong color": lambda prompt, scene, obj, classes, rng: recolored(scene, obj, rng),
+    "wrong count": lambda prompt, scene, obj, classes, rng: with_one_more(scene, obj, rng),
     "wrong class": _class,
     "wrong relation": _relation,
 }
 
 
-# --- plans a model has sampled -----------------------------------------------------------------------------
+# --- self-sampled plans -----------------------------------------------------------------------------
 
 
 def accepted(plan: SampledPlan, found: Inspection, rng: random.Random) -> Trajectory:
@@ -156,7 +151,7 @@ def accepted(plan: SampledPlan, found: Inspection, rng: random.Random) -> Trajec
 def judge_sampled(
     plans: Iterator[SampledPlan], painter: CanvasPainter, rng: random.Random
 ) -> Iterator[Record]:
-    """Records of a model's own plans: the steps up to each, and the right inspection of it."""
+    """Records of self-sampled plans: the steps up to each, and the right inspection of it."""
     for plan in plans:
         found = plan.inspected(rng)
         steps = plan.steps
@@ -167,7 +162,7 @@ def judge_sampled(
             continue
         right = plan.repaired(rng)
         if right is None:
-            continue  # no layout repairs it; another sample will do
+            continue  # no layout repairs it; other samples do
         changes = repair(describe(right.plan), plan.seen or plan.described)
         if not changes:
             continue  # the canvas does not show the wrong plan but, by chance, the right one

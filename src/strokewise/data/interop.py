@@ -1,22 +1,26 @@
-"""Others' parquet formats, to and from: so that their trainers can use our data, and we theirs.
+"""Other trainers' parquet formats, to and from: so that they can use our data, and we theirs.
 
 *irg*: a row is a ``conversation`` of turns with a role and parts {type, content, need_loss, need_vae,
 need_vit}; a text's content is UTF-8, an image's an encoded file. *bagel*: a row has ``image_list`` (encoded
 files), ``instruction_list`` (for each image but the first of an edit, wordings of how to get there) and
-``output_text_list`` (what is said before each image, and at the end).
+``output_text_list`` (the message before each image, and the last one).
+
+Rows of others are validated and never coerced (``foreign_rows``). This file knows what their columns mean.
+It refuses to guess where that is not certain.
 """
 
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from strokewise.data.building import read, read_rows, table_bytes, write_atomically
+from strokewise.data.foreign_rows import Cell
 from strokewise.data.records import Record, from_table_row, to_table_row
-from strokewise.errors import ConfigError, RecordError
-from strokewise.trajectory.files import all_images, encode_png
+from strokewise.data.storage import MANIFEST, read, read_rows, table_bytes
+from strokewise.errors import ConfigError, ProtocolError, RecordError
+from strokewise.io.atomic import write_bytes
+from strokewise.trajectory.files import FILE, all_images, encode_png, load
 from strokewise.trajectory.values import Message, Step, Trajectory, from_parts, to_parts
 
 Row = dict[str, Any]
@@ -29,7 +33,7 @@ def to_irg(trajectory: Trajectory) -> Row:
     steps = to_parts(trajectory)
     given = 1 if trajectory.source is None else 2
     for role, parts in (("user", steps[:given]), ("assistant", steps[given:])):
-        own = role == "assistant"
+        trained = role == "assistant"
         content = []
         for part in parts:
             shown = isinstance(part, Image.Image)
@@ -38,7 +42,7 @@ def to_irg(trajectory: Trajectory) -> Row:
                 {
                     "type": "image" if shown else "text",
                     "content": data,
-                    "need_loss": own,
+                    "need_loss": trained,
                     "need_vae": shown,
                     "need_vit": shown,
                 }
@@ -51,23 +55,28 @@ def from_irg(row: Row, where: str) -> Trajectory:
     """The trajectory of a conversation.
 
     Raises:
-        RecordError: if the row has another form.
+        RecordError: naming the row, the column and what was expected, if the row has another form.
         ProtocolError: if its texts and images are no trajectory.
     """
+    parts: list[str | Image.Image] = []
+    for turn in Cell.of(row, "conversation", where).items():
+        for part in turn.field("content").items():
+            kind, content = part.field("type").text(), part.field("content")
+            if kind not in ("text", "image"):
+                raise part.field("type").expected("'text' or 'image'")
+            parts.append(content.text() if kind == "text" else content.picture())
     try:
-        parts = [part for turn in row["conversation"] for part in turn["content"]]
-        found = [_irg_part(part["type"], part["content"], where) for part in parts]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RecordError(f"{where}: not a row of the irg format: {error!r}") from error
-    return from_parts(found)
+        return from_parts(parts)
+    except ProtocolError as error:
+        raise ProtocolError(f"{where}: the conversation is no trajectory: {error}") from error
 
 
 def to_bagel(trajectory: Trajectory) -> Row:
     """A row of the interleaved format."""
-    told = [step.message for step in trajectory.steps if step.image is not None]
+    messages = [step.message for step in trajectory.steps if step.image is not None]
     return {
         "image_list": [encode_png(image) for image in all_images(trajectory)],
-        "instruction_list": [[message.refine or message.ins or ""] for message in told],
+        "instruction_list": [[message.refine or message.ins or ""] for message in messages],
         "output_text_list": [step.message.text() for step in trajectory.steps],
         "prompt": trajectory.prompt,
         "has_source": trajectory.source is not None,
@@ -77,28 +86,55 @@ def to_bagel(trajectory: Trajectory) -> Row:
 def from_bagel(row: Row, where: str) -> Trajectory:
     """The trajectory of an interleaved row; rows with instructions alone become plans without inspection.
 
+    Such a row begins with the image that is edited, so it has one image more than instructions; it may also
+    have an empty instruction for that image.
+
     Raises:
-        RecordError: if the row has another form.
+        RecordError: naming the row, the column and what was expected, if the row has another form.
         ProtocolError: if a text is no message.
     """
-    try:
-        images = [_image(bytes(data), where) for data in row["image_list"]]
-        wordings = [list(group) for group in row.get("instruction_list") or []]
-        texts = list(row.get("output_text_list") or [])
-        instructions = [str(group[0]) for group in wordings]
-        prompt = row.get("prompt") or ". ".join(instructions) or texts[0]
-        # A plain edit row begins with the image that is edited, so it has one image more than instructions.
-        sourced = row.get("has_source", len(images) == len(instructions) + 1)
-        source = images.pop(0) if sourced else None
-        messages = [Message.parse(text) for text in texts]
-        if not messages:
-            messages = [Message(ins=text, des=text) for text in instructions]
-    except (KeyError, TypeError, IndexError) as error:
-        raise RecordError(f"{where}: not a row of the bagel format: {error!r}") from error
+    images = [cell.picture() for cell in Cell.of(row, "image_list", where).items()]
+    groups = Cell.of(row, "instruction_list", where).items(optional=True)
+    texts = Cell.of(row, "output_text_list", where).items(optional=True)
+    wordings = [_wording(group) for group in groups]
+    stated = Cell.of(row, "has_source", where).boolean(optional=True)
+    sourced = len(images) == len(wordings) + 1 if stated is None else stated
+    messages = [_message(text) for text in texts]
+    if not texts:
+        if stated is None and wordings and wordings[0] is None and len(images) == len(wordings):
+            sourced, groups, wordings = True, groups[1:], wordings[1:]
+        if not sourced and stated is None:
+            expected = f"wordings for each of {len(images)} images but the first, which is edited"
+            raise Cell.of(row, "instruction_list", where).expected(f"{expected} (or a column 'has_source')")
+        for group, wording in zip(groups, wordings, strict=True):
+            if wording is None:
+                raise group.expected("an instruction, as there is an image after it")
+            messages.append(Message(ins=wording, des=wording))
+    instructions = [wording for wording in wordings if wording]
+    prompt = Cell.of(row, "prompt", where).text(optional=True) or ". ".join(instructions)
+    if not prompt:
+        raise Cell.of(row, "prompt", where).expected("a text, as there are no instructions")
+    if sourced and not images:
+        raise Cell.of(row, "image_list", where).expected("a source image")
+    source = images.pop(0) if sourced else None
     if not len(images) <= len(messages) <= len(images) + 1:
         raise RecordError(f"{where}: {len(images)} images do not fit {len(messages)} texts")
     steps = [Step(m, images[i] if i < len(images) else None) for i, m in enumerate(messages)]
-    return Trajectory(str(prompt), tuple(steps), source, stop="end" if texts else "excerpt")
+    return Trajectory(prompt, tuple(steps), source, stop="end" if texts else "excerpt")
+
+
+def _wording(group: Cell) -> str | None:
+    """The first wording of an instruction, which may also be a plain text; None where there is none."""
+    wordings = [group] if isinstance(group.value, str) else group.items(optional=True)
+    found = [cell.text(optional=True) for cell in wordings]
+    return next((wording for wording in found if wording), None)
+
+
+def _message(cell: Cell) -> Message:
+    try:
+        return Message.parse(cell.text())
+    except ProtocolError as error:
+        raise ProtocolError(f"{cell.where}: {error}") from error
 
 
 def convert(source: Path, out: Path, to: str) -> int:
@@ -112,18 +148,23 @@ def convert(source: Path, out: Path, to: str) -> int:
         raise ConfigError(f"unknown format {to!r}; known are {', '.join(FORMATS)}")
     if out.exists():
         raise ConfigError(f"{out} exists; give another name")
-    write: dict[str, Callable[[Trajectory], Row]] = {"irg": to_irg, "bagel": to_bagel, "strokewise": _to_own}
+    write: dict[str, Callable[[Trajectory], Row]] = {
+        "irg": to_irg,
+        "bagel": to_bagel,
+        "strokewise": _to_record,
+    }
     rows = [write[to](trajectory) for trajectory in trajectories(source)]
     if not rows:
         raise RecordError(f"{source} holds no rows")
-    write_atomically(out, table_bytes(rows))
+    write_bytes(out, table_bytes(rows), ConfigError)
     return len(rows)
 
 
 def trajectories(source: Path) -> Iterator[Trajectory]:
-    """Trajectories of a built data set, or of a parquet file of any of the formats."""
+    """Trajectories of a built data set, of a parquet file of any format, or of folders in a folder."""
     if source.is_dir():
-        yield from (record.trajectory for _, record in read(source))
+        folders = [] if (source / MANIFEST).exists() else sorted(path.parent for path in source.rglob(FILE))
+        yield from map(load, folders) if folders else (record.trajectory for _, record in read(source))
         return
     for i, row in enumerate(read_rows(source)):
         where = f"{source}, row {i}"
@@ -135,22 +176,5 @@ def trajectories(source: Path) -> Iterator[Trajectory]:
             yield from_table_row(row, where).trajectory
 
 
-def _to_own(trajectory: Trajectory) -> Row:
+def _to_record(trajectory: Trajectory) -> Row:
     return to_table_row(Record("multi-turn", "complete", trajectory))
-
-
-def _irg_part(kind: str, content: bytes | str, where: str) -> str | Image.Image:
-    if kind == "text":
-        return content if isinstance(content, str) else bytes(content).decode("utf-8", "replace")
-    if kind == "image" and not isinstance(content, str):
-        return _image(bytes(content), where)
-    raise RecordError(f"{where}: a part is text or image, not {kind!r}")
-
-
-def _image(data: bytes, where: str) -> Image.Image:
-    try:
-        image = Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"])
-        image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise RecordError(f"{where}: an image cannot be read: {error}") from error
-    return image.convert("RGB")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.records import Record
 from strokewise.data.scenes import SceneMix, unused_class, with_more, with_object
-from strokewise.data.wording import Canvas, ask, tell, truth_of
+from strokewise.data.wording import Canvas, sample_query, truth_of, write_steps
 from strokewise.errors import SceneError
 from strokewise.scene_graph import SceneObject
 from strokewise.trajectory.values import Trajectory
@@ -38,10 +38,10 @@ class MultiTurnMix:
 
 def multi_turn(rng: random.Random, mix: MultiTurnMix, painter: CanvasPainter) -> Record:
     """One trajectory from a random scene."""
-    asked = ask(rng, mix.scenes)
-    graph = asked.scene.graph
-    canvases = strokes(asked.scene, rng, mix.edit_share, mix.scenes.classes, mix.scenes.plain)
-    trajectory = Trajectory(asked.prompt, tuple(tell(graph, canvases, painter, asked.wording_rng)))
+    query = sample_query(rng, mix.scenes)
+    graph = query.scene.graph
+    canvases = strokes(query.scene, rng, mix.edit_share, mix.scenes.classes, mix.scenes.plain)
+    trajectory = Trajectory(query.prompt, tuple(write_steps(graph, canvases, painter, query.wording_rng)))
     return Record("multi-turn", "complete", trajectory, truth=truth_of(graph, [c.shown for c in canvases]))
 
 
@@ -81,7 +81,7 @@ def _added(scene: Scene, painted: tuple[str, ...]) -> Canvas:
 
 
 def adding(after: Scene, object_id: str) -> Stroke:
-    """The stroke that added an object of a scene, told with its places and a relation if it has one."""
+    """The stroke that added an object of a scene, with its places and a relation if it has one."""
     graph = after.graph
     regions = regions_of(after, object_id)
     beside = [Beside(r.kind, graph[r.target].thing) for r in graph.relations if r.subject == object_id]
@@ -104,12 +104,12 @@ def _stand_in(canvases: list[Canvas], at: int, obj: SceneObject, last: Stroke, j
             changed.append(canvas)
             continue
         scene = with_object(canvas.plan, obj)
-        stroke = adding(scene, obj.id) if i == at else _retold(canvas.stroke, canvas.plan, scene, obj.id)
+        stroke = adding(scene, obj.id) if i == at else _renamed(canvas.stroke, canvas.plan, scene, obj.id)
         changed.append(Canvas(stroke, scene, scene, judged))
     return [*changed, Canvas(last, canvases[-1].plan, canvases[-1].plan)]
 
 
-def _retold(stroke: Stroke, before: Scene, after: Scene, object_id: str) -> Stroke:
+def _renamed(stroke: Stroke, before: Scene, after: Scene, object_id: str) -> Stroke:
     """A stroke whose relation names the object as it looks meanwhile."""
     if stroke.relation is None or stroke.relation.target != before.graph[object_id].thing:
         return stroke
@@ -164,7 +164,7 @@ def _swap(
 def _remove(
     scene: Scene, canvases: list[Canvas], order: tuple[str, ...], classes: Sequence[str], rng: random.Random
 ) -> list[Canvas]:
-    """Add something nobody asked for at some point, and take it away at the end."""
+    """Add something that the prompt does not ask for, and take it away at the end."""
     if len(order) > MAX_IMAGES - 2:
         return []
     extra = SceneObject("extra", unused_class(scene.graph, classes, rng))

@@ -1,13 +1,17 @@
 """Training records: a trajectory, what it is an example of, and the truth behind its pictures.
 
-Knows rows of a table; how they are made and what is checked in them is settled elsewhere.
+This file knows rows of a table. It refuses to know how they are made and what is checked in them.
 """
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 from strokewise.errors import RecordError
+from strokewise.io.outside import parse_json
+from strokewise.io.schema import checked_row
 from strokewise.trajectory.files import from_row, to_row
 from strokewise.trajectory.values import Trajectory
 
@@ -46,19 +50,25 @@ def to_table_row(record: Record) -> dict[str, Any]:
     }
 
 
+class _Row(TypedDict):
+    subset: str
+    label: str
+    fault: str
+    truth: NotRequired[str | None]
+
+
 def from_table_row(row: dict[str, Any], where: str) -> Record:
     """The inverse of :func:`to_table_row`.
 
     Raises:
         RecordError: naming the row and what is wrong with it.
     """
-    subset, label, fault = (row.get(key) for key in ("subset", "label", "fault"))
-    if subset not in SUBSETS or label not in LABELS[subset] or not isinstance(fault, str):
-        raise RecordError(f"{where}: no subset {subset!r} with label {label!r} and fault {fault!r}")
-    try:
-        truth = json.loads(row["truth"]) if row.get("truth") else {}
-        if not isinstance(truth, dict):
-            raise ValueError(f"an object is expected, not {row['truth'][:40]!r}")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise RecordError(f"{where}: the truth is not a JSON object: {error}") from error
-    return Record(subset, label, from_row(row, where), fault, truth)
+    data = checked_row(_Row, row, where)
+    subset, label = data["subset"], data["label"]
+    if label not in LABELS.get(subset, ()):
+        raise RecordError(f"{where}: no subset {subset!r} with label {label!r}")
+    text = data.get("truth")
+    truth = parse_json(text, f"{where}: the truth") if text else {}
+    if not isinstance(truth, dict):
+        raise RecordError(f"{where}: the truth is no JSON object")
+    return Record(subset, label, from_row(row, where), data["fault"], truth)

@@ -1,28 +1,19 @@
-"""A data set to look at: the figures of the paper's dataset table, and a page with pictures.
+"""Summary of a data set: the figures of the paper's dataset table, and a page with pictures.
 
-Knows records; it prints and writes, and decides nothing.
+Knows records; it counts and writes, and judges nothing.
 """
 
-import base64
-import html
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from strokewise.data.building import write_atomically
 from strokewise.data.records import Record
-from strokewise.trajectory.files import encode_png
+from strokewise.io.atomic import write_text
+from strokewise.io.pages import embedded, render
 
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:76rem;padding:0 1rem;
-  color:#222;background:#faf9f7}
-article{background:#fff;border:1px solid #e4e0da;border-radius:12px;padding:1rem 1.25rem;margin:1rem 0}
-h2{font-size:1.05rem;margin:.1rem 0 .6rem}h2 small{font-weight:400;color:#887}
-.steps{display:flex;flex-wrap:wrap;gap:1rem}.step{width:13.5rem;font-size:.84rem}
-img{width:100%;border-radius:8px;border:1px solid #e4e0da;image-rendering:auto}
-.tag{font-weight:600;color:#7a5c2e}.refine{color:#a33c2f}.ok{color:#3b7a4b}p{margin:.3rem 0}
-"""
+LONGEST = 640  # pixels of a picture's longer side in the page
 
 
 @dataclass
@@ -64,35 +55,27 @@ class Figures:
 
 
 def write_page(records: Iterable[Record], path: Path, title: str) -> None:
-    """A self-contained page of records."""
-    body = "\n".join(_article(record) for record in records)
-    head = f'<!doctype html><meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
-    write_atomically(path, f"{head}<h1>{html.escape(title)}</h1>\n{body}\n".encode())
+    """Write a page of records with their pictures inside (``templates/records.html``).
+
+    Raises:
+        InputError: if it cannot be written there.
+    """
+    write_text(path, render("records.html", title=title, records=map(_shown, records)))
 
 
-def _article(record: Record) -> str:
+def _shown(record: Record) -> dict[str, Any]:
+    """A record as its template shows it."""
     trajectory = record.trajectory
-    label = html.escape(", ".join(filter(None, [record.label, record.fault])))
-    steps = []
-    for step in trajectory.steps:
-        message, parts = step.message, []
-        if step.image is not None:
-            parts.append(_picture(encode_png(step.image)))
-        for kind, text in (("refine", message.refine), ("ins", message.ins), ("des", message.des)):
-            if text is not None:
-                parts.append(f'<p><span class="tag {kind}">{kind}</span> {html.escape(text)}</p>')
-        if message.inspect:
-            ok = "ok" if step.verdict is None or step.verdict.accepted else "refine"
-            parts.insert(
-                0, f'<p class="{ok}"><span class="tag">inspect</span> {html.escape(message.inspect)}</p>'
-            )
-        steps.append(f'<div class="step">{"".join(parts)}</div>')
-    source = "" if trajectory.source is None else _picture(encode_png(trajectory.source))
-    return (
-        f"<article><h2>{html.escape(trajectory.prompt)} <small>{label}</small></h2>"
-        f'{source}<div class="steps">{"".join(steps)}</div></article>'
-    )
-
-
-def _picture(png: bytes) -> str:
-    return f'<img alt="canvas" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+    return {
+        "prompt": trajectory.prompt,
+        "label": ", ".join(filter(None, [record.label, record.fault])),
+        "source": None if trajectory.source is None else embedded(trajectory.source, LONGEST),
+        "steps": [
+            {
+                "message": step.message,
+                "canvas": None if step.image is None else embedded(step.image, LONGEST),
+                "accepted": step.verdict is None or step.verdict.accepted,
+            }
+            for step in trajectory.steps
+        ],
+    }

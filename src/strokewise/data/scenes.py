@@ -1,6 +1,7 @@
 """Scenes for the training data: sampled at random, and changed one thing at a time.
 
-Knows graphs and placements. What is said of a scene, and which change is a fault, is settled elsewhere.
+This file knows graphs and placements. It refuses to know what is written of a scene and which change is a
+fault.
 """
 
 import random
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from strokewise.errors import SceneError
-from strokewise.scene_graph import INVERSE, RELATIONS, Relation, SceneGraph, SceneObject
+from strokewise.scene_graph import INVERSE, MAX_COUNT, RELATIONS, Relation, SceneGraph, SceneObject
 from strokewise.world import atlas
 from strokewise.world.layout import MAX_INSTANCES, Box, Placement, Scene, even_box, place, region_of
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, DEFAULT_BACKGROUND, REGIONS
@@ -53,7 +54,7 @@ def sample_scene(rng: random.Random, mix: SceneMix) -> Scene:
 
 
 def sample_graph(rng: random.Random, mix: SceneMix) -> SceneGraph:
-    """A random graph: classes without repetition, so that every object can be told by its class."""
+    """A random graph: classes without repetition, so that its class identifies every object."""
     number = rng.choices(range(1, len(mix.objects) + 1), mix.objects)[0]
     room = MAX_INSTANCES - number
     objects: list[SceneObject] = []
@@ -84,7 +85,7 @@ def in_prompt_order(prompt: SceneGraph, scene: Scene) -> Scene:
 
 
 def later_to_earlier(graph: SceneGraph) -> SceneGraph:
-    """The same said otherwise: each relation tells where a later object stands beside an earlier one."""
+    """An equivalent graph: each relation states where a later object stands beside an earlier one."""
     at = {obj.id: i for i, obj in enumerate(graph.objects)}
     turned = (
         r if at[r.subject] > at[r.target] else Relation(r.target, INVERSE[r.kind], r.subject)
@@ -123,6 +124,18 @@ def with_more(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene:
     objects = tuple(obj if o.id == obj.id else o for o in scene.graph.objects) + (() if known else (obj,))
     graph = replace(scene.graph, objects=objects)
     return place(graph, rng.randrange(2**31), scene.placements, scene.layout_jitter)
+
+
+def with_one_more(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+    """The scene with one instance more of an object; None if it has as many as can be."""
+    return with_more(scene, replace(obj, count=obj.count + 1), rng) if obj.count < MAX_COUNT else None
+
+
+def recolored(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+    """The scene with an object in another color; None if it has none."""
+    if obj.color is None:
+        return None
+    return with_object(scene, replace(obj, color=rng.choice([c for c in COLORS if c != obj.color])))
 
 
 def moved(scene: Scene, object_id: str, rng: random.Random) -> Scene:

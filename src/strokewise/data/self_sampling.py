@@ -1,25 +1,24 @@
 """Self-sampling: what a model paints, judged by the oracle, as the conflict and the alignment subset.
 
-The faults a model learns to find are then its own (paper, subsets 2 and 3). Knows a painter and the data
-package; what is done with the records is settled in ``recipes``.
+The faults that a model is trained to find are then its own (arXiv 2604.04746, section 3, subsets 2 and 3).
+This file knows a painter and the data package. It refuses to know what is trained on the records.
 """
 
-import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from strokewise.data.alignment import judge_sketches
-from strokewise.data.building import claim, shard_name, table_bytes, write_atomically, write_manifest
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.conflict import judge_sampled
-from strokewise.data.records import Record, to_table_row
-from strokewise.data.sampled import Sampler, plans_of
+from strokewise.data.records import Record
+from strokewise.data.sampled_plans import Sampler, plans_of
 from strokewise.data.scenes import SceneMix, sample_scene
+from strokewise.data.storage import write_shards
 from strokewise.errors import ConfigError
+from strokewise.inference.options import OptionChanges
 from strokewise.inference.painter import Painter
 from strokewise.trajectory.values import Trajectory
 from strokewise.world.language import PlainWording, write_prompt
@@ -37,9 +36,9 @@ class Sampling:
         model: name of what samples, for the record.
         prompts: how many the model paints, in chunks of 32.
         seed: of prompts, paintings and wording.
-        scenes: what prompts ask for, and how freely corrections are laid out.
+        scenes: what prompts ask for, and the layout jitter of corrections.
         right_share: largest share of right records, since a good model makes few faults to learn from.
-        painting: options of the painter. At a temperature its texts go wrong now and then.
+        painting: options of the painter. At a temperature above 0 its texts go wrong now and then.
     """
 
     model: str
@@ -47,7 +46,7 @@ class Sampling:
     seed: int = 0
     scenes: SceneMix = field(default_factory=SceneMix)
     right_share: float = 0.45
-    painting: dict[str, float] = field(default_factory=lambda: {"temperature": 1.0})
+    painting: OptionChanges = field(default_factory=lambda: OptionChanges(temperature=1.0))
 
     def __post_init__(self) -> None:
         """Refuse what cannot be sampled."""
@@ -65,7 +64,7 @@ class PainterSampler:
     """
 
     painter: Painter
-    painting: dict[str, float]
+    painting: OptionChanges
 
     def sample(self, prompts: list[str], seeds: list[int]) -> list[Trajectory]:
         """A trajectory of each prompt."""
@@ -78,7 +77,7 @@ def self_sample(
     folder: Path,
     progress: Callable[[int, int], None] = lambda done, all: None,
 ) -> None:
-    """Build ``folder/conflict`` and ``folder/alignment``, or go on with them.
+    """Build ``folder/conflict`` and ``folder/alignment``, or continue with them.
 
     Args:
         sampling: what to sample.
@@ -89,21 +88,19 @@ def self_sample(
     Raises:
         ConfigError: if the folders hold other data, or nothing was painted that can be judged.
     """
-    for subset in JUDGES:
-        claim(folder / subset, json.dumps(asdict(sampling), indent=2) + "\n")
-    for chunk in range(-(-sampling.prompts // CHUNK)):
-        places = {subset: folder / subset / shard_name(chunk) for subset in JUDGES}
-        if not all(place.exists() for place in places.values()):
-            sampled = _paint(sampling, chunk, sampler)
-            for subset, place in places.items():
-                if rows := [to_table_row(record) for record in _judged(subset, sampled, sampling, chunk)]:
-                    write_atomically(place, table_bytes(rows))
-        progress(min(sampling.prompts, (chunk + 1) * CHUNK), sampling.prompts)
-    for subset in JUDGES:
-        count = sum(pq.read_metadata(path).num_rows for path in (folder / subset).glob("part-*.parquet"))
-        if not count:
-            raise ConfigError(f"{sampling.model} painted nothing from which {subset} records could be made")
-        write_manifest(folder / subset, subset, count)
+
+    def make(chunk: int) -> dict[str, list[Record]]:
+        sampled = _paint(sampling, chunk, sampler)
+        return {subset: _judged(subset, sampled, sampling, chunk) for subset in JUDGES}
+
+    chunks = range(-(-sampling.prompts // CHUNK))
+    write_shards(
+        {subset: folder / subset for subset in JUDGES},
+        asdict(sampling),
+        (partial(make, chunk) for chunk in chunks),
+        lambda done: progress(min(sampling.prompts, done * CHUNK), sampling.prompts),
+        f"{sampling.model} painted nothing from which {{subset}} records could be made",
+    )
 
 
 def _paint(sampling: Sampling, chunk: int, sampler: Sampler) -> list[Trajectory]:

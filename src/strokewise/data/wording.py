@@ -1,6 +1,7 @@
-"""From strokes and scenes to texts: what is said at each step of a trajectory of the sprite world.
+"""From strokes and scenes to texts: the messages of each step of a trajectory of the sprite world.
 
-Knows the language and the oracle; which strokes are made, and why, is settled by the subsets.
+This file knows the language and the oracle. It refuses to know which strokes are made, and why: that is
+decided in the subsets.
 """
 
 import random
@@ -36,7 +37,7 @@ class Query:
     Attributes:
         prompt: in words.
         scene: what it asks for, laid out.
-        wording_rng: chance that words what is said of it.
+        wording_rng: random numbers that choose the wording of the messages.
     """
 
     prompt: str
@@ -44,7 +45,7 @@ class Query:
     wording_rng: random.Random
 
 
-def ask(rng: random.Random, mix: SceneMix) -> Query:
+def sample_query(rng: random.Random, mix: SceneMix) -> Query:
     """A random scene and a prompt for it."""
     scene = sample_scene(rng, mix)
     prompt = write_prompt(scene.graph, rng)
@@ -86,7 +87,8 @@ def with_sketch(
 ) -> Inspection:
     """An inspection of a plan with that of its sketch.
 
-    A plain wording_rng also tells what is to be seen: a small model judges better what it has put into words.
+    With a plain wording the inspection also states what is seen: a small model judges better what it has put
+    into words.
     """
     found = replace(judged, sketch=faults)
     if seen is None or not isinstance(wording_rng, PlainWording):
@@ -112,7 +114,7 @@ def plan_message(
     )
 
 
-def tell(
+def write_steps(
     prompt: SceneGraph, canvases: Sequence[Canvas], painter: CanvasPainter, rng: random.Random
 ) -> list[Step]:
     """Steps of a faultless trajectory: plan, sketch, inspect in turn, and a last inspection."""
@@ -129,5 +131,5 @@ def tell(
 
 
 def truth_of(prompt: SceneGraph, scenes: Sequence[Scene]) -> dict[str, object]:
-    """What the pictures of a record show, in the order of its images, and what was asked for."""
+    """What the pictures of a record show, in the order of its images, and what the prompt asks for."""
     return {"prompt": prompt.to_json(), "scenes": [scene_to_json(scene) for scene in scenes]}

@@ -11,10 +11,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from strokewise.data.building import MAKERS, read_manifest, read_rows
+from strokewise.data.build import MAKERS
 from strokewise.data.canvas_painters import NoPainter, SpritePainter
 from strokewise.data.records import from_table_row
 from strokewise.data.scenes import SceneMix
+from strokewise.data.storage import read_manifest, read_rows
 from strokewise.datasets.samples import Sample
 from strokewise.datasets.views import TURNS, VIEWS
 from strokewise.errors import ConfigError, RecordError
@@ -43,7 +44,7 @@ class Shards:
         """
         _check_view(self.view)
         folder = Path(self.folder)
-        paths = [folder / Path(name).name for name in read_manifest(folder)["shards"]]
+        paths = [folder / Path(name).name for name in read_manifest(folder).shards]
         return ShardSource(paths, [_count(path) for path in paths], self.view, tokenizer)
 
 

@@ -73,7 +73,7 @@ def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sam
     last = PLANNED_STEPS if wrong is None else wrong + 2
     parts = [_text(trajectory.prompt, tokenizer, False)]
     for i, step in enumerate(trajectory.steps[:last]):
-        inspect = step.message.inspect and split_inspection(step.message.inspect).plan
+        inspect = split_inspection(step.message.inspect).of_plan if step.message.inspect else ""
         message = replace(step.message, inspect=inspect)
         parts.append(replace(_text(message.text(), tokenizer, i != wrong), opens=False))
     return Sample(tuple(parts), ends=False)

@@ -1,1 +1,1 @@
-"""Evaluation: what pictures are worth by others' benchmarks, scored by those benchmarks' own rules."""
+"""Evaluation: prompts painted with a strategy, scored by the rules of published benchmarks and by probes."""

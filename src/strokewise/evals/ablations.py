@@ -1,7 +1,7 @@
 """The paper's ablations at small scale: variants of the process data, trained alike, painted and compared.
 
 Three questions of the paper's tables: what step instructions teach (additive ones alone, or changes too),
-where critiques come from (nowhere, rendered faults, the model's own), and which of them help (of plans,
+where critiques come from (nowhere, rendered faults, self-sampled), and which of them help (of plans,
 of sketches). Variants differ in nothing but their data: same start, steps and seed. Knows recipes and runs.
 """
 
@@ -15,9 +15,10 @@ from strokewise.evals.benchmarks.geneval.images import write_results
 from strokewise.evals.benchmarks.geneval.score import SCORES, detector_for, score_run, summary_of
 from strokewise.evals.benchmarks.process.run import judge_run, store, stored_metrics
 from strokewise.evals.generate import fingerprint, known_prompts, paint_run
-from strokewise.evals.report.tables import Table
-from strokewise.evals.run_store import Prompt, Run
+from strokewise.evals.prompt_sets import Prompt
+from strokewise.evals.run_store import Run
 from strokewise.evals.strategies.strategies import make_strategy
+from strokewise.evals.text_table import TextTable
 from strokewise.inference.painter import Painter
 from strokewise.recipes.nano.canvases import Canvases
 from strokewise.recipes.nano.pipeline import trained
@@ -25,8 +26,8 @@ from strokewise.recipes.nano.stages import nano_process
 from strokewise.train.config import TrainConfig, WeightedSource
 from strokewise.world.language.geneval import TAGS
 
-SYMBOLIC, OWN = "symbolic", "self-sampled"
-Report = Callable[[str], None]
+SYMBOLIC, SELF_SAMPLED = "symbolic", "self-sampled"
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class Variant:
 
 
 ADDITIVE = Variant("additive", edits=False)
-ADDITIVE_CRITIQUE = Variant("additive, critique", edits=False, conflict=OWN, alignment=OWN)
+ADDITIVE_CRITIQUE = Variant("additive, critique", edits=False, conflict=SELF_SAMPLED, alignment=SELF_SAMPLED)
 DIVERSE = Variant("diverse")
-CONFLICT, ALIGNMENT = Variant("conflict", conflict=OWN), Variant("alignment", alignment=OWN)
-BOTH = Variant("both", conflict=OWN, alignment=OWN)
+CONFLICT, ALIGNMENT = Variant("conflict", conflict=SELF_SAMPLED), Variant("alignment", alignment=SELF_SAMPLED)
+BOTH = Variant("both", conflict=SELF_SAMPLED, alignment=SELF_SAMPLED)
 RENDERED = Variant("symbolic", conflict=SYMBOLIC, alignment=SYMBOLIC)
 
 # The paper's tables 5 to 7, each row with its name there.
@@ -72,7 +73,7 @@ class Ablation:
 
     Attributes:
         base: the model all start from, after its first stage.
-        own: folder with ``conflict`` and ``alignment``, sampled from a model tuned on the first subset.
+        self_sampled: folder with ``conflict`` and ``alignment``, from a model tuned on the first subset.
         folder: where models and runs go.
         steps: of training, for each variant.
         prompts: what is painted; those outside the model's vocabulary are left out.
@@ -81,7 +82,7 @@ class Ablation:
     """
 
     base: Path
-    own: Path
+    self_sampled: Path
     folder: Path
     steps: int
     prompts: Sequence[Prompt]
@@ -105,13 +106,13 @@ class Ablation:
             share = None if variant.edits else 0.0
             return replace(entry, source=replace(rendered, edit_share=share))
         kind = getattr(variant, rendered.subset)
-        if kind == OWN:
-            return replace(entry, source=Shards(str(self.own / rendered.subset), rendered.view))
+        if kind == SELF_SAMPLED:
+            return replace(entry, source=Shards(str(self.self_sampled / rendered.subset), rendered.view))
         return entry if kind == SYMBOLIC else None
 
 
-def ablate(ablation: Ablation, tables: Sequence[str], report: Report = print) -> list[Table]:
-    """Train, paint and score the variants of some tables, or go on with them; the filled tables.
+def ablate(ablation: Ablation, tables: Sequence[str], log: Log = print) -> list[TextTable]:
+    """Train, paint and score the variants of some tables, or resume them; the filled tables.
 
     Raises:
         ConfigError: if there is no such table.
@@ -120,14 +121,14 @@ def ablate(ablation: Ablation, tables: Sequence[str], report: Report = print) ->
     if unknown := [name for name in tables if name not in TABLES]:
         raise ConfigError(f"unknown tables {', '.join(unknown)}; known are {', '.join(TABLES)}")
     wanted = {variant.name: variant for name in tables for variant in TABLES[name].values()}
-    runs = {name: _run(ablation, variant, report) for name, variant in wanted.items()}
+    runs = {name: _run(ablation, variant, log) for name, variant in wanted.items()}
     return [_table(name, ablation, runs) for name in tables]
 
 
-def _run(ablation: Ablation, variant: Variant, report: Report) -> Run:
+def _run(ablation: Ablation, variant: Variant, log: Log) -> Run:
     """The scored and judged run of a variant."""
     place = variant.name.replace(", ", "-")
-    model = trained(ablation.folder / "models", place, ablation.config(variant), report)
+    model = trained(ablation.folder / "models", place, ablation.config(variant), log)
     painter = Painter.load(model)
     known = known_prompts(painter, list(ablation.prompts), "skip")
     settings = {
@@ -138,7 +139,7 @@ def _run(ablation: Ablation, variant: Variant, report: Report) -> Run:
         "world": "sprite",
     }
     folder = ablation.folder / "runs" / place
-    report(f"{variant.name}: {len(known)} prompts x {len(ablation.seeds)} seeds")
+    log(f"{variant.name}: {len(known)} prompts x {len(ablation.seeds)} seeds")
     paint_run(folder, settings, known, make_strategy("process", painter), batch=ablation.batch)
     run = Run(folder)
     if not (folder / SCORES).exists():
@@ -148,7 +149,7 @@ def _run(ablation: Ablation, variant: Variant, report: Report) -> Run:
     return run
 
 
-def _table(name: str, ablation: Ablation, runs: dict[str, Run]) -> Table:
+def _table(name: str, ablation: Ablation, runs: dict[str, Run]) -> TextTable:
     lines = [[label, *_figures(runs[variant.name])] for label, variant in TABLES[name].items()]
     first = next(iter(runs.values()))
     note = (
@@ -157,7 +158,7 @@ def _table(name: str, ablation: Ablation, runs: dict[str, Run]) -> Table:
         " comparable with published figures."
     )
     head = [name, *(tag.replace("_", " ") for tag in TAGS), "overall", "Inspect recall", "repaired"]
-    return Table(f"Ablation: {name}", head, lines, note)
+    return TextTable(f"Ablation: {name}", head, lines, note)
 
 
 def _figures(run: Run) -> list[str]:

@@ -1,20 +1,14 @@
 """What a picture cost: flow steps, network passes, text tokens, images, questions, seconds, each on its own.
 
-They are counted from what was asked of the sampler and from what was written, not measured inside the model.
-This file knows options and events. It refuses to weigh one kind of cost against another.
+They are counted by the sessions that were run, not measured inside the model. This file refuses to weigh
+one kind of cost against another.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from time import perf_counter
 from typing import Any
 
-from strokewise.errors import RecordError
-from strokewise.flow import timesteps
-from strokewise.inference import PaintingOptions, Process
-from strokewise.inference.painter import Painter
-from strokewise.trajectory.events import Event, ImageFinished, ImagePreview, TextFinished
-from strokewise.trajectory.values import Trajectory
+from strokewise.inference import Usage
 
 
 @dataclass(frozen=True)
@@ -26,7 +20,7 @@ class Cost:
         passes: the same with every guidance branch counted.
         text_tokens: tokens the model wrote.
         images: canvases painted, candidates that were not chosen included.
-        questions: put to a judge or verifier.
+        questions: put to a judge, verifier or other helper.
         seconds: its share of the time of the batch it was painted in.
     """
 
@@ -44,20 +38,6 @@ class Cost:
         """Plain values."""
         return asdict(self) | {"seconds": round(self.seconds, 4)}
 
-    @classmethod
-    def from_json(cls, value: object) -> "Cost":
-        """The inverse of :meth:`to_json`.
-
-        Raises:
-            RecordError: if an entry is missing, unknown or no number.
-        """
-        names = [f.name for f in fields(cls)]
-        if not isinstance(value, dict) or sorted(value) != sorted(names):
-            raise RecordError(f"a cost has the entries {', '.join(names)}, not {value!r}")
-        if not all(type(entry) in (int, float) for entry in value.values()):
-            raise RecordError(f"costs are numbers, not {value!r}")
-        return cls(**value)
-
 
 def mean_cost(costs: Sequence[Cost]) -> dict[str, float]:
     """The mean of each kind of cost; zeros where there are none."""
@@ -65,59 +45,6 @@ def mean_cost(costs: Sequence[Cost]) -> dict[str, float]:
     return {name: value / max(1, len(costs)) for name, value in asdict(total).items()}
 
 
-def image_cost(options: PaintingOptions, after_image: bool) -> Cost:
-    """The cost of one canvas.
-
-    A pass of the full context a step; where guidance acts, one more without text, and one without images
-    where an image stands in the context (``process.painting`` leaves that branch out elsewhere).
-    """
-    painting = options.painting(after_image)
-    guidance = painting.guidance
-    branches = 1 + (after_image and guidance.uses_image_branch)
-    times = timesteps(painting.num_steps, painting.shift)[:-1]
-    guided = sum(guidance.acts_at(time) for time in times)
-    return Cost(painting.num_steps, painting.num_steps + branches * guided, images=1)
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A painting that was run to its end: what was painted, its cost, and the pictures on the way."""
-
-    trajectory: Trajectory
-    cost: Cost
-    previews: tuple[bytes, ...] = ()
-
-
-def watch(painter: Painter, process: Process, one_image: bool = False) -> list[Watched]:
-    """Run some paintings to their end and count.
-
-    Args:
-        painter: whose tokenizer counts the tokens.
-        process: not run yet.
-        one_image: stop as soon as each has a canvas, whatever the model would do next.
-    """
-    count, start = len(process.courses), perf_counter()
-    costs, previews = [Cost()] * count, [list[bytes]() for _ in range(count)]
-    seen = [course.request.source is not None for course in process.courses]
-    for i, event in process.run():
-        costs[i] += _cost_of(event, painter, process.options, seen[i])
-        if isinstance(event, ImagePreview):
-            previews[i].append(event.png)
-        seen[i] = seen[i] or isinstance(event, ImageFinished)
-        if one_image and all(cost.images or course.doing == "done" for cost, course in _both(costs, process)):
-            break
-    share = Cost(seconds=(perf_counter() - start) / max(1, count))
-    return [
-        Watched(trajectory, cost + share, tuple(pngs))
-        for trajectory, cost, pngs in zip(process.trajectories(), costs, previews, strict=True)
-    ]
-
-
-def _both(costs: Sequence[Cost], process: Process) -> Any:
-    return zip(costs, process.courses, strict=True)
-
-
-def _cost_of(event: Event, painter: Painter, options: PaintingOptions, after_image: bool) -> Cost:
-    if isinstance(event, TextFinished):
-        return Cost(text_tokens=len(painter.tokenizer.encode(event.text)))
-    return image_cost(options, after_image) if isinstance(event, ImageFinished) else Cost()
+def cost_of(usage: Usage, seconds: float) -> Cost:
+    """The cost of a session that took ``seconds``."""
+    return Cost(usage.flow_steps, usage.passes, usage.text_tokens, usage.images, usage.queries, seconds)

@@ -1,8 +1,8 @@
 """Painting a list of prompts with a strategy: batched, resumable after any interruption, in shards.
 
 What is finished is on the disk before the next batch begins; what was under way is painted again, from the
-same seeds. This file knows tasks and their order. It refuses to know how a strategy paints and what its
-pictures are worth.
+same seeds. This file knows tasks and their order. It refuses to know how a strategy paints and how its
+pictures are scored.
 """
 
 import hashlib
@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from strokewise.errors import ConfigError, PromptError
-from strokewise.evals.run_store import Prompt, Run, Writer, prepare
+from strokewise.evals.prompt_sets import Prompt
+from strokewise.evals.run_store import Run, Writer, prepare
 from strokewise.evals.strategies.strategies import BATCH, Strategy, Task
 from strokewise.inference.painter import Painter
 
 UNKNOWN = ("refuse", "skip", "paint")
-Told = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
+MAX_SEEDS = 100_000
 _SAMPLE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to paint: the numbers of its prompt and of its seed, and what is asked."""
+    """A picture to paint: the indices of its prompt and of its seed, and the task."""
 
     prompt: int
     sample: int
@@ -41,7 +43,7 @@ class Shard:
     def parse(cls, text: str) -> "Shard":
         """``i/n`` with i from 0; ConfigError if it is of another form."""
         number, _, count = text.partition("/")
-        if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
+        if not (_is_number(number) and _is_number(count) and int(number) < int(count)):
             raise ConfigError(f"shard {text!r} is not i/n with i from 0 to n-1, such as 0/4")
         return cls(int(number), int(count))
 
@@ -55,16 +57,19 @@ def parse_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        if not all(_is_number(end) for end in (first, last if dash else first)):
             raise ConfigError(f"seeds {text!r} are not of a form such as 0-3 or 1,5,9")
-        seeds += range(int(first), int(last if dash else first) + 1)
+        wanted = range(int(first), int(last if dash else first) + 1)
+        if len(seeds) + len(wanted) > MAX_SEEDS:
+            raise ConfigError(f"seeds {text!r} are more than {MAX_SEEDS:,}")
+        seeds += wanted
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds {text!r} name none, or one twice")
     return seeds
 
 
 def fingerprint(folder: Path) -> str:
-    """A digest that tells one checkpoint from another without reading all of it.
+    """A digest that distinguishes checkpoints without reading all of their weights.
 
     Folders such as ``latest`` change under their name. Sizes, heads (names, shapes) and tails of the weights
     differ between any two states of a training.
@@ -81,7 +86,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def known_prompts(painter: Painter, prompts: Sequence[Prompt], unknown: str) -> list[Prompt]:
-    """The prompts to paint, where some may ask for what the model never learnt.
+    """The prompts to paint, where some may be outside the model's vocabulary.
 
     Args:
         painter: whose vocabulary it is; without one, all are known.
@@ -105,7 +110,7 @@ def known_prompts(painter: Painter, prompts: Sequence[Prompt], unknown: str) -> 
             reason = reason or str(error)
     if len(kept) < len(prompts) and (unknown == "refuse" or not kept):
         raise PromptError(
-            f"{len(prompts) - len(kept)} of {len(prompts)} prompts ask for what this model never learnt"
+            f"{len(prompts) - len(kept)} of {len(prompts)} prompts are outside this model's vocabulary"
             f" ({reason}); --unknown skip leaves them out, --unknown paint paints them all the same"
         )
     return kept
@@ -119,7 +124,7 @@ def paint_run(
     *,
     shard: Shard | None = None,
     batch: int = BATCH,
-    told: Told = lambda done, total: None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> int:
     """Paint what is not painted yet of a run; returns how many pictures that was.
 
@@ -130,7 +135,7 @@ def paint_run(
         strategy: paints them.
         shard: which part; all of it by default. Parts may be painted by several processes at once.
         batch: tasks that advance together.
-        told: called with the pictures that are there and those there will be, of this shard.
+        on_progress: called with the number of pictures that exist and that will exist, of this shard.
 
     Raises:
         ConfigError: if the folder holds other pictures, or another process paints this shard.
@@ -145,15 +150,20 @@ def paint_run(
         done = {(entry.prompt, entry.sample) for entry in Run(folder).entries()}
         waiting = [job for job in jobs if (job.prompt, job.sample) not in done]
         finished = len(jobs) - len(waiting)
-        told(finished, len(jobs))
+        on_progress(finished, len(jobs))
         for at in range(0, len(waiting), batch):
             chunk = waiting[at : at + batch]
             outcomes = strategy.paint([job.task for job in chunk])
             for job, outcome in zip(chunk, outcomes, strict=True):
                 writer.write(job.prompt, job.sample, job.task.seed, outcome)
                 finished += 1
-                told(finished, len(jobs))
+                on_progress(finished, len(jobs))
     return len(waiting)
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a whole number that a seed can be; Python refuses to convert thousands of digits."""
+    return text.isdecimal() and len(text) < 20 and int(text) < 2**63
 
 
 def _jobs(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Job]:

@@ -1,40 +1,41 @@
-"""Pictures to score, in the folder layout of GenEval's own scripts.
+"""Pictures to score, in the folder layout of GenEval's scripts.
 
     DIR/00000/metadata.jsonl      one line, the prompt's metadata
     DIR/00000/samples/0000.png    its pictures
 
 Any image generator that writes this layout can be scored here, and what is written here can be scored by the
-official harness. This file knows names and formats; it refuses to know what makes the pictures and what they
-are worth.
+official harness. This file knows names and formats; it refuses to know what makes the pictures and how they
+are scored.
 """
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from strokewise.critics.geneval_rules import check_metadata
 from strokewise.errors import InputError, RecordError
+from strokewise.io.atomic import write_text, writing
+from strokewise.io.outside import read_object
 
 _DIGITS = re.compile(r"[0-9]+")
 _PICTURE = re.compile(r"[0-9]+\.png")
 
 
-class Sample(NamedTuple):
-    """A picture to score and what was asked for."""
+class LabeledPicture(NamedTuple):
+    """A picture to score and the metadata of its prompt."""
 
     path: Path
     metadata: dict[str, Any]
 
 
-def read_samples(folder: Path) -> list[Sample]:
+def read_pictures(folder: Path) -> list[LabeledPicture]:
     """All pictures of a folder with their prompts' metadata, by number.
 
-    Folders and files whose names are no numbers are not looked at, as by GenEval's scorer.
+    Folders and files whose names are no numbers are ignored, as by GenEval's scorer.
 
     Raises:
         InputError: if there is no such folder, or no picture in it.
@@ -46,21 +47,12 @@ def read_samples(folder: Path) -> list[Sample]:
     samples = []
     for prompt in sorted(prompts, key=_number):
         metadata = _read_metadata(prompt / "metadata.jsonl")
-        samples += [Sample(path, metadata) for path in _pictures(prompt / "samples")]
+        samples += [LabeledPicture(path, metadata) for path in _pictures(prompt / "samples")]
     if not samples:
         raise InputError(
             f"{folder} holds no picture; expected such as {folder / '00000' / 'samples' / '0000.png'}"
         )
     return samples
-
-
-def read_picture(path: Path) -> Image.Image:
-    """A picture as RGB, turned as its EXIF data say; InputError if it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as a picture: {error}") from error
 
 
 def picture_path(folder: Path, prompt: int, sample: int) -> Path:
@@ -69,7 +61,7 @@ def picture_path(folder: Path, prompt: int, sample: int) -> Path:
 
 
 def write_metadata(folder: Path, prompt: int, metadata: Mapping[str, Any]) -> None:
-    """Write what the prompt number `prompt` asks for.
+    """Write the metadata of the prompt number `prompt`.
 
     Args:
         folder: of the whole benchmark; made if it is not there.
@@ -81,17 +73,14 @@ def write_metadata(folder: Path, prompt: int, metadata: Mapping[str, Any]) -> No
     """
     check_metadata(metadata)
     path = folder / f"{prompt:05}" / "metadata.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(metadata, ensure_ascii=False), encoding="utf-8")
+    write_text(path, json.dumps(metadata, ensure_ascii=False))
 
 
 def write_picture(folder: Path, prompt: int, sample: int, image: Image.Image) -> Path:
     """Write a picture where `picture_path` says; a file of that name is always a whole picture."""
     path = picture_path(folder, prompt, sample)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}")
-    image.save(unfinished, format="PNG")
-    os.replace(unfinished, path)
+    with writing(path) as partial:
+        image.save(partial, format="PNG")
     return path
 
 
@@ -106,11 +95,11 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
+    metadata = read_object(path)
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
         check_metadata(metadata)
         if not isinstance(metadata.get("prompt"), str):
             raise RecordError("'prompt' is missing")
-    except (OSError, ValueError, RecordError) as error:
+    except RecordError as error:
         raise RecordError(f"{path}: {error}") from error
     return metadata

@@ -1,4 +1,4 @@
-"""Folders of runs: what was asked, what was painted, and how the two are found again.
+"""Folders of runs: what was requested, what was painted, and how the two are found again.
 
     DIR/run.json                          what decides the pictures: model, strategy, options, prompts
     DIR/prompts.jsonl                     a prompt a line, with a benchmark's metadata where it has some
@@ -7,7 +7,7 @@
     DIR/images/00000/samples/0000.png     the pictures in GenEval's layout, with its metadata
 
 A line of results is written last and forced to the disk, so what it names is there. This file knows formats;
-who paints and who scores is settled elsewhere.
+who paints and who scores is decided elsewhere.
 """
 
 import fcntl
@@ -15,50 +15,45 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
-from strokewise.critics.geneval_rules import check_metadata
+from pydantic import Field
+
 from strokewise.errors import ConfigError, InputError, RecordError
 from strokewise.evals.costs import Cost
 from strokewise.evals.image_folders import picture_path, write_metadata, write_picture
+from strokewise.evals.prompt_sets import Prompt
 from strokewise.evals.strategies.strategies import Outcome
+from strokewise.io.atomic import write_text
+from strokewise.io.outside import read_json_lines, read_object
+from strokewise.io.schema import checked
 from strokewise.trajectory.files import load, save
 from strokewise.trajectory.values import Trajectory
-from strokewise.world.language import geneval_metadata, geneval_prompts
 
 RUN, PROMPTS, IMAGES, TRAJECTORIES = "run.json", "prompts.jsonl", "images", "trajectories"
 WORLDS = ("sprite", "real")
+Number = Annotated[int, Field(ge=0)]
 _RESULTS = re.compile(r"results-\d+-of-\d+\.jsonl")
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """One prompt; metadata: GenEval's ("tag", "include"), WISE's ("prompt_id", "Explanation"), or none."""
+class _StoredPrompt:
+    """A prompt as JSON has it."""
 
-    text: str
+    prompt: str
     metadata: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def geneval(self) -> bool:
-        """Whether GenEval's rules can judge it."""
-        return "include" in self.metadata
-
-    @property
-    def tag(self) -> str:
-        """The task it belongs to; empty if none is told."""
-        return str(self.metadata.get("tag") or self.metadata.get("Category") or "")
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunEntry:
     """A line of results: which picture, its cost, and how it ended."""
 
-    prompt: int
-    sample: int
-    seed: int
+    prompt: Number
+    sample: Number
+    seed: Number
     cost: Cost
     stop: str
     painted: bool
@@ -69,15 +64,9 @@ class Entry:
         return vars(self) | {"cost": self.cost.to_json()}
 
     @classmethod
-    def from_json(cls, value: Any, where: str) -> "Entry":
+    def from_json(cls, value: Any, where: str) -> "RunEntry":
         """The inverse of :meth:`to_json`; RecordError naming ``where`` if it is of another form."""
-        try:
-            found = cls(**{**value, "cost": Cost.from_json(value["cost"])})
-        except (TypeError, KeyError, RecordError) as error:
-            raise RecordError(f"{where}: not a line of results: {error}") from error
-        if not all(type(n) is int and n >= 0 for n in (found.prompt, found.sample, found.seed)):
-            raise RecordError(f"{where}: prompt, sample and seed are whole numbers")
-        return found
+        return checked(cls, value, f"{where}: not a line of results")
 
 
 class Run:
@@ -86,15 +75,16 @@ class Run:
     def __init__(self, folder: Path) -> None:
         """Open a folder; RecordError if it is not one of a run."""
         self.folder = folder
-        self.settings = _read_object(folder / RUN)
+        self.settings = read_object(folder / RUN)
         self.prompts = [
-            Prompt(line.get("prompt", ""), line.get("metadata", {}))
-            for line in read_objects(folder / PROMPTS)
+            Prompt(one.prompt, one.metadata)
+            for where, line in read_json_lines(folder / PROMPTS)
+            for one in [checked(_StoredPrompt, line, where)]
         ]
 
     @property
     def name(self) -> str:
-        """How it is called in reports."""
+        """Its name in reports."""
         return f"{self.settings.get('model', '')} {self.settings.get('strategy', '')}".strip()
 
     @property
@@ -107,26 +97,26 @@ class Run:
         """How many pictures it will have when it is finished."""
         return len(self.prompts) * len(self.settings.get("seeds", []))
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[RunEntry]:
         """What was painted so far, by prompt and sample; each picture once.
 
         Raises:
             RecordError: if a line that is not the last of its file is damaged, or names no prompt.
         """
-        found: dict[tuple[int, int], Entry] = {}
+        found: dict[tuple[int, int], RunEntry] = {}
         for path in result_files(self.folder):
-            for number, line in enumerate(read_objects(path, torn=True), 1):
-                entry = Entry.from_json(line, f"{path}, line {number}")
+            for where, line in read_json_lines(path, torn=True):
+                entry = RunEntry.from_json(line, where)
                 if entry.prompt >= len(self.prompts):
-                    raise RecordError(f"{path}, line {number}: there is no prompt {entry.prompt}")
+                    raise RecordError(f"{where}: there is no prompt {entry.prompt}")
                 found.setdefault((entry.prompt, entry.sample), entry)
         return [found[key] for key in sorted(found)]
 
-    def trajectory(self, entry: Entry) -> Trajectory:
+    def trajectory(self, entry: RunEntry) -> Trajectory:
         """How a picture came about; RecordError if the folder is damaged."""
         return load(trajectory_path(self.folder, entry.prompt, entry.sample))
 
-    def picture_name(self, entry: Entry) -> str:
+    def picture_name(self, entry: RunEntry) -> str:
         """Where in the folder the picture lies, if one was painted."""
         return picture_path(Path(IMAGES), entry.prompt, entry.sample).as_posix()
 
@@ -146,75 +136,27 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     return found
 
 
-def read_prompts(source: str) -> list[Prompt]:
-    """Prompts by name or file.
-
-    Args:
-        source: ``geneval`` for its 553; or a file: GenEval's metadata (.jsonl), WISE's list (.json), or a
-            prompt a line (anything else).
-
-    Raises:
-        InputError: if it cannot be read, or holds no prompts.
-    """
-    if source == "geneval":
-        return [Prompt(one.text, geneval_metadata(one)) for one in geneval_prompts()]
-    path = Path(source)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}; give geneval, or a file of prompts") from error
-    try:
-        if path.suffix == ".json":
-            found = [_wise(value) for value in json.loads(text)]
-        elif path.suffix == ".jsonl":
-            found = [_geneval(json.loads(line)) for line in text.split("\n") if line.strip()]
-        else:
-            found = [Prompt(line.strip()) for line in text.splitlines() if line.strip()]
-    except (ValueError, KeyError, TypeError, RecordError) as error:
-        raise InputError(f"{path} is no list of prompts with metadata: {error!r}") from error
-    if not found:
-        raise InputError(f"{path} holds no prompts")
-    return found
-
-
-def _geneval(value: dict[str, Any]) -> Prompt:
-    check_metadata(value)
-    return Prompt(value["prompt"], value)
-
-
-def _wise(value: dict[str, Any]) -> Prompt:
-    if type(value["prompt_id"]) is not int or not isinstance(value["Explanation"], str):
-        raise TypeError(f"WISE's prompts have a number 'prompt_id' and a text 'Explanation', not {value!r}")
-    return Prompt(value["Prompt"], value)
-
-
 # --- writing ----------------------------------------------------------------------------------------------
 
 
 def prepare(folder: Path, settings: dict[str, Any], prompts: Sequence[Prompt]) -> None:
-    """Begin a run, or go on with one of the same settings.
+    """Begin a run, or resume one of the same settings.
 
     Raises:
         ConfigError: if other pictures are there already; it names what differs.
         InputError: if the folder cannot be written.
     """
     lines = [json.dumps({"prompt": p.text, "metadata": p.metadata}, ensure_ascii=False) for p in prompts]
-    told = "\n".join(lines) + "\n"
-    settings = settings | {"prompts": hashlib.sha256(told.encode()).hexdigest()[:16]}
-    wanted = {PROMPTS: told, RUN: json.dumps(settings, indent=2, sort_keys=True) + "\n"}
+    stored = "\n".join(lines) + "\n"
+    settings = settings | {"prompts": hashlib.sha256(stored.encode()).hexdigest()[:16]}
+    wanted = {PROMPTS: stored, RUN: json.dumps(settings, indent=2, sort_keys=True) + "\n"}
     if (folder / RUN).exists():
-        old, new = _read_object(folder / RUN), json.loads(wanted[RUN])
+        old, new = read_object(folder / RUN), json.loads(wanted[RUN])
         differ = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
         if differ:
             raise ConfigError(f"{folder} is a run with another {', '.join(differ)}; give another --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in wanted.items():
-            partial = folder / f".{name}.{os.getpid()}"
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, folder / name)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error}") from error
+    for name, text in wanted.items():
+        write_text(folder / name, text)
 
 
 class Writer:
@@ -244,21 +186,17 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    def write(self, prompt: int, sample: int, seed: int, outcome: Outcome) -> Entry:
+    def write(self, prompt: int, sample: int, seed: int, outcome: Outcome) -> RunEntry:
         """Store a picture and how it came about, then its line; on return all of it is on the disk."""
         metadata, images = self.prompts[prompt].metadata, self.folder / IMAGES
         if self.prompts[prompt].geneval:
             write_metadata(images, prompt, metadata)
         place = trajectory_path(self.folder, prompt, sample)
         save(outcome.trajectory, place)
-        written = [*place.iterdir(), place, place.parent]
         if outcome.image is not None:
-            picture = write_picture(images, prompt, sample, outcome.image.convert("RGB"))
-            written += [picture, picture.parent]
-        for path in written:
-            _sync(path)
+            write_picture(images, prompt, sample, outcome.image.convert("RGB"))
         stop = outcome.trajectory.stop
-        entry = Entry(prompt, sample, seed, outcome.cost, stop, outcome.image is not None, outcome.notes)
+        entry = RunEntry(prompt, sample, seed, outcome.cost, stop, outcome.image is not None, outcome.notes)
         self.file.write((json.dumps(entry.to_json()) + "\n").encode())
         self.file.flush()
         os.fsync(self.file.fileno())
@@ -266,7 +204,7 @@ class Writer:
 
 
 def trajectory_path(folder: Path, prompt: int, sample: int) -> Path:
-    """Where it is told how a picture came about."""
+    """Where the trajectory of a picture is stored."""
     return folder / TRAJECTORIES / f"{prompt:05}" / f"{sample:04}"
 
 
@@ -275,50 +213,6 @@ def result_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _RESULTS.fullmatch(path.name))
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def write_objects(path: Path, objects: Iterable[dict[str, Any]]) -> None:
     """Write objects, one a line; a file of that name is always a whole one. InputError if it cannot be."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(value) + "\n" for value in objects)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}") from error
-
-
-def read_objects(path: Path, torn: bool = False) -> Iterator[dict[str, Any]]:
-    """The objects of a file; with ``torn``, what follows the last line break is not there yet."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from error
-    if torn:
-        text = text[: text.rfind("\n") + 1]
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise RecordError(f"{path}, line {number}: {error}") from error
-        if not isinstance(value, dict):
-            raise RecordError(f"{path}, line {number}: no object")
-        yield value
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise RecordError(f"{path} holds no object")
-    return value
+    write_text(path, "".join(json.dumps(value) + "\n" for value in objects))

@@ -1,11 +1,13 @@
-"""Inference: contexts that grow, the generator that writes and paints in them, the loop over stages."""
+"""Inference: growing contexts, the generator that writes and paints in them, sessions, policies, engine."""
 
 from strokewise.inference.context import Context, Entry
+from strokewise.inference.engine import Engine
 from strokewise.inference.formats import PROTOCOL_FORMATS, STROKEWISE, ProtocolFormat
 from strokewise.inference.generator import Continuation, Generator
-from strokewise.inference.loop import Process
 from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.painting import Painted, PaintEvent, PaintOptions, Preview
+from strokewise.inference.policies import Policy, SinglePass, Think
+from strokewise.inference.session import Session, Usage
 from strokewise.inference.writing import Constraint, TextStep, WriteEvent, WriteOptions, Written
 
 __all__ = [
@@ -14,17 +16,22 @@ __all__ = [
     "Constraint",
     "Context",
     "Continuation",
+    "Engine",
     "Entry",
     "Generator",
     "PaintEvent",
     "PaintOptions",
     "Painted",
     "PaintingOptions",
+    "Policy",
     "Preview",
-    "Process",
     "ProtocolFormat",
     "Request",
+    "Session",
+    "SinglePass",
     "TextStep",
+    "Think",
+    "Usage",
     "WriteEvent",
     "WriteOptions",
     "Written",

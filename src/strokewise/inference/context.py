@@ -91,7 +91,7 @@ class Context:
         return any(not entry.is_text for entry in self.entries)
 
     def fork(self) -> "Context":
-        """A second context with the same past; the two go on independently and share what they have read."""
+        """A second context with the same past, which the two share; they continue independently."""
         return Context(self.entries)
 
     def append(self, entry: Entry) -> None:
@@ -136,6 +136,12 @@ class Context:
         since = 1 + max((i for i, e in enumerate(self.entries) if not e.is_text), default=-1)
         first = next((i for i, e in enumerate(self.entries) if i >= since and e.guided), len(self.entries))
         return Context(self.entries[:first])
+
+    def storage(self) -> dict[int, int]:
+        """Bytes of each piece of memory that holds keys and values, by address; forks share most of them."""
+        blocks = [b for entry in self.entries for b in (entry.block, entry.alone) if b is not None]
+        pieces = [tensor.untyped_storage() for b in blocks for tensor in (b.keys, b.values)]
+        return {piece.data_ptr(): piece.nbytes() for piece in pieces}
 
     def texts(self) -> list[int]:
         """Indices of the texts."""

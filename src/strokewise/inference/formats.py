@@ -1,19 +1,37 @@
-"""How a model's texts say what comes next: draw, or stop. One frozen value a family of models.
+"""Protocol formats: how a family of models writes its messages and what they call for. One frozen value each.
 
-Knows words, tags and the kind of token a model would go on with. It refuses to know tokens' ids, images, and
-what a text means. The facts about relatives are read off their released inference code; where one of them
+Knows words, tags and the kind of token a model would continue with. It refuses to know tokens' ids and
+images. The facts about derivatives of BAGEL are read off their released inference code; where one of them
 does more than a loop of message and canvas can express, the comment above it says so.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from strokewise.errors import ProtocolError
-from strokewise.trajectory.values import Message
+from strokewise.errors import LanguageError, ProtocolError
+from strokewise.trajectory.values import Message, Verdict
+from strokewise.world.language import parse_inspection
 
 Following = Literal["text", "image", "end"]
 Decision = Literal["draw", "end", "protocol"]
 Trigger = Literal["token", "marker", "always"]
+VerdictReader = Callable[[Message], Verdict | None]
+
+
+def no_verdict(message: Message) -> Verdict | None:
+    """The reader of formats whose inspections nobody can read as values."""
+    return None
+
+
+def sprite_verdict(message: Message) -> Verdict | None:
+    """The verdict of an inspection in the sprite world's language; None where it is in other words."""
+    try:
+        found = parse_inspection(message.inspect)
+    except LanguageError:
+        return None
+    plan, sketch = found.plan, found.sketch
+    return Verdict(None if plan is None else not plan, None if sketch is None else not sketch)
 
 
 @dataclass(frozen=True)
@@ -29,6 +47,7 @@ class ProtocolFormat:
         stops: words that end the trajectory, whatever else is said.
         tagged: whether messages follow our grammar, ``<refine> <ins> <des>``.
         system: read before everything else and never left out by guidance; empty for none.
+        read_verdict: what an inspection says of the canvas before, as values.
     """
 
     name: str
@@ -37,10 +56,15 @@ class ProtocolFormat:
     stops: tuple[str, ...] = ()
     tagged: bool = False
     system: str = ""
+    read_verdict: VerdictReader = no_verdict
 
     def with_system(self, system: str) -> "ProtocolFormat":
         """The same protocol_format with a system prompt."""
         return replace(self, system=system)
+
+    def always_draws(self) -> "ProtocolFormat":
+        """The same format, but every message is followed by a canvas."""
+        return replace(self, trigger="always", stops=())
 
     def message(self, text: str) -> Message:
         """The message of a text; a family without our tags says everything in one part.
@@ -62,7 +86,7 @@ class ProtocolFormat:
 
         Args:
             text: the message.
-            following: what the model would go on with; only ``token`` protocol formats listen to it.
+            following: what the model would continue with; only ``token`` formats use it.
         """
         if any(stop in text for stop in self.stops):
             return "end"
@@ -80,17 +104,17 @@ class ProtocolFormat:
         return "end" if following == "end" and not announced else "protocol"
 
     def head(self, instruction: str) -> str:
-        """How a message begins whose instruction somebody else gives; the model tells the scene after it."""
+        """How a message begins whose instruction is supplied; the model describes the scene after it."""
         return f"<ins>{instruction}</ins> <des>"
 
 
 # The paper's protocol, on which our models are trained.
-STROKEWISE = ProtocolFormat("strokewise", "token", tagged=True)
+STROKEWISE = ProtocolFormat("strokewise", "token", tagged=True, read_verdict=sprite_verdict)
 # Draws where the text holds this plain string (it is no token); three rounds in its released loop.
 THINKMORPH = ProtocolFormat("thinkmorph", "marker", markers=("<image_start>",))
 # Every thought is drawn until the answer is given; its released loop has no bound.
 BAGEL_ZEBRA_COT = ProtocolFormat("bagel-zebra-cot", "always", stops=("Final Answer:", "<answer>"))
-# Its released loop asks for a second opinion up to three times, has the suggestion rewritten, and forgets all
+# Its released loop queries a second opinion up to three times, has the suggestion rewritten, and forgets all
 # but the last canvas; here one opinion is enough, as written, and nothing is forgotten.
 UNICOT = ProtocolFormat(
     "unicot", "always", stops=("Everything is good", "Everything is well", "No editing", "no editing")

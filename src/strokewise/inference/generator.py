@@ -1,6 +1,7 @@
 """The generator: reads, writes text and paints images in growing contexts, one prompt or many at once.
 
-It knows contexts and segments. Which stage comes when, and what the texts mean, is settled in ``loop``.
+It knows contexts and segments. Which stage comes when, and what the texts mean, is decided in ``engine``
+and ``session``.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,8 @@
-"""What is asked of a painting, and how it is to be made. Values only; no model, no files."""
+"""What is requested of a painting, and how it is to be made. Values only; no model, no files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from PIL import Image
 
@@ -29,9 +29,8 @@ class PaintingOptions:
         size: (height, width) in pixels; None is the model's own, or the shape of an image given to edit.
         temperature: of the texts; 0 is greedy.
         top_p: share of probability kept when texts are sampled.
-        previews: pictures shown on the way to each canvas.
-        single_pass: paint right after the prompt, once, without a word.
-        feedback: how a canvas is shown to the model again (see :class:`PaintOptions`).
+        previews: intermediate pictures emitted for each canvas.
+        feedback: how a canvas is read back by the model (see :class:`PaintOptions`).
     """
 
     steps: int = 49
@@ -45,7 +44,6 @@ class PaintingOptions:
     temperature: float = 0.0
     top_p: float = 1.0
     previews: int = 0
-    single_pass: bool = False
     feedback: Literal["pixels", "latents"] = "pixels"
 
     def __post_init__(self) -> None:
@@ -86,21 +84,37 @@ class PaintingOptions:
         else:
             guidance = Guidance(text_scale=self.text_guidance, image_scale=self.image_guidance)
         previews = max(0, min(self.previews, self.steps - 1))
-        feedback = "none" if self.single_pass else self.feedback
-        return PaintOptions(self.steps, self.shift, guidance, previews, feedback)
+        return PaintOptions(self.steps, self.shift, guidance, previews, self.feedback)
+
+
+class OptionChanges(TypedDict, total=False):
+    """Some of the :class:`PaintingOptions`, for methods that take them as keywords."""
+
+    steps: int
+    shift: float
+    text_guidance: float
+    image_guidance: float
+    max_rounds: int
+    max_images: int
+    max_tokens: int
+    size: tuple[int, int] | None
+    temperature: float
+    top_p: float
+    previews: int
+    feedback: Literal["pixels", "latents"]
 
 
 @dataclass(frozen=True)
 class Request:
-    """One painting that is asked for, and what its caller puts into it.
+    """One painting that is requested, and what its caller supplies of it.
 
     Attributes:
         prompt: what to paint.
-        seed: everything random follows from it.
-        source: an image to edit, shown before the prompt.
-        instruct: the next strokes in the caller's words; afterwards the model plans for itself.
-        canvases: images to go on with in place of painted ones, by number of the step.
-        before: steps that were made already; each ends in a canvas. The painting goes on after them.
+        seed: random seed.
+        source: an image to edit, read before the prompt.
+        instruct: instructions of the next strokes; afterwards the model plans for itself.
+        canvases: images in place of painted ones, by number of the step.
+        before: steps that were made already; each ends in a canvas. The painting continues after them.
     """
 
     prompt: str
@@ -118,6 +132,6 @@ class Request:
             if not text.strip() or TAG.search(text):
                 raise InputError(f"an instruction is plain words without tags, not {text!r}")
         if any(step.image is None for step in self.before):
-            raise InputError("a painting goes on after a canvas; leave out the steps behind the last one")
+            raise InputError("a painting continues after a canvas; leave out the steps behind the last one")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"seed {self.seed} must lie in 0..2^63-1")

@@ -1,4 +1,4 @@
-"""The painter: load a model by name, give it a prompt, watch it paint. The way in for programs.
+"""Painter: load a model by name, give it a prompt, watch it paint. The entry point for programs.
 
     painter = Painter.load("nano")
     for event in painter.stream("a red apple left of a blue bus", seed=1):
@@ -6,25 +6,29 @@
     painter.paint("a red apple left of a blue bus").images[-1]
 
 It ties a checkpoint's files together (weights, tokenizer, vocabulary, defaults) and knows no stages and no
-tensors. Files of what was painted are written by ``trajectory_files``.
+tensors. What was painted is written to files by ``trajectory.files``.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from PIL import Image
 
 from strokewise.errors import CheckpointError, ConfigError
-from strokewise.inference import STROKEWISE, Generator, PaintingOptions, Process, ProtocolFormat, Request
+from strokewise.inference.engine import BATCH, Emitted, Engine
+from strokewise.inference.formats import STROKEWISE, ProtocolFormat
+from strokewise.inference.generator import Generator
+from strokewise.inference.options import OptionChanges, PaintingOptions, Request
+from strokewise.inference.policies import Policy
 from strokewise.inference.prompt_check import DEFAULTS, Vocabulary, read_object
+from strokewise.inference.session import Session
 from strokewise.models import Backbone, find_checkpoint, load_model
 from strokewise.sequence import Tokenizer
 from strokewise.trajectory.events import Event
 from strokewise.trajectory.values import Trajectory
-
-BATCH = 8
 
 
 class Painter:
@@ -90,24 +94,64 @@ class Painter:
         name = Path(model).resolve().name if Path(model).is_dir() else str(model)
         return cls(loaded, tokenizer, name, protocol_format, vocabulary, defaults)
 
-    def start(self, requests: Sequence[Request], *, check: bool = True, **options: Any) -> Process:
-        """Prepare some paintings that will advance together; ``run()`` of the result paints them.
+    def with_format(self, protocol_format: ProtocolFormat) -> "Painter":
+        """The same model, its texts read by another format."""
+        other = copy(self)
+        other.protocol_format = protocol_format
+        return other
+
+    def engine(self, batch: int = BATCH) -> Engine:
+        """An engine without sessions; open them with :meth:`open`."""
+        return Engine(self.generator, self.tokenizer, self.name, batch)
+
+    def open(
+        self,
+        engine: Engine,
+        request: Request,
+        *,
+        policy: Policy | None = None,
+        check: bool = True,
+        keep: bool = False,
+        **options: Unpack[OptionChanges],
+    ) -> Session:
+        """Let a session of this model join an engine.
 
         Args:
-            requests: what to paint; see :class:`Request` for what a caller may put in.
+            engine: from :meth:`engine`.
+            request: what to paint.
+            policy: who decides what is said and painted; default: the model.
             check: refuse prompts outside the model's vocabulary, where it states one.
-            options: see :class:`PaintingOptions`.
+            keep: keep the contexts of all steps, so that the session can be edited and forked.
+            options: see :class:`PaintingOptions`; the model's defaults for the others.
 
         Raises:
-            PromptError: if a prompt asks for what the model never learnt.
-            ConfigError: if an option is unknown or has no meaning.
+            PromptError: if the prompt holds what the model was not trained on.
+            ConfigError: if an option is unknown or has no meaning, or the policy cannot follow the request.
             InputError: if a picture cannot be used, or the model cannot paint such a size.
         """
         if check and self.vocabulary is not None:
-            for request in requests:
-                self.vocabulary.check(request.prompt, request.instruct, request.source is not None)
+            self.vocabulary.check(request.prompt, request.instruct, request.source is not None)
         changed = self.defaults.changed(options)
-        return Process(self.generator, self.tokenizer, requests, changed, self.protocol_format, self.name)
+        return engine.open(request, changed, policy=policy, protocol=self.protocol_format, keep=keep)
+
+    def start(
+        self,
+        requests: Sequence[Request],
+        *,
+        batch: int = BATCH,
+        policy: Policy | None = None,
+        check: bool = True,
+        **options: Unpack[OptionChanges],
+    ) -> Engine:
+        """An engine with a session for each request, ``batch`` of them under way at once.
+
+        Every request is checked before this returns; nothing is computed before ``run()`` of the result.
+        Arguments and errors as for :meth:`open`.
+        """
+        engine = self.engine(batch)
+        for request in requests:
+            self.open(engine, request, policy=policy, check=check, **options)
+        return engine
 
     def stream(
         self,
@@ -116,25 +160,27 @@ class Painter:
         *,
         image: Image.Image | None = None,
         instruct: Sequence[str] = (),
+        policy: Policy | None = None,
         check: bool = True,
-        **options: Any,
+        **options: Unpack[OptionChanges],
     ) -> Iterator[Event]:
-        """Paint a prompt, telling what happens while it happens.
+        """Paint a prompt, emitting what happens while it happens.
 
         Args:
             prompt: what to paint.
-            seed: everything random follows from it.
+            seed: random seed.
             image: a picture to edit.
-            instruct: the next strokes in the caller's words.
-            check: see :meth:`start`.
+            instruct: instructions of the next strokes.
+            policy: see :meth:`open`.
+            check: see :meth:`open`.
             options: see :class:`PaintingOptions`.
 
         Raises:
-            StrokewiseError: as :meth:`start`, before the first event.
+            StrokewiseError: as :meth:`open`, before the first event; later, as the policy.
         """
         request = Request(prompt, seed, image, tuple(instruct))
-        process = self.start([request], check=check, **options)
-        return (event for _, event in process.run())
+        engine = self.start([request], policy=policy, check=check, **options)
+        return (event for _, event in raising(engine.run()))
 
     def paint(
         self,
@@ -143,12 +189,13 @@ class Painter:
         *,
         image: Image.Image | None = None,
         instruct: Sequence[str] = (),
+        policy: Policy | None = None,
         check: bool = True,
-        **options: Any,
+        **options: Unpack[OptionChanges],
     ) -> Trajectory:
         """Paint a prompt to the end; arguments and errors as for :meth:`stream`."""
         request = Request(prompt, seed, image, tuple(instruct))
-        return self.paint_requests([request], check=check, **options)[0]
+        return self.paint_requests([request], policy=policy, check=check, **options)[0]
 
     def paint_many(
         self,
@@ -156,42 +203,52 @@ class Painter:
         seeds: Sequence[int] | None = None,
         *,
         batch: int = BATCH,
+        policy: Policy | None = None,
         check: bool = True,
-        **options: Any,
+        **options: Unpack[OptionChanges],
     ) -> list[Trajectory]:
-        """Paint several prompts together; each becomes what it would become alone.
+        """Paint several prompts, ``batch`` at once.
 
         Args:
             prompts: what to paint.
             seeds: one for each prompt; default 0 for all.
-            batch: how many at once.
-            check: see :meth:`start`.
+            batch: how many are under way at once.
+            policy: see :meth:`open`.
+            check: see :meth:`open`.
             options: see :class:`PaintingOptions`.
 
         Raises:
             ConfigError: if there is not one seed for each prompt.
-            StrokewiseError: as :meth:`start`, before anything is painted.
+            StrokewiseError: as :meth:`open`, before anything is painted; later, as the policy.
         """
         seeds = [0] * len(prompts) if seeds is None else seeds
         if len(seeds) != len(prompts):
             raise ConfigError(f"{len(prompts)} prompts but {len(seeds)} seeds; give one for each")
         requests = [Request(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
-        return self.paint_requests(requests, batch=batch, check=check, **options)
+        return self.paint_requests(requests, batch=batch, policy=policy, check=check, **options)
 
     def paint_requests(
-        self, requests: Sequence[Request], *, batch: int = BATCH, check: bool = True, **options: Any
+        self,
+        requests: Sequence[Request],
+        *,
+        batch: int = BATCH,
+        policy: Policy | None = None,
+        check: bool = True,
+        **options: Unpack[OptionChanges],
     ) -> list[Trajectory]:
-        """Paint requests of any kind, ``batch`` at once; errors as for :meth:`start`."""
-        if batch < 1:
-            raise ConfigError(f"batch is {batch}; it must be at least 1")
-        chunks = [requests[at : at + batch] for at in range(0, len(requests), batch)]
-        processes = [self.start(chunk, check=check, **options) for chunk in chunks]
-        painted: list[Trajectory] = []
-        for process in processes:
-            for _ in process.run():
-                pass
-            painted += process.trajectories()
-        return painted
+        """Paint requests of any kind, ``batch`` at once; errors as for :meth:`paint_many`."""
+        engine = self.start(requests, batch=batch, policy=policy, check=check, **options)
+        for _ in raising(engine.run()):
+            pass
+        return engine.trajectories()
+
+
+def raising(emitted: Emitted) -> Emitted:
+    """The same events, but the first session that fails raises its error."""
+    for session, event in emitted:
+        if session.error is not None:
+            raise session.error
+        yield session, event
 
 
 def _device(name: str | torch.device | None) -> torch.device:

@@ -1,6 +1,6 @@
 """Painting images: the velocity of a batch of contexts, with its guidance branches, along the flow.
 
-Knows contexts and latents; what an image is for is settled elsewhere.
+Knows contexts and latents; what an image is for is decided elsewhere.
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,6 +51,16 @@ class PaintOptions:
             raise ConfigError(f"previews is {self.previews}; it must lie in 0..{self.num_steps - 1}")
         if self.feedback not in ("pixels", "latents", "none"):
             raise ConfigError(f"unknown feedback {self.feedback!r}; known are pixels, latents, none")
+
+    def passes(self, after_image: bool) -> int:
+        """Network passes of one image.
+
+        A pass of the full context a step; where guidance acts, one more without text, and one without images
+        where an image stands in the context (:class:`Painting` leaves that branch out elsewhere).
+        """
+        branches = 1 + (after_image and self.guidance.uses_image_branch)
+        times = timesteps(self.num_steps, self.shift)[:-1]
+        return self.num_steps + branches * sum(self.guidance.acts_at(time) for time in times)
 
     def previews_at(self, step: int) -> bool:
         """Whether a preview is due after this step (from 0): evenly spread, none after the last."""

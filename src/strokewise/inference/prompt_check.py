@@ -1,20 +1,33 @@
-"""What a model has learnt to paint, as its folder says it, and whether a prompt asks for more.
+"""What a model was trained to paint, as its folder states it, and a prompt in the words it was trained on.
 
 Two files may lie beside the weights: ``vocabulary.json`` ({"classes": [...], "colors": [...]}) and
 ``painting.json`` (its own defaults of painting options). Knows the sprite world's language; no model.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from strokewise.errors import CheckpointError, LanguageError, PromptError
-from strokewise.world.language import parse_instruction, parse_prompt
+from strokewise.io import outside
+from strokewise.scene_graph import Thing
+from strokewise.world.language import parse_instruction, parse_prompt, trained_instruction, trained_prompt
 
 VOCABULARY, DEFAULTS = "vocabulary.json", "painting.json"
 OVERRIDE = "to paint it all the same: check=False, or --any-prompt"
+
+
+class Prepared(NamedTuple):
+    """The texts of a request as they are fed to the model.
+
+    Attributes:
+        prompt: in the wording that the model was trained on.
+        instruct: strokes, likewise.
+    """
+
+    prompt: str
+    instruct: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -50,38 +63,51 @@ class Vocabulary:
         """All words, in one line."""
         return f"{', '.join(self.classes)}; in the colors {', '.join(self.colors)}"
 
-    def check(self, prompt: str, instruct: Sequence[str] = (), editing: bool = False) -> None:
-        """Refuse what the model cannot know.
+    def prepare(self, prompt: str, instruct: Sequence[str] = (), editing: bool = False) -> "Prepared":
+        """The texts to feed for a request: the same scene and strokes in the trained wording.
 
         Args:
             prompt: what to paint.
-            instruct: strokes told by the caller.
+            instruct: strokes given by the caller.
             editing: whether an image was given, so that the prompt may be a stroke as well.
 
         Raises:
             PromptError: naming what was not understood, and all that the model knows.
         """
         try:
-            graph = parse_prompt(prompt)
+            self._know(obj.thing for obj in parse_prompt(prompt).objects)
+            fed = trained_prompt(prompt)
         except LanguageError as error:
             if not editing:
                 raise self._refusal(error) from error
-            instruct = [prompt, *instruct]
-        else:
-            names = [obj.name for obj in graph.objects if obj.name not in self.classes]
-            colors = [obj.color for obj in graph.objects if obj.color and obj.color not in self.colors]
-            if unknown := list(dict.fromkeys([*names, *colors])):
-                raise self._refusal(f"not learnt: {', '.join(unknown)}")
-        for text in instruct:
-            try:
-                parse_instruction(text)
-            except LanguageError as error:
-                raise self._refusal(f"instruction {text!r}: {error}") from error
+            fed = self._instruction(prompt)
+        return Prepared(fed, tuple(self._instruction(text) for text in instruct))
+
+    def check(self, prompt: str, instruct: Sequence[str] = (), editing: bool = False) -> None:
+        """Refuse what :meth:`prepare` refuses."""
+        self.prepare(prompt, instruct, editing)
+
+    def _instruction(self, text: str) -> str:
+        try:
+            stroke = parse_instruction(text)
+            beside = stroke.relation.target if stroke.relation else None
+            self._know(thing for thing in (stroke.thing, stroke.becomes, beside) if thing)
+            return trained_instruction(text)
+        except LanguageError as error:
+            raise self._refusal(f"instruction {text!r}: {error}") from error
+
+    def _know(self, things: Iterable[Thing]) -> None:
+        """Refuse things of another class or color than the model was trained on."""
+        found = list(things)
+        names = [thing.name for thing in found if thing.name not in self.classes]
+        colors = [thing.color for thing in found if thing.color and thing.color not in self.colors]
+        if unknown := list(dict.fromkeys([*names, *colors])):
+            raise self._refusal(f"not trained: {', '.join(unknown)}")
 
     def _refusal(self, reason: object) -> PromptError:
-        # The language tells all the words there are in the world; a model may know fewer.
-        told = str(reason).partition(". Known are")[0].rstrip(". ")
-        return PromptError(f"{told}. This model knows: {self} ({OVERRIDE})")
+        # The language's error lists all words of the world; a model may know fewer.
+        problem = str(reason).partition(". Known are")[0].rstrip(". ")
+        return PromptError(f"{problem}. This model knows: {self} ({OVERRIDE})")
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
@@ -90,12 +116,4 @@ def read_object(path: Path) -> dict[str, Any] | None:
     Raises:
         CheckpointError: if it is damaged.
     """
-    if not path.exists():
-        return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
-    return value
+    return outside.read_object(path, CheckpointError) if path.exists() else None

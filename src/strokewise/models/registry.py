@@ -5,7 +5,6 @@ entry elsewhere, or an object that a caller registers. Knows folders and names; 
 """
 
 import importlib
-import json
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from torch import Tensor
 
 import strokewise.models
 from strokewise.errors import CheckpointError
+from strokewise.io.outside import read_object
 from strokewise.models.backbone import Architecture, Backbone, BackboneConfig
 
 CONFIG = "strokewise.json"
@@ -137,7 +137,4 @@ def _found() -> dict[str, Architecture]:
 
 
 def _stated(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8")).get("architecture", DEFAULT)
-    except (OSError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
+    return read_object(path, CheckpointError).get("architecture", DEFAULT)

@@ -81,7 +81,7 @@ class SceneDiff:
 
     @property
     def extra(self) -> tuple[Fault, ...]:
-        """Things seen that nobody asked for."""
+        """Things seen that are not wanted."""
         return self.of_kind("extra")
 
     @property
@@ -101,7 +101,7 @@ class SceneDiff:
 
     @property
     def wrong_background(self) -> tuple[Fault, ...]:
-        """At most one fault: another background than the one asked for."""
+        """At most one fault: another background than the wanted one."""
         return self.of_kind("wrong background")
 
     @property
@@ -111,7 +111,7 @@ class SceneDiff:
 
 
 def diff(wanted: SceneGraph, seen: SceneGraph) -> SceneDiff:
-    """All faults of `seen`, against what `wanted` asks for.
+    """All faults of `seen`, against `wanted`.
 
     Instances of a class are matched so that as many as possible are right in class and color. A wanted object
     without color takes any. Relations are judged only between objects of which something was seen, and may

@@ -3,7 +3,6 @@
 Knows one tokenizer file and four to five special tokens; refuses to know tags and prompts.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tokenizers import Tokenizer as RawTokenizer
 from tokenizers.models import BPE
 
 from strokewise.errors import CheckpointError
+from strokewise.io.outside import read_object
 
 TEXT_START, TEXT_END = "<|im_start|>", "<|im_end|>"
 IMAGE_START, IMAGE_END = "<|vision_start|>", "<|vision_end|>"
@@ -102,7 +102,7 @@ def _qwen2(vocab: Path, merges: Path, config: Path) -> RawTokenizer:
     )
     raw.decoder = decoders.ByteLevel()
     if config.exists():
-        added = json.loads(config.read_text(encoding="utf-8")).get("added_tokens_decoder", {})
+        added = read_object(config, CheckpointError).get("added_tokens_decoder", {})
         ordered = sorted(added.items(), key=lambda item: int(item[0]))
         raw.add_tokens(
             [AddedToken(entry["content"], special=entry.get("special", False)) for _, entry in ordered]

@@ -23,6 +23,8 @@ from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
 from strokewise.errors import CheckpointError
+from strokewise.io.atomic import write_text
+from strokewise.io.outside import read_object, read_text
 from strokewise.train.distributed import World
 
 FORMAT = 1
@@ -46,7 +48,7 @@ class Checkpoints:
         marker = self.folder / LATEST
         if not marker.exists():
             return None
-        path = self.folder / marker.read_text().strip()
+        path = self.folder / read_text(marker, CheckpointError).strip()
         if not (path / FACTS).exists():
             raise CheckpointError(
                 f"{marker} names {path.name}, which is not there; put it back, or write the name of another"
@@ -70,9 +72,10 @@ class Checkpoints:
             with _single_process_is_meant():
                 dcp.save(tensors, checkpoint_id=partial, no_dist=self.world.size == 1)
             if self.world.leads:
-                _write(partial / FACTS, json.dumps({"format": FORMAT, "step": step, **facts}, indent=1))
+                facts = {"format": FORMAT, "step": step, **facts}
+                write_text(partial / FACTS, json.dumps(facts, indent=1), CheckpointError)
                 self._publish(partial, final)
-        except (OSError, CheckpointException) as error:
+        except (OSError, CheckpointError, CheckpointException) as error:
             shutil.rmtree(partial, ignore_errors=True)
             last = self.latest()
             raise CheckpointError(
@@ -90,9 +93,7 @@ class Checkpoints:
         if final.exists():
             shutil.rmtree(final)
         os.replace(partial, final)
-        marker = self.folder / (LATEST + PARTIAL)
-        _write(marker, final.name + "\n")
-        os.replace(marker, self.folder / LATEST)
+        write_text(self.folder / LATEST, final.name + "\n", CheckpointError)
         whole = sorted(p for p in self.folder.glob("step_*") if p.suffix != PARTIAL)
         for old in [p for p in whole if p.name != final.name][: -self.keep + 1 or None]:
             shutil.rmtree(old, ignore_errors=True)
@@ -110,10 +111,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if they cannot be read or are of another format.
     """
-    try:
-        facts: dict[str, Any] = json.loads((path / FACTS).read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path / FACTS} cannot be read: {error}") from error
+    facts = read_object(path / FACTS, CheckpointError)
     if facts.get("format") != FORMAT:
         raise CheckpointError(f"{path} has format {facts.get('format')}; this version reads {FORMAT}")
     return facts
@@ -176,10 +174,3 @@ def _single_process_is_meant() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         yield
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

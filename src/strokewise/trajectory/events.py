@@ -1,58 +1,100 @@
 """What happens while a picture is painted, as values with a ``type``, for terminal, server, logs and tests.
 
-Every event carries all that a listener who comes late needs: the step it belongs to and its stage. Knows no
-pixels but PNG bytes, and nothing of who listens.
+Every event carries all that a listener who joins late needs: the step it belongs to and its stage. Where
+events are streamed or stored they travel in an :class:`Envelope`, which states the painting, the place in its
+stream and the time. Knows no pixels but PNG bytes, and nothing of who listens.
 """
 
 import base64
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+import binascii
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal
 
-from strokewise.errors import RecordError
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from strokewise.io.schema import checked, json_schema
+from strokewise.trajectory.values import Message, Verdict
+
+
+def _decoded(value: object) -> object:
+    """PNG bytes from base64 text; anything else is left to pydantic, which refuses it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("is not base64") from error
+
+
+def _encoded(png: bytes) -> str:
+    return base64.b64encode(png).decode("ascii")
+
+
+Png = Annotated[
+    bytes,
+    BeforeValidator(_decoded),
+    PlainSerializer(_encoded),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"}),
+]
 
 
 @dataclass(frozen=True)
 class Event:
-    """The base of all events."""
+    """The base of all events.
 
-    type: ClassVar[str]
+    Attributes:
+        type: name of the kind of event.
+        step: number of the step it belongs to, from 0.
+    """
+
+    type: str = field(default="", kw_only=True)
     step: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Plain values; PNG bytes as base64 text."""
-        values = {key: _plain(value) for key, value in asdict(self).items()}
-        return {"type": self.type, **values}
+        return {key: _encoded(v) if isinstance(v, bytes) else v for key, v in asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class TextStarted(Event):
     """The model begins to write."""
 
-    type: ClassVar[str] = "text_started"
+    type: Literal["text_started"] = field(default="text_started", kw_only=True)
 
 
 @dataclass(frozen=True)
 class TextDelta(Event):
-    """Some more of the text."""
+    """The next piece of the text."""
 
-    type: ClassVar[str] = "text_delta"
+    type: Literal["text_delta"] = field(default="text_delta", kw_only=True)
     text: str
 
 
 @dataclass(frozen=True)
 class TextFinished(Event):
-    """The whole text, as written."""
+    """The whole text.
 
-    type: ClassVar[str] = "text_finished"
+    Attributes:
+        text: as the model wrote it, tags included.
+        seconds: time of writing.
+        message: its parts; None where it was not parsed.
+        verdict: what it says of the canvas before, as values; None where it was not read.
+    """
+
+    type: Literal["text_finished"] = field(default="text_finished", kw_only=True)
     text: str
     seconds: float
+    message: Message | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
 class ImageStarted(Event):
-    """The model begins to paint; ``stage`` is sketch or refine."""
+    """The model begins to paint; ``stage`` is sketch or refine, sizes are in pixels."""
 
-    type: ClassVar[str] = "image_started"
+    type: Literal["image_started"] = field(default="image_started", kw_only=True)
     stage: str
     width: int
     height: int
@@ -63,19 +105,19 @@ class ImageStarted(Event):
 class ImagePreview(Event):
     """The clean estimate after some flow steps."""
 
-    type: ClassVar[str] = "image_preview"
+    type: Literal["image_preview"] = field(default="image_preview", kw_only=True)
     flow_step: int
     num_steps: int
-    png: bytes
+    png: Png
 
 
 @dataclass(frozen=True)
 class ImageFinished(Event):
     """The canvas."""
 
-    type: ClassVar[str] = "image_finished"
+    type: Literal["image_finished"] = field(default="image_finished", kw_only=True)
     stage: str
-    png: bytes
+    png: Png
     seconds: float
 
 
@@ -83,7 +125,7 @@ class ImageFinished(Event):
 class Finished(Event):
     """The trajectory has ended; ``reason`` is end, or the bound that was met."""
 
-    type: ClassVar[str] = "finished"
+    type: Literal["finished"] = field(default="finished", kw_only=True)
     reason: str
 
 
@@ -91,54 +133,71 @@ class Finished(Event):
 class Failed(Event):
     """Something went wrong; ``message`` says what and what to do."""
 
-    type: ClassVar[str] = "error"
+    type: Literal["error"] = field(default="error", kw_only=True)
     message: str
 
 
-KINDS: dict[str, type[Event]] = {
-    kind.type: kind
-    for kind in (
-        TextStarted,
-        TextDelta,
-        TextFinished,
-        ImageStarted,
-        ImagePreview,
-        ImageFinished,
-        Finished,
-        Failed,
-    )
-}
+AnyEvent = Annotated[
+    TextStarted | TextDelta | TextFinished | ImageStarted | ImagePreview | ImageFinished | Finished | Failed,
+    Field(discriminator="type"),
+]
 
 
-def from_dict(value: object) -> Event:
-    """The inverse of ``Event.to_dict``.
+@dataclass(frozen=True)
+class Envelope:
+    """An event in the stream of a painting.
+
+    Attributes:
+        painting: id of the painting.
+        sequence: number of the event in the painting's stream, from 0 without gaps; a listener who lost the
+            stream resumes after the last number it has seen.
+        time: when it happened, in seconds since 1970-01-01 UTC.
+        event: what happened.
+    """
+
+    painting: str
+    sequence: int
+    time: float
+    event: AnyEvent
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, of the same shape for one painting and for many."""
+        return vars(self) | {"event": self.event.to_json()}
+
+    @classmethod
+    def from_json(cls, value: object, where: object = "envelope") -> "Envelope":
+        """The inverse of :meth:`to_json`; ``where`` names the value in errors.
+
+        Raises:
+            RecordError: naming each field that is missing, unknown or of another type.
+        """
+        return checked(cls, value, where)
+
+
+class Stamp:
+    """Puts the events of one painting into envelopes, numbered in the order of the calls."""
+
+    def __init__(self, painting: str, first: int = 0, clock: Callable[[], float] = time.time) -> None:
+        """Number the events of ``painting`` from ``first``, at the times of ``clock`` in seconds."""
+        self.painting, self.next, self.clock = painting, first, clock
+
+    def __call__(self, event: AnyEvent) -> Envelope:
+        """The event in the next envelope."""
+        envelope = Envelope(self.painting, self.next, self.clock(), event)
+        self.next += 1
+        return envelope
+
+
+def event_from_json(value: object, where: object = "event") -> AnyEvent:
+    """The inverse of ``Event.to_json``; ``where`` names the value in errors.
 
     Raises:
-        RecordError: if the type is unknown or an entry is missing, unknown or of another type.
+        RecordError: if the type is unknown, or naming each field that is missing, unknown or of another type.
     """
-    kind = KINDS.get(str(value.get("type"))) if isinstance(value, dict) else None
-    if kind is None or not isinstance(value, dict):
-        known = ", ".join(KINDS)
-        raise RecordError(f"not an event: {str(value)[:80]!r}; its type must be one of {known}")
-    wanted = {f.name: f.type for f in fields(kind)}
-    given = {key: entry for key, entry in value.items() if key != "type"}
-    if set(given) != set(wanted):
-        found = ", ".join(map(str, given))
-        raise RecordError(f"a {kind.type} event has the entries {', '.join(wanted)}, not {found}")
-    return kind(**{key: _typed(kind.type, key, entry, wanted[key]) for key, entry in given.items()})
+    found: AnyEvent = checked(AnyEvent, value, where)  # type: ignore[arg-type]
+    return found
 
 
-def _plain(value: object) -> object:
-    return base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else value
-
-
-def _typed(event: str, key: str, value: object, kind: Any) -> Any:
-    if kind is bytes and isinstance(value, str):
-        try:
-            return base64.b64decode(value, validate=True)
-        except ValueError as error:
-            raise RecordError(f"{event}: {key} is not base64") from error
-    allowed = (int, float) if kind is float else kind
-    if not isinstance(value, allowed) or isinstance(value, bool):
-        raise RecordError(f"{event}: {key} is of another type ({value!r})")
-    return value
+def events_schema() -> dict[str, Any]:
+    """The JSON schema of an envelope with any event: the contract of ``paint --json`` and of servers."""
+    return json_schema(Envelope)

@@ -1,21 +1,22 @@
 """Trajectories on disk: a folder of JSON and PNGs, and a row of a table. Validated on read, written whole.
 
-Knows files and plain values; what a trajectory means is settled in ``trajectory`` and ``world``.
+Knows files and plain values; what a trajectory means is defined in ``values`` and ``world``.
 """
 
 import io
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+from typing_extensions import TypedDict
 
 from strokewise.errors import RecordError
+from strokewise.io.atomic import writing_folder
+from strokewise.io.outside import decode_pixels, parse_json, read_bytes, read_json
+from strokewise.io.schema import checked, checked_row
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 
 FORMAT = 1
@@ -36,12 +37,7 @@ def decode_png(data: bytes, name: str) -> Image.Image:
     Raises:
         RecordError: if they are damaged.
     """
-    try:
-        image = Image.open(io.BytesIO(data), formats=["PNG"])
-        image.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise RecordError(f"{name} is not a readable PNG: {error}") from error
-    return image
+    return decode_pixels(data, name, RecordError, formats=["PNG"])
 
 
 def to_json(trajectory: Trajectory) -> dict[str, Any]:
@@ -78,70 +74,68 @@ def all_images(trajectory: Trajectory) -> list[Image.Image]:
     return ([] if trajectory.source is None else [trajectory.source]) + trajectory.images
 
 
+@dataclass(frozen=True)
+class _StoredVerdict:
+    plan: bool | None
+    sketch: bool | None
+
+
+@dataclass(frozen=True)
+class _StoredStep:
+    """A step as JSON has it: the parts of its message, and the number of its image."""
+
+    inspect: str = ""
+    refine: str | None = None
+    ins: str | None = None
+    des: str | None = None
+    image: int | None = None
+    verdict: _StoredVerdict | None = None
+    seed: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class _StoredTrajectory:
+    """A trajectory as JSON has it; ``source`` is the number of an image."""
+
+    format: int
+    prompt: str
+    steps: list[_StoredStep]
+    stop: str
+    model: str
+    seed: int | None
+    source: int | None = None
+
+
 def from_json(value: object, images: Sequence[Image.Image], where: str) -> Trajectory:
     """The inverse of :func:`to_json`; ``where`` names the record in errors.
 
     Raises:
         RecordError: if a key is unknown, missing or of another type, or an image number has no image.
     """
-    data = _mapping(value, where, {f.name for f in fields(Trajectory)} | {"format"})
-    if data.get("format") != FORMAT:
-        raise RecordError(f"{where}: format {data.get('format')!r}; this version reads {FORMAT}")
-    steps = _typed(data, "steps", list, where)
-    _check_length(len(steps), where)
+    if isinstance(value, dict) and value.get("format", FORMAT) != FORMAT:
+        raise RecordError(f"{where}: format {value['format']!r}; this version reads {FORMAT}")
+    data = checked(_StoredTrajectory, value, where)
+    _check_length(len(data.steps), where)
 
-    def image(number: object, at: str) -> Image.Image | None:
-        if number is None:
-            return None
-        if type(number) is not int or not 0 <= number < len(images):
-            raise RecordError(f"{at}: there is no image {number!r}, only {len(images)} images")
-        return images[number]
+    def image(number: int | None, at: str) -> Image.Image | None:
+        if number is not None and not 0 <= number < len(images):
+            raise RecordError(f"{where}: {at}: there is no image {number!r}, only {len(images)} images")
+        return None if number is None else images[number]
 
-    seed = _typed(data, "seed", (int, NoneType), where)
-    found = [_step(step, f"{where}, step {i}", image) for i, step in enumerate(steps)]
-    return Trajectory(
-        _typed(data, "prompt", str, where),
-        tuple(found),
-        image(data.get("source"), where),
-        _typed(data, "stop", str, where),
-        _typed(data, "model", str, where),
-        seed,
-    )
-
-
-def _step(value: object, where: str, image: Callable[[object, str], Image.Image | None]) -> Step:
-    parts = {f.name for f in fields(Message)}
-    data = _mapping(value, where, parts | {"image", "verdict", "seed", "seconds"})
-    message = Message(**{key: _typed(data, key, str, where) for key in parts & set(data)})
-    verdict = data.get("verdict")
-    if verdict is not None:
-        judged = _mapping(verdict, f"{where}, verdict", {"plan", "sketch"})
-        both = {key: _typed(judged, key, (bool, NoneType), where) for key in ("plan", "sketch")}
-        verdict = Verdict(**both)
-    seed, seconds = data.get("seed"), data.get("seconds")
-    if type(seed) not in (int, NoneType) or type(seconds) not in (int, float, NoneType):
-        raise RecordError(f"{where}: seed and seconds are numbers")
-    return Step(message, image(data.get("image"), where), verdict, seed, seconds)
+    steps = []
+    for i, step in enumerate(data.steps):
+        message = Message(step.inspect, step.refine, step.ins, step.des)
+        verdict = None if step.verdict is None else Verdict(step.verdict.plan, step.verdict.sketch)
+        canvas = image(step.image, f"steps.{i}.image")
+        steps.append(Step(message, canvas, verdict, step.seed, step.seconds))
+    source = image(data.source, "source")
+    return Trajectory(data.prompt, tuple(steps), source, data.stop, data.model, data.seed)
 
 
 def _check_length(steps: int, where: str) -> None:
     if steps > MAX_STEPS:
         raise RecordError(f"{where}: {steps} steps; at most {MAX_STEPS} are allowed")
-
-
-def _mapping(value: object, where: str, known: set[str]) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise RecordError(f"{where}: expected an object, found {type(value).__name__}")
-    if unknown := sorted(str(key) for key in set(value) - known):
-        raise RecordError(f"{where}: unknown entries {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-    return value
-
-
-def _typed(data: dict[str, Any], key: str, kind: Any, where: str) -> Any:
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    if key not in data or type(data[key]) not in kinds:  # a bool is no number here
-        raise RecordError(f"{where}: {key!r} is missing or of another type ({data.get(key)!r})")
-    return data[key]
 
 
 def image_names(trajectory: Trajectory) -> Iterator[str]:
@@ -155,23 +149,17 @@ def save(trajectory: Trajectory, folder: Path) -> None:
     """Write a folder of ``trajectory.json`` and PNGs; it appears whole or not at all.
 
     Raises:
-        RecordError: if the folder is there already and is not an older trajectory.
+        RecordError: if other files stand there (an older trajectory is replaced), or it cannot be written.
     """
     if folder.exists() and not (folder / FILE).exists() and any(folder.iterdir()):
         raise RecordError(f"{folder} holds other files; give another folder")
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     names = list(image_names(trajectory))
-    for name, image in zip(names, all_images(trajectory), strict=True):
-        (partial / name).write_bytes(encode_png(image))
     value = to_json(trajectory) | {"images": names}
-    (partial / FILE).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(partial, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    with writing_folder(folder, RecordError, replace=True) as partial:
+        for name, image in zip(names, all_images(trajectory), strict=True):
+            (partial / name).write_bytes(encode_png(image))
+        (partial / FILE).write_bytes(text.encode("utf-8", "replace"))
 
 
 def load(folder: Path) -> Trajectory:
@@ -181,10 +169,7 @@ def load(folder: Path) -> Trajectory:
         RecordError: if a file is missing or damaged, or names a file outside the folder.
     """
     path = folder / FILE
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from error
+    value = read_json(path)
     names = value.pop("images", None) if isinstance(value, dict) else None
     if not isinstance(names, list):
         raise RecordError(f"{path}: 'images' must list the image files")
@@ -192,11 +177,7 @@ def load(folder: Path) -> Trajectory:
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or name in ("", ".", ".."):
             raise RecordError(f"{path}: image name {name!r} leads out of the folder")
-        try:
-            data = (folder / name).read_bytes()
-        except (OSError, ValueError) as error:
-            raise RecordError(f"{folder / name} cannot be read: {error}") from error
-        images.append(decode_png(data, str(folder / name)))
+        images.append(decode_png(read_bytes(folder / name, RecordError), str(folder / name)))
     return from_json(value, images, str(path))
 
 
@@ -210,16 +191,17 @@ def to_row(trajectory: Trajectory) -> dict[str, Any]:
     }
 
 
+class _Row(TypedDict):
+    trajectory: str
+    images: list[bytes]
+
+
 def from_row(row: dict[str, Any], where: str) -> Trajectory:
     """The inverse of :func:`to_row`.
 
     Raises:
         RecordError: naming the row and what is wrong with it.
     """
-    try:
-        value = json.loads(row["trajectory"])
-        data = [bytes(memoryview(png)) for png in row["images"]]
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise RecordError(f"{where}: not a row of trajectories: {error}") from error
-    images = [decode_png(png, f"{where}, image {i}") for i, png in enumerate(data)]
-    return from_json(value, images, where)
+    data = checked_row(_Row, row, f"{where}: not a row of trajectories")
+    images = [decode_png(png, f"{where}, image {i}") for i, png in enumerate(data["images"])]
+    return from_json(parse_json(data["trajectory"], f"{where}: the trajectory"), images, where)

@@ -1,17 +1,18 @@
 """Folders of paintings: pictures and record of each, and an index where there are several.
 
-A folder appears whole or not at all. Knows files; what a trajectory means is settled in ``trajectory``.
+A folder appears whole or not at all. Knows names of files and folders; what a trajectory means is defined in
+``values``, and how a page looks in ``templates``.
 """
 
-import html
 import json
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from strokewise.errors import InputError
+from strokewise.io.atomic import write_bytes, write_text, writing_folder
+from strokewise.io.pages import render
 from strokewise.trajectory.files import encode_png, save
 from strokewise.trajectory.page import write_page
 from strokewise.trajectory.values import Trajectory
@@ -58,7 +59,9 @@ def write_one(trajectory: Trajectory, folder: Path) -> None:
     Raises:
         InputError: if the folder is in use or cannot be written.
     """
-    _whole(folder, lambda partial: _fill(trajectory, partial))
+    check_free(folder)
+    with writing_folder(folder) as partial:
+        _fill(trajectory, partial)
 
 
 def write_many(trajectories: Sequence[Trajectory], folder: Path) -> None:
@@ -68,36 +71,21 @@ def write_many(trajectories: Sequence[Trajectory], folder: Path) -> None:
         InputError: if the folder is in use or cannot be written.
     """
 
-    def fill(partial: Path) -> None:
-        names = list(_names(trajectories))
+    check_free(folder)
+    names = list(_names(trajectories))
+    rows = [_row(name, one) for name, one in zip(names, trajectories, strict=True)]
+    with writing_folder(folder) as partial:
         for name, trajectory in zip(names, trajectories, strict=True):
             _fill(trajectory, partial / name)
-        rows = [_row(name, one) for name, one in zip(names, trajectories, strict=True)]
-        (partial / TABLE).write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (partial / INDEX).write_text(_index(names, trajectories), encoding="utf-8")
-
-    _whole(folder, fill)
-
-
-def _whole(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a folder under another name and give it its own when it is complete."""
-    check_free(folder)
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        fill(partial)
-        os.replace(partial, folder)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        write_text(partial / TABLE, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        index = render("gallery.html", title="Paintings", paintings=rows, page=PAGE, final=FINAL)
+        write_text(partial / INDEX, index)
 
 
 def _fill(trajectory: Trajectory, folder: Path) -> None:
     save(trajectory, folder)
     if trajectory.images:
-        (folder / FINAL).write_bytes(encode_png(trajectory.images[-1]))
+        write_bytes(folder / FINAL, encode_png(trajectory.images[-1]))
     write_page(trajectory, folder / PAGE)
 
 
@@ -115,35 +103,3 @@ def _row(name: str, trajectory: Trajectory) -> dict[str, object]:
         "stop": trajectory.stop,
         "canvases": len(trajectory.images),
     }
-
-
-def _index(names: Sequence[str], trajectories: Sequence[Trajectory]) -> str:
-    """A page of the last canvases; each leads to its own page."""
-    figures = []
-    for name, trajectory in zip(names, trajectories, strict=True):
-        prompt = html.escape(trajectory.prompt)
-        shown = (
-            f'<img src="{name}/{FINAL}" alt="{prompt}">' if trajectory.images else "<p>nothing painted</p>"
-        )
-        told = f"{prompt} <small>seed {trajectory.seed}, {html.escape(trajectory.stop)}</small>"
-        figures.append(f'<figure><a href="{name}/{PAGE}">{shown}<figcaption>{told}</figcaption></a></figure>')
-    return PAGE_OF_ALL.format(figures="\n".join(figures))
-
-
-PAGE_OF_ALL = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Paintings</title>
-<style>
-:root {{ color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif }}
-body {{ margin: 2rem; display: grid; gap: 1.5rem;
-  grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)) }}
-figure {{ margin: 0 }}
-img {{ width: 100%; border-radius: 4px }}
-a {{ color: inherit; text-decoration: none }}
-small {{ opacity: .7 }}
-</style>
-{figures}
-</html>
-"""

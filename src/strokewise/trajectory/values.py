@@ -1,12 +1,12 @@
 """Trajectories: a prompt and the steps in which it was painted, as values and as texts and images in turn.
 
-A step is what the model says between two canvases, and the canvas that follows. What it says is one text: the
-inspection of the canvas before, perhaps a correction, perhaps a plan:
+A step is the model's message between two canvases, and the canvas that follows. A message is one text: the
+inspection of the canvas before, optionally a correction, optionally a plan:
 
     inspection <refine>correction</refine> <ins>stroke</ins> <des>scene after it</des>
 
 This file knows the tags and the order of the stages. It refuses to know what the texts mean
-(``world.language``) and how they become tokens (``sequence``, ``process``). It needs no torch.
+(``world.language``) and how they become tokens (``sequence``, ``inference``). It needs no torch.
 """
 
 import re
@@ -31,15 +31,32 @@ class Stage(StrEnum):
     REFINE = "refine"
 
 
+class StopReason(StrEnum):
+    """Why a painting ended."""
+
+    END = "end"  # the model ended the sequence
+    ROUNDS = "rounds"
+    IMAGES = "images"
+    TOKENS = "tokens"
+    CONTEXT = "context"
+    PROTOCOL = "protocol"  # the model broke the grammar
+    SINGLE_PASS = "single-pass"
+    THINK = "think"
+    EXCERPT = "excerpt"  # a record that leaves out what came after
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True)
 class Message:
-    """What is said between two canvases; None where a part is missing.
+    """The model's text between two canvases, in parts; None where a part is missing.
 
     Attributes:
-        inspect: the verdict on the canvas before; empty in the first step.
-        refine: what to correct; the next canvas is then a refinement.
+        inspect: the inspection of the canvas before; empty in the first step.
+        refine: the correction; the next canvas is then a refinement.
         ins: the stroke to paint next, or the revised one.
-        des: the scene as it should be after it.
+        des: the description of the scene after that stroke.
     """
 
     inspect: str = ""
@@ -56,13 +73,13 @@ class Message:
         """The message as the model writes it.
 
         Raises:
-            ProtocolError: if a part holds a tag, which could not be told from the message's own.
+            ProtocolError: if a part holds a tag, which would read as one of the message's tags.
         """
         for name, part in vars(self).items():
             if part is not None and TAG.search(part):
                 raise ProtocolError(f"the {name} part holds a tag: {part!r}")
-        told = [f"<{tag}>{getattr(self, tag)}</{tag}>" for tag in TAGS if getattr(self, tag) is not None]
-        return " ".join(filter(None, [self.inspect, *told]))
+        tagged = [f"<{tag}>{getattr(self, tag)}</{tag}>" for tag in TAGS if getattr(self, tag) is not None]
+        return " ".join(filter(None, [self.inspect, *tagged]))
 
     @classmethod
     def parse(cls, text: str) -> "Message":
@@ -104,11 +121,11 @@ class Step:
     """A message and the canvas that follows it.
 
     Attributes:
-        message: what is said.
+        message: the text before the canvas.
         image: the canvas painted after it; None in the last step, which only inspects.
-        verdict: what the message says of the canvas before, as values; None in the first step.
-        seed: of the canvas's noise, where a model painted it.
-        seconds: time of writing and painting, where it was measured.
+        verdict: the inspection's judgement of the canvas before, as values; None in the first step.
+        seed: seed of the canvas's noise, where a model painted it.
+        seconds: time of writing and painting in seconds, where it was measured.
     """
 
     message: Message
@@ -135,12 +152,12 @@ class Trajectory:
     """A prompt and the steps in which it was painted.
 
     Attributes:
-        prompt: what was asked for.
+        prompt: the text that states what to paint.
         steps: in order.
-        source: an image given with the prompt (editing).
+        source: the image to edit, where one was given with the prompt.
         stop: why it ended: ``end`` (the model ended the sequence), or a bound such as ``rounds``.
-        model: who painted it.
-        seed: of the whole.
+        model: name of the model that painted it.
+        seed: seed of the whole trajectory.
     """
 
     prompt: str
@@ -172,7 +189,7 @@ class Trajectory:
             if number > 0 and not message.inspect:
                 raise ProtocolError(f"step {number}: a canvas is inspected before the next is planned")
             if message.paints != (step.image is not None):
-                lacks = "lacks the canvas it announces" if message.paints else "paints what nobody planned"
+                lacks = "lacks the canvas it announces" if message.paints else "paints without a plan"
                 raise ProtocolError(f"step {number} {lacks}")
             if not message.paints and not last:
                 raise ProtocolError(f"step {number} announces no canvas but is not the last")

@@ -1,7 +1,7 @@
 """The sprites as they were drawn: one a class, in natural colors, with a map of tones.
 
 This file knows where the pictures are and which glyph of which icon set each came from. It refuses to know
-target colors (`recolour`), sizes on a canvas and scenes. The pictures are made by `tools/build_atlas.py`.
+target colors (`recolor`), sizes on a canvas and scenes. The pictures are made by `tools/build_atlas.py`.
 """
 
 from __future__ import annotations

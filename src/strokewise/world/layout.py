@@ -78,8 +78,8 @@ class Scene:
     def subset(self, graph: SceneGraph) -> Scene:
         """The scene of a smaller graph, with its objects where they stand here.
 
-        `graph` may ask for fewer instances of an object than there are (the first ones stay), and for
-        another look. SceneError when it asks for one that has no place here.
+        `graph` may have fewer instances of an object than there are (the first ones stay), and another
+        look. SceneError when it has an instance that has no place here.
         """
         kept = []
         for obj in graph.objects:
@@ -131,19 +131,19 @@ def place(
 def place_in(
     graph: SceneGraph, regions: Mapping[str, Sequence[str]], seed: int = 0, layout_jitter: float = 1.0
 ) -> Scene:
-    """A place for every instance in the region that is told for it.
+    """A place for every instance in the region that is given for it.
 
-    regions: by object id, one region for each instance, as `Description.regions` tells them.
+    regions: by object id, one region for each instance, as in `Description.regions`.
     layout_jitter: see `Scene`.
 
     Raises:
-        SceneError: if regions are missing, unknown or told twice, or contradict the graph's relations.
+        SceneError: if regions are missing, unknown or given twice, or contradict the graph's relations.
     """
-    told = [(obj, region) for obj in graph.objects for region in regions.get(obj.id, ())]
+    given = [(obj, region) for obj in graph.objects for region in regions.get(obj.id, ())]
     for obj in graph.objects:
         if len(regions.get(obj.id, ())) != obj.count:
             raise SceneError(f"'{obj.thing}' needs {obj.count} regions, not {len(regions.get(obj.id, ()))}")
-    used = [region for _, region in told]
+    used = [region for _, region in given]
     for region in used:
         _ = region_cell(region)
         if used.count(region) > 1:

@@ -16,7 +16,7 @@ from PIL import Image
 from strokewise.errors import ConfigError, SceneError
 from strokewise.world.atlas import ATLAS_SIZE, sprite
 from strokewise.world.layout import Scene
-from strokewise.world.recolour import appearance
+from strokewise.world.recolor import appearance
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS
 
 DEFAULT_SIZE = 128

@@ -1,7 +1,7 @@
 """The words of the sprite world: what can be shown, in which colors, where, and on what.
 
 Classes and colors are GenEval's, in its spelling, the classes in COCO's order. This file knows the words
-and the 3 x 3 grid that region names stand for. It refuses to know how anything looks (`recolour`, `render`),
+and the 3 x 3 grid that region names stand for. It refuses to know how anything looks (`recolor`, `render`),
 how a word is used in a sentence (`language`), and how many of a thing a graph may hold (`scene_graph`).
 """
 

@@ -3,23 +3,21 @@
 The rules are those of WISE (arXiv 2503.07265; github.com/PKU-YuanGroup/WISE at eb51174: ``WISE_legacy`` and
 ``calculate_verified.py``): *legacy* rates consistency, realism and aesthetics 0 to 2 each, and WiScore weighs
 them .7, .2 and .1; *verified* is right or wrong. What the judge is told is worded anew here, because that
-repository states no licence. This file knows prompts and ratings; how an API is asked is ``asking``'s.
+repository states no licence. This file knows prompts and ratings; queries are sent by ``vlm_client``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
-from strokewise.critics.vlm_client import Asker
+from strokewise.critics.vlm_client import VlmClient
 from strokewise.errors import ConfigError, InputError, RecordError
-from strokewise.evals.image_folders import read_picture
-from strokewise.evals.run_store import Run, read_objects
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from strokewise.evals.run_store import Run
+from strokewise.evals.text_table import TextTable
+from strokewise.io.outside import read_json_lines, read_picture
 
 LEGACY_TASK = """\
 You audit pictures that a model painted from a prompt, and are extremely strict. The explanation says what the
@@ -52,7 +50,7 @@ WEIGHTS = {
 
 @dataclass(frozen=True)
 class Rating:
-    """What one picture was worth: its score 0..1, and the ratings behind it, none if nothing was painted."""
+    """The score of one picture, 0..1, and the ratings behind it; none if nothing was painted."""
 
     prompt_id: int
     sample: int
@@ -104,24 +102,24 @@ def category_of(prompt_id: int, mode: str) -> str:
     raise InputError(f"WISE has no prompt {prompt_id}; they are numbered 1 to {LAST_IDS[mode][-1]}")
 
 
-def rate(asker: Asker, mode: str, prompt: str, explanation: str, image: Image.Image) -> dict[str, int]:
+def rate(client: VlmClient, mode: str, prompt: str, explanation: str, image: Image.Image) -> dict[str, int]:
     """The judge's ratings of a picture.
 
     Raises:
         ServiceError: if the judge cannot be asked or gives no valid answer.
     """
     text = f"Prompt: {prompt}\nExplanation: {explanation}"
-    found: dict[str, int] = asker.ask(TASKS[mode], text, _answers()[mode], [image]).model_dump()
+    found: dict[str, int] = client.query(TASKS[mode], text, _answers()[mode], [image]).model_dump()
     return found
 
 
-def rate_run(run: Run, asker: Asker, mode: str) -> Iterator[Rating]:
+def rate_run(run: Run, client: VlmClient, mode: str) -> Iterator[Rating]:
     """The rating of each picture of WISE's prompts; what was never painted is rated 0 without asking.
 
     Raises:
         ConfigError: if there is no such mode.
         InputError: if there are no such pictures, or one cannot be read.
-        ServiceError: as :func:`rate`; answers so far are kept where the asker has a cache.
+        ServiceError: as :func:`rate`; answers so far are kept where the client has a cache.
     """
     scores_file(mode)
     entries = [entry for entry in run.entries() if "prompt_id" in run.prompts[entry.prompt].metadata]
@@ -135,11 +133,11 @@ def rate_run(run: Run, asker: Asker, mode: str) -> Iterator[Rating]:
         if not entry.painted:
             return Rating(number, entry.sample, 0.0, {})
         image = read_picture(run.folder / run.picture_name(entry))
-        found = rate(asker, mode, prompt.text, prompt.metadata["Explanation"], image)
+        found = rate(client, mode, prompt.text, prompt.metadata["Explanation"], image)
         score = wiscore(**found) if mode == "legacy" else float(found["score"])
         return Rating(number, entry.sample, score, found)
 
-    return asker.ahead(rated, entries)
+    return client.map(rated, entries)
 
 
 def score(ratings: Iterable[Rating], mode: str) -> WiseScore:
@@ -171,13 +169,13 @@ def stored_score(run: Run, mode: str) -> WiseScore | None:
     if not path.exists():
         return None
     try:
-        return score((Rating(**line) for line in read_objects(path)), mode)
+        return score((Rating(**line) for _, line in read_json_lines(path)), mode)
     except TypeError as error:
         raise RecordError(f"{path}: not WISE's ratings: {error}") from error
 
 
 def rows(found: WiseScore) -> list[tuple[str, str, str]]:
-    """The score in words, both conventions of Overall named."""
+    """The score as cells of a table, with both conventions of Overall."""
     number = len(found.categories)
     lines = [(name, f"{count:,}", f"{mean:.3f}") for name, (mean, count) in found.categories.items()]
     total = f"{sum(count for _, count in found.categories.values()):,}"
@@ -189,14 +187,9 @@ def rows(found: WiseScore) -> list[tuple[str, str, str]]:
 HEAD: Sequence[str] = ("category", "pictures", "score")
 
 
-def table(found: WiseScore, title: str) -> "Table":
-    """The score as a table for the terminal."""
-    from rich.table import Table
-
-    made = Table(*HEAD, title=title)
-    for row in rows(found):
-        made.add_row(*row)
-    return made
+def table(found: WiseScore, title: str) -> TextTable:
+    """The score as a table."""
+    return TextTable(title, HEAD, rows(found))
 
 
 @cache

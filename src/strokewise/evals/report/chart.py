@@ -76,9 +76,9 @@ def _point(point: Point, x: float, y: Callable[[float], float], color: str) -> s
     name = html.escape(point.name)
     # Names of points on the right stand on their left, where there is room.
     anchor, shift = ("end", -8) if x > WIDTH * 0.6 else ("start", 8)
-    told = html.escape(f"{point.name}: {point.value:.3f} at {point.cost:,.4g}")
+    tooltip = html.escape(f"{point.name}: {point.value:.3f} at {point.cost:,.4g}")
     return (
-        f'<g stroke="{color}" fill="{color}"><title>{told}</title>'
+        f'<g stroke="{color}" fill="{color}"><title>{tooltip}</title>'
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y(point.low):.1f}" y2="{y(point.high):.1f}"/>'
         f'<circle cx="{x:.1f}" cy="{y(point.value):.1f}" r="4"/>'
         f'<text x="{x + shift:.1f}" y="{y(point.value) - 6:.1f}" text-anchor="{anchor}" stroke="none">'

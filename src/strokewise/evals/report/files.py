@@ -1,39 +1,24 @@
 """A report as files: Markdown, and one page with its pictures inside that fetches nothing.
 
-Knows tables, figures and their form; what is told is settled in ``report``. Everything that models or people
-wrote is escaped.
+Knows tables, figures and their form; what is reported is decided in ``tables``. Everything that models or
+people wrote is escaped.
 """
 
-import base64
-import html
-import io
-import os
 from pathlib import Path
+from typing import Any
 
-from PIL import Image
-
-from strokewise.errors import InputError
-from strokewise.evals.report.tables import Failure, Report, Table
+from strokewise.evals.report.tables import Failure, Report
+from strokewise.io.atomic import write_text
+from strokewise.io.pages import embedded, render
 
 THUMBNAIL = 160
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-STYLE = """
-:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
-body{max-width:70rem;margin:0 auto;padding:1.5rem 1rem 3rem}
-h1,h2,h3{line-height:1.25}table{border-collapse:collapse;margin:.5rem 0 1.5rem;font-size:.92rem}
-.wide{overflow-x:auto}th,td{text-align:right;padding:.3rem .7rem;border-bottom:1px solid #8885}
-th:first-child,td:first-child{text-align:left}svg{max-width:44rem;width:100%;height:auto}
-.gallery{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(10rem,1fr))}
-figure{margin:0}figure img{width:100%;border-radius:8px}figcaption{font-size:.82rem;overflow-wrap:anywhere}
-.strip img{width:2.6rem;border-radius:4px;margin-right:.2rem}small,.note{opacity:.75}
-"""
 
 
 def write_report(report: Report, out: Path, title: str) -> list[Path]:
     """Write ``report.md``, ``report.html`` and the chart; files of these names are always whole ones.
 
     Args:
-        report: what to tell.
+        report: what to write.
         out: folder; made if it is not there.
         title: of the page.
 
@@ -44,14 +29,8 @@ def write_report(report: Report, out: Path, title: str) -> list[Path]:
     files = {"report.md": markdown(report, title), "report.html": page(report, title)}
     if report.chart:
         files["chart.svg"] = report.chart
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            partial = out / f".{name}.{os.getpid()}"
-            partial.write_bytes(text.encode("utf-8", "replace"))
-            os.replace(partial, out / name)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error}") from error
+    for name, text in files.items():
+        write_text(out / name, text)
     return [out / name for name in files]
 
 
@@ -65,8 +44,8 @@ def markdown(report: Report, title: str) -> str:
     if report.chart:
         parts.append("## Accuracy over cost\n\n![Accuracy over cost](chart.svg)")
     if report.failures:
-        told = "\n".join(f"- {_plain(name)}: {count:,}" for name, count, _ in report.failures)
-        parts.append(f"## Failures\n\n{told}")
+        listed = "\n".join(f"- {_plain(name)}: {count:,}" for name, count, _ in report.failures)
+        parts.append(f"## Failures\n\n{listed}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -76,53 +55,22 @@ def _plain(text: str) -> str:
 
 
 def page(report: Report, title: str) -> str:
-    """The page; its pictures are inside, and it fetches nothing."""
-    body = [_table(table) for table in report.tables]
-    if report.chart:
-        body.insert(1, f"<h2>Accuracy over cost</h2>\n{report.chart}")
-    if report.failures:
-        body.append("<h2>Failures</h2>")
-    for name, count, some in report.failures:
-        figures = "\n".join(map(_figure, some))
-        body.append(
-            f"<h3>{html.escape(name)} <small>{count:,}</small></h3><div class=gallery>{figures}</div>"
-        )
-    named = html.escape(title)
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{named}</title>\n'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{STYLE}</style>\n</head>\n'
-        f"<body>\n<h1>{named}</h1>\n" + "\n".join(body) + "\n</body>\n</html>\n"
-    )
+    """The page; its pictures are inside, and it fetches nothing (``templates/report.html``)."""
+    failures = [(name, count, [_shown(failure) for failure in some]) for name, count, some in report.failures]
+    return render("report.html", title=title, tables=report.tables, chart=report.chart, failures=failures)
 
 
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.head)
-    lines = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>\n" for line in table.lines
-    )
-    note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
-    shown = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{lines}</tbody></table>"
-    return f'<h2>{html.escape(table.title)}</h2>\n<div class="wide">{shown}</div>{note}'
+def _shown(failure: Failure) -> dict[str, Any]:
+    """A failure as its template shows it.
 
-
-def _figure(failure: Failure) -> str:
+    Raises:
+        RecordError: if its folder is damaged.
+    """
     run, entry = failure.run, failure.entry
-    prompt = html.escape(run.prompts[entry.prompt].text)
-    images = run.trajectory(entry).images
-    shown = _picture(images[-1], THUMBNAIL, prompt) if images else "<p>nothing painted</p>"
-    strip = "".join(_picture(image, THUMBNAIL // 3, "canvas") for image in images) if len(images) > 1 else ""
-    facts = f"{html.escape(failure.reason)}<br>{html.escape(run.name)}, seed {entry.seed}"
-    told = f"{prompt}<br><small>{facts}</small>"
-    return f'<figure>{shown}<div class="strip">{strip}</div><figcaption>{told}</figcaption></figure>'
-
-
-def _picture(image: Image.Image, most: int, alt: str) -> str:
-    small = image.convert("RGB")
-    small.thumbnail((most, most), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "PNG", optimize=True)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return (
-        f'<img alt="{alt}" width="{small.width}" height="{small.height}" src="data:image/png;base64,{data}">'
-    )
+    return {
+        "prompt": run.prompts[entry.prompt].text,
+        "images": [embedded(image, THUMBNAIL) for image in run.trajectory(entry).images],
+        "reason": failure.reason,
+        "run": run.name,
+        "seed": entry.seed,
+    }

@@ -1,41 +1,33 @@
-"""What a report of runs tells: tables, a chart, and failures by task and fault.
+"""What a report of runs contains: tables, a chart, and failures by task and fault.
 
-It tells what is stored in the runs' folders and judges no picture; what was not scored is told as missing.
-How it looks is settled in ``report_files``.
+It reports what is stored in the runs' folders and judges no picture; what was not scored is named as such.
+How it looks is decided in ``files``.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from strokewise.evals.benchmarks import wise
+from strokewise.evals.benchmarks import free, wise
 from strokewise.evals.benchmarks.geneval.score import (
     benchmark_name,
-    fault_kind,
     prompt_set,
+    stored_verdicts,
     summary_of,
-    verdicts,
 )
-from strokewise.evals.benchmarks.geneval.summary import Interval, Summary
+from strokewise.evals.benchmarks.geneval.summary import Summary
 from strokewise.evals.benchmarks.process import metrics as process
 from strokewise.evals.benchmarks.process.run import stored_metrics
 from strokewise.evals.costs import mean_cost
+from strokewise.evals.intervals import shares_table
 from strokewise.evals.report.chart import Point, scatter
-from strokewise.evals.run_store import Entry, Run
+from strokewise.evals.run_store import Run, RunEntry
+from strokewise.evals.text_table import TextTable
 from strokewise.world.language.geneval import TAGS
 
 COSTS = ("flow_steps", "passes", "text_tokens", "images", "questions", "seconds")
 SHOWN = 4  # failures of one tag and fault
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table under a heading; cells are plain text."""
-
-    title: str
-    head: Sequence[str]
-    lines: Sequence[Sequence[str]]
-    note: str = ""
+UNKNOWN_FAULT = "kind of fault not stored (score the run again)"
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,7 @@ class Failure:
     """A wrong picture."""
 
     run: Run
-    entry: Entry
+    entry: RunEntry
     tag: str
     fault: str
     reason: str
@@ -51,7 +43,7 @@ class Failure:
 
 @dataclass
 class Report:
-    """All that is told.
+    """All that is reported.
 
     Attributes:
         tables: in order.
@@ -59,7 +51,7 @@ class Report:
         failures: by tag and fault, each with how many there are and some of them.
     """
 
-    tables: list[Table] = field(default_factory=list)
+    tables: list[TextTable] = field(default_factory=list)
     chart: str = ""
     failures: list[tuple[str, int, list[Failure]]] = field(default_factory=list)
 
@@ -85,6 +77,7 @@ def collect(runs: Sequence[Run], seed: int = 0) -> Report:
     report.tables.append(_costs(runs, summaries))
     report.tables += _process(runs)
     report.tables += [table for mode in wise.TASKS for table in _wise(runs, mode)]
+    report.tables += _free(runs, seed)
     points = list(_points(runs, summaries))
     if points:
         report.chart = scatter(points, "network passes a picture", "share of right pictures")
@@ -101,25 +94,21 @@ def _names(runs: Sequence[Run]) -> list[str]:
     return [n if names.count(n) == 1 else f"{n} ({r.folder.name})" for n, r in zip(names, runs, strict=True)]
 
 
-def _geneval(name: str, chosen: Sequence[tuple[Run, Summary]]) -> Table:
+def _geneval(name: str, chosen: Sequence[tuple[Run, Summary]]) -> TextTable:
     lines = []
     for label, (run, summary) in zip(_names([run for run, _ in chosen]), chosen, strict=True):
-        cells = [_cell(summary.tags[tag].score) if tag in summary.tags else "–" for tag in TAGS]
-        overall = _cell(summary.overall) + ("" if summary.complete else f" of {len(summary.tags)} tasks")
+        cells = [str(summary.tags[tag].score) if tag in summary.tags else "–" for tag in TAGS]
+        overall = str(summary.overall) + ("" if summary.complete else f" of {len(summary.tags)} tasks")
         pictures = sum(one.pictures for one in summary.tags.values())
         lines.append([label, prompt_set(run), *cells, overall, f"{pictures:,} of {run.expected:,}"])
     note = "Scores with 95 % intervals from resampling prompts."
     if name != "GenEval":
         note += " Scored by the sprite world's recogniser: not comparable with published GenEval figures."
     head = ["run", "prompts", *(tag.replace("_", " ") for tag in TAGS), "overall", "pictures"]
-    return Table(name, head, lines, note)
+    return TextTable(name, head, lines, note)
 
 
-def _cell(score: Interval) -> str:
-    return f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})"
-
-
-def _costs(runs: Sequence[Run], summaries: Sequence[Summary | None]) -> Table:
+def _costs(runs: Sequence[Run], summaries: Sequence[Summary | None]) -> TextTable:
     lines = []
     for label, run, summary in zip(_names(runs), runs, summaries, strict=True):
         entries = run.entries()
@@ -127,12 +116,12 @@ def _costs(runs: Sequence[Run], summaries: Sequence[Summary | None]) -> Table:
         overall = f"{summary.overall.value:.3f}" if summary else "not scored"
         lines.append([label, overall, f"{len(entries):,}", *(f"{means[name]:,.2f}" for name in COSTS)])
     head = ["run", "overall", "pictures", *(name.replace("_", " ") for name in COSTS)]
-    return Table(
+    return TextTable(
         "Strategies and their cost", head, lines, "Means of one picture, unchosen candidates included."
     )
 
 
-def _process(runs: Sequence[Run]) -> Iterator[Table]:
+def _process(runs: Sequence[Run]) -> Iterator[TextTable]:
     """The process figures of all runs beside each other, then growth and complexity of each."""
     found = [(run, metrics) for run in runs if (metrics := stored_metrics(run)) is not None]
     if not found:
@@ -141,17 +130,23 @@ def _process(runs: Sequence[Run]) -> Iterator[Table]:
     columns = [dict(process.rows(metrics)) for _, metrics in found]
     names = list(dict.fromkeys(name for column in columns for name in column))
     lines = [[name, *(column.get(name, "–") for column in columns)] for name in names]
-    yield Table("The process", ["", *labels], lines)
+    yield TextTable("The process", ["", *labels], lines)
     for label, (_, metrics) in zip(labels, found, strict=True):
-        yield Table(f"Error growth: {label}", process.GROWTH, process.growth_rows(metrics))
-        yield Table(f"Rounds and prompts: {label}", process.COMPLEXITY, process.complexity_rows(metrics))
+        yield TextTable(f"Error growth: {label}", process.GROWTH, process.growth_rows(metrics))
+        yield TextTable(f"Rounds and prompts: {label}", process.COMPLEXITY, process.complexity_rows(metrics))
 
 
-def _wise(runs: Sequence[Run], mode: str) -> Iterator[Table]:
+def _wise(runs: Sequence[Run], mode: str) -> Iterator[TextTable]:
     for label, run in zip(_names(runs), runs, strict=True):
         found = wise.stored_score(run, mode)
         if found is not None:
-            yield Table(f"WISE, {mode}: {label}", wise.HEAD, wise.rows(found))
+            yield TextTable(f"WISE, {mode}: {label}", wise.HEAD, wise.rows(found))
+
+
+def _free(runs: Sequence[Run], seed: int) -> Iterator[TextTable]:
+    for label, run in zip(_names(runs), runs, strict=True):
+        if scores := free.stored_scores(run):
+            yield shares_table(f"Free prompts: {label}", "prompts", free.summarize(scores, seed))
 
 
 def _points(runs: Sequence[Run], summaries: Sequence[Summary | None]) -> Iterator[Point]:
@@ -167,12 +162,12 @@ def _points(runs: Sequence[Run], summaries: Sequence[Summary | None]) -> Iterato
 def _failures(runs: Sequence[Run]) -> list[tuple[str, int, list[Failure]]]:
     groups: dict[tuple[str, str], list[Failure]] = defaultdict(list)
     for run in runs:
-        found = verdicts(run)
+        found = stored_verdicts(run)
         for entry in run.entries():
-            correct, reason = found.get(run.picture_name(entry), (True, ""))
-            if not correct:
-                tag, fault = run.prompts[entry.prompt].tag, fault_kind(reason)
-                groups[tag, fault].append(Failure(run, entry, tag, fault, reason))
+            verdict = found.get(run.picture_name(entry))
+            if verdict is not None and not verdict.correct:
+                tag, fault = run.prompts[entry.prompt].tag, verdict.fault or UNKNOWN_FAULT
+                groups[tag, fault].append(Failure(run, entry, tag, fault, verdict.reason))
     order = {tag: i for i, tag in enumerate(TAGS)}
     keys = sorted(groups, key=lambda key: (order.get(key[0], len(order)), -len(groups[key]), key))
     return [

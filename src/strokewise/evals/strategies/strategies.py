@@ -12,18 +12,22 @@ This file knows prompts, the painter and who helps. It refuses to know files, an
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from time import perf_counter
+from typing import Any, Protocol, cast
 
 from PIL import Image
 
 from strokewise.critics.verifiers import Verifier, scored
 from strokewise.errors import ConfigError
-from strokewise.evals.costs import Cost, Watched, watch
-from strokewise.evals.strategies.external import Inspector, Planner, inspected, planned
-from strokewise.inference import Process, Request
-from strokewise.inference.painter import Painter
+from strokewise.evals.costs import Cost, cost_of
+from strokewise.evals.strategies.external import Inspector, InspectorPolicy, Planner, PlannerPolicy
+from strokewise.inference import Policy, Request, SinglePass, Think
+from strokewise.inference.options import OptionChanges
+from strokewise.inference.painter import Painter, raising
+from strokewise.trajectory.events import ImagePreview
 from strokewise.trajectory.files import decode_png
 from strokewise.trajectory.values import Trajectory
 
@@ -37,7 +41,7 @@ PROMISING = 0.5
 
 @dataclass(frozen=True)
 class Task:
-    """One picture that is asked for."""
+    """One picture to paint."""
 
     prompt: str
     seed: int
@@ -77,7 +81,7 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True)
 class Helpers:
-    """Whom strategies may ask; None where there is nobody."""
+    """Whom strategies may query; None where there is nobody."""
 
     verifier: Verifier | None = None
     inspector: Inspector | None = None
@@ -85,45 +89,51 @@ class Helpers:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """Single-pass or the process: what the painter does by itself."""
+class Played:
+    """A session that was run to its end: what was painted, its cost, and the previews on the way."""
 
-    painter: Painter
-    options: dict[str, Any]
+    trajectory: Trajectory
+    cost: Cost
+    previews: tuple[bytes, ...] = ()
 
-    def paint(self, tasks: Sequence[Task]) -> list[Outcome]:
-        """See :class:`Strategy`."""
-        return [Outcome(one.trajectory, one.cost) for one in _watched(self.painter, tasks, self.options)]
+
+def play(
+    painter: Painter,
+    tasks: Sequence[Task],
+    options: OptionChanges,
+    policy: Policy | None = None,
+    batch: int | None = None,
+) -> list[Played]:
+    """Paint tasks under a policy, ``batch`` (default: all) at once; prompts are not checked.
+
+    Raises:
+        StrokewiseError: as ``Painter.open``, or if a helper fails.
+    """
+    start = perf_counter()
+    requests = [Request(task.prompt, task.seed) for task in tasks]
+    batch = batch or max(1, len(tasks))
+    engine = painter.start(requests, batch=batch, policy=policy, check=False, **options)
+    sessions = list(engine.sessions.values())
+    previews: dict[str, list[bytes]] = {session.name: [] for session in sessions}
+    for session, event in raising(engine.run()):
+        if isinstance(event, ImagePreview):
+            previews[session.name].append(event.png)
+    share = (perf_counter() - start) / max(1, len(sessions))
+    return [Played(s.trajectory(), cost_of(s.usage, share), tuple(previews[s.name])) for s in sessions]
 
 
 @dataclass(frozen=True)
-class Think:
-    """One message before one image.
-
-    A model of a tagged protocol format is instructed to paint the whole prompt in one stroke and describes
-    the scene; others write what they like.
-    """
+class Sequential:
+    """One session a task, under a policy: single-pass, think, the process, external inspector and planner."""
 
     painter: Painter
-    options: dict[str, Any]
+    options: OptionChanges
+    policy: Callable[[], Policy] = Policy
 
     def paint(self, tasks: Sequence[Task]) -> list[Outcome]:
         """See :class:`Strategy`."""
-        painter, protocol_format = self.painter, self.painter.protocol_format
-        if not protocol_format.tagged:
-            protocol_format = replace(protocol_format, trigger="always", stops=())
-        requests = [
-            Request(task.prompt, task.seed, instruct=(task.prompt,) if protocol_format.tagged else ())
-            for task in tasks
-        ]
-        options = painter.defaults.changed(self.options | {"max_images": 1})
-        process = Process(
-            painter.generator, painter.tokenizer, requests, options, protocol_format, painter.name
-        )
-        return [
-            Outcome(replace(one.trajectory, stop="think"), one.cost)
-            for one in watch(painter, process, one_image=True)
-        ]
+        played = play(self.painter, tasks, self.options, self.policy())
+        return [Outcome(one.trajectory, one.cost) for one in played]
 
 
 @dataclass(frozen=True)
@@ -131,7 +141,7 @@ class BestOfN:
     """Candidates of a single pass each; the verifier's highest score wins, the first one of equals."""
 
     painter: Painter
-    options: dict[str, Any]
+    options: OptionChanges
     verifier: Verifier
     candidates: int = CANDIDATES
 
@@ -140,7 +150,7 @@ class BestOfN:
         groups = _candidates(self.painter, tasks, self.options, self.candidates)
         return [self._best(task, group) for task, group in zip(tasks, groups, strict=True)]
 
-    def _best(self, task: Task, group: Sequence[Watched]) -> Outcome:
+    def _best(self, task: Task, group: Sequence[Played]) -> Outcome:
         scores = [scored(self.verifier, task.prompt, one.trajectory.images[-1]) for one in group]
         chosen = scores.index(max(scores))
         return _chosen(group, chosen, len(scores), {"scores": scores})
@@ -156,7 +166,7 @@ class Parm:
     """
 
     painter: Painter
-    options: dict[str, Any]
+    options: OptionChanges
     verifier: Verifier
     candidates: int = CANDIDATES
     looks: int = LOOKS
@@ -164,11 +174,11 @@ class Parm:
     def paint(self, tasks: Sequence[Task]) -> list[Outcome]:
         """See :class:`Strategy`."""
         steps = self.painter.defaults.changed(self.options).steps
-        options = self.options | {"previews": max(0, min(self.looks, steps - 1))}
+        options: OptionChanges = {**self.options, "previews": max(0, min(self.looks, steps - 1))}
         groups = _candidates(self.painter, tasks, options, self.candidates)
         return [self._best(task, group) for task, group in zip(tasks, groups, strict=True)]
 
-    def _best(self, task: Task, group: Sequence[Watched]) -> Outcome:
+    def _best(self, task: Task, group: Sequence[Played]) -> Outcome:
         judged = [self._potential(task.prompt, one) for one in group]
         potentials, questions = [p for p, _ in judged], sum(q for _, q in judged)
         promising = [i for i, potential in enumerate(potentials) if potential >= PROMISING]
@@ -178,41 +188,13 @@ class Parm:
         notes = {"potentials": potentials, "scores": [scores.get(i) for i in range(len(group))]}
         return _chosen(group, chosen, questions + len(scores), notes)
 
-    def _potential(self, prompt: str, one: Watched) -> tuple[float, int]:
+    def _potential(self, prompt: str, one: Played) -> tuple[float, int]:
         """The potential at the first clear look, 0 if none is clear, and the questions it took."""
         for look, png in enumerate(one.previews, 1):
             image = decode_png(png, "a preview").convert("RGB")
             if self.verifier.clear(image):
                 return self.verifier.potential(prompt, image), look + 1
         return 0.0, len(one.previews)
-
-
-@dataclass(frozen=True)
-class ExternalInspector:
-    """The process with another's inspections in place of the model's own."""
-
-    painter: Painter
-    options: dict[str, Any]
-    inspector: Inspector
-
-    def paint(self, tasks: Sequence[Task]) -> list[Outcome]:
-        """See :class:`Strategy`."""
-        process = _process(self.painter, tasks, self.options)
-        return [Outcome(*one) for one in inspected(self.painter, process, self.inspector)]
-
-
-@dataclass(frozen=True)
-class ExternalPlanner:
-    """The model paints another's strokes, without a say and without corrections."""
-
-    painter: Painter
-    options: dict[str, Any]
-    planner: Planner
-
-    def paint(self, tasks: Sequence[Task]) -> list[Outcome]:
-        """See :class:`Strategy`."""
-        process = _process(self.painter, tasks, self.options)
-        return [Outcome(*one) for one in planned(self.painter, process, self.planner)]
 
 
 NEEDS = {
@@ -238,7 +220,7 @@ def make_strategy(
     Args:
         name: see the list above.
         painter: who paints. Prompts are not checked against its vocabulary.
-        helpers: whom the strategy may ask.
+        helpers: whom the strategy may query.
         candidates: of best-of-n and parm.
         options: of painting, see ``PaintingOptions``.
 
@@ -254,18 +236,21 @@ def make_strategy(
     if need and helper is None:
         raise ConfigError(f"{name} needs a {need}: --world sprite has its own, else give --judge MODEL")
     painter.defaults.changed(options)
-    once = options | {"single_pass": True}
+    changes = cast(OptionChanges, options)
     if name == "best-of-n":
-        return BestOfN(painter, once, helper, candidates)
+        return BestOfN(painter, changes, helper, candidates)
     if name == "parm":
-        return Parm(painter, once, helper, candidates)
-    if name == "external-inspector":
-        return ExternalInspector(painter, options, helper)
-    if name == "external-planner":
-        return ExternalPlanner(painter, options, helper)
-    if name == "think":
-        return Think(painter, options)
-    return Whole(painter, once if name == "single-pass" else options)
+        return Parm(painter, changes, helper, candidates)
+    policies: dict[str, Callable[[], Policy]] = {
+        "single-pass": SinglePass,
+        "think": Think,
+        "process": Policy,
+        "external-inspector": partial(InspectorPolicy, helper),
+        "external-planner": partial(PlannerPolicy, helper),
+    }
+    if name == "think" and not painter.protocol_format.tagged:
+        painter = painter.with_format(painter.protocol_format.always_draws())
+    return Sequential(painter, changes, policies[name])
 
 
 def candidate_seed(seed: int, number: int) -> int:
@@ -275,26 +260,16 @@ def candidate_seed(seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/candidate/{number}".encode()).digest()[:4], "big")
 
 
-def _process(painter: Painter, tasks: Sequence[Task], options: dict[str, Any]) -> Process:
-    return painter.start([Request(task.prompt, task.seed) for task in tasks], check=False, **options)
-
-
-def _watched(painter: Painter, tasks: Sequence[Task], options: dict[str, Any]) -> list[Watched]:
-    return watch(painter, _process(painter, tasks, options))
-
-
 def _candidates(
-    painter: Painter, tasks: Sequence[Task], options: dict[str, Any], count: int
-) -> list[list[Watched]]:
-    """The candidates of each task, painted ``BATCH`` at once."""
+    painter: Painter, tasks: Sequence[Task], options: OptionChanges, count: int
+) -> list[list[Played]]:
+    """The candidates of each task, a single pass each, ``BATCH`` at once."""
     every = [Task(task.prompt, candidate_seed(task.seed, k)) for task in tasks for k in range(count)]
-    painted: list[Watched] = []
-    for at in range(0, len(every), BATCH):
-        painted += _watched(painter, every[at : at + BATCH], options)
-    return [painted[at : at + count] for at in range(0, len(painted), count)]
+    played = play(painter, every, options, SinglePass(), BATCH)
+    return [played[at : at + count] for at in range(0, len(played), count)]
 
 
-def _chosen(group: Sequence[Watched], chosen: int, questions: int, notes: dict[str, Any]) -> Outcome:
+def _chosen(group: Sequence[Played], chosen: int, questions: int, notes: dict[str, Any]) -> Outcome:
     cost = sum((one.cost for one in group), Cost(questions=questions))
     rounded = {key: [None if v is None else round(v, 4) for v in values] for key, values in notes.items()}
     return Outcome(group[chosen].trajectory, cost, {"chosen": chosen, **rounded})

@@ -5,7 +5,6 @@ requested precision, so loading needs little more memory than the weights themse
 BAGEL's key names.
 """
 
-import json
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from strokewise.errors import CheckpointError
+from strokewise.io.outside import parse_json
 from strokewise.models.bagel.config import AutoencoderConfig, ModelConfig
 
 DTYPES = {
@@ -62,7 +62,9 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
                 raise CheckpointError(
                     f"{path} is truncated: its header is longer than the file; copy it again"
                 )
-            header = json.loads(file.read(length))
+            header = parse_json(
+                file.read(length), f"{path} is not a safetensors file: its header", CheckpointError
+            )
         header.pop("__metadata__", None)
         entries = {name: _entry(path, value, 8 + length) for name, value in header.items()}
     except FileNotFoundError as error:

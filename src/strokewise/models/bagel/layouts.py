@@ -5,13 +5,13 @@ and ``ae.safetensors``; our own has ``strokewise.json`` and ``model.safetensors`
 file states are read off the shapes of the stored weights. Refuses to build models.
 """
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from strokewise.errors import CheckpointError, ConfigError
+from strokewise.io.outside import read_object
 from strokewise.models.bagel.checkpoint import StoredTensor, read_header
 from strokewise.models.bagel.config import AutoencoderConfig, LanguageConfig, ModelConfig, VisionConfig
 from strokewise.models.registry import CONFIG
@@ -35,10 +35,10 @@ def read_config(folder: Path) -> ModelConfig:
     """
     if (folder / CONFIG).exists():
         try:
-            return ModelConfig.from_dict(_read_json(folder / CONFIG)["model"])
+            return ModelConfig.from_dict(read_object(folder / CONFIG, CheckpointError)["model"])
         except (ConfigError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{folder / CONFIG} holds no configuration of a model: {error}") from error
-    llm, vit = (_read_json(folder / name) for name in BAGEL_CONFIGS)
+    llm, vit = (read_object(folder / name, CheckpointError) for name in BAGEL_CONFIGS)
     return bagel_config(llm, vit, stored_weights(folder), read_header(folder / BAGEL_AUTOENCODER))
 
 
@@ -114,7 +114,7 @@ def stored_weights(folder: Path) -> dict[str, StoredTensor]:
         if (folder / name).exists():
             return read_header(folder / name)
     if (folder / INDEX).exists():
-        files = set(_read_json(folder / INDEX).get("weight_map", {}).values())
+        files = set(read_object(folder / INDEX, CheckpointError).get("weight_map", {}).values())
         paths = [folder / Path(name).name for name in sorted(files) if Path(name).name != BAGEL_AUTOENCODER]
     else:
         paths = sorted(p for p in folder.glob("*.safetensors") if p.name != BAGEL_AUTOENCODER)
@@ -145,13 +145,3 @@ def _fit_limits(config: ModelConfig) -> ModelConfig:
         vision_min=min(config.vision_min, vision),
         vision_max=min(config.vision_max, vision),
     )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
-    return value

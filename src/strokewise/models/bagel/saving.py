@@ -1,13 +1,14 @@
 """From a model to a folder, in our own layout or in BAGEL's; each file is complete or not there at all."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
 
+from strokewise.errors import CheckpointError
+from strokewise.io.atomic import write_text, writing
 from strokewise.models.bagel.checkpoint import Names, autoencoder_names, bagel_names, split_names
 from strokewise.models.bagel.config import ModelConfig
 from strokewise.models.bagel.layouts import BAGEL_AUTOENCODER, BAGEL_CONFIGS, BAGEL_WEIGHTS, WEIGHTS
@@ -66,13 +67,10 @@ def _foreign(names: Names, state: dict[str, Tensor], config: ModelConfig) -> dic
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(partial))
-    os.replace(partial, path)
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with writing(path, CheckpointError) as partial:
+        save_file(plain, str(partial))
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps(value, indent=2) + "\n", CheckpointError)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as RawTokenizer
 
-from strokewise.data.building import MAKERS
+from strokewise.data.build import MAKERS
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.models.bagel import fresh_model, nano, save_model
 from strokewise.models.bagel.vae import Autoencoder

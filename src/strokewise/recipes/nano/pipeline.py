@@ -6,16 +6,16 @@ data of each stage are decided in ``stages``; a stage whose folder exists is don
 """
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from strokewise.data.self_sampling import PainterSampler, Sampling, self_sample
 from strokewise.errors import StrokewiseError
+from strokewise.inference.options import OptionChanges
 from strokewise.inference.painter import Painter
 from strokewise.inference.prompt_check import DEFAULTS, VOCABULARY
+from strokewise.io.atomic import writing_folder
 from strokewise.models.bagel import nano
 from strokewise.recipes.nano.autoencoder import AutoencoderRun, train_autoencoder
 from strokewise.recipes.nano.initial_model import write_initial_model
@@ -35,7 +35,8 @@ from strokewise.train.trainer import Trainer
 from strokewise.world.vocabulary import COLORS
 
 # Self-sampling paints faster and worse than nano does for its users: its purpose is to collect faults.
-PROMPTS, SAMPLING = 640, {"temperature": 1.0, "steps": 10, "text_guidance": 1.0}
+PROMPTS = 640
+SAMPLING: OptionChanges = {"temperature": 1.0, "steps": 10, "text_guidance": 1.0}
 # Defaults of painting, stored with the model. At temperature 0 nano would put things in the same few places,
 # whatever the seed.
 PAINTING = {
@@ -110,10 +111,7 @@ def _stage(out: Path, report: Report, make: Callable[[Path], None]) -> Path:
     """A folder that ``make`` fills under a temporary name, unless it exists."""
     if not out.exists():
         report(f"{out.name} …")
-        partial = out.with_name(f".{out.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        make(partial)
-        os.replace(partial, out)
+        with writing_folder(out) as partial:
+            make(partial)
     report(f"{out.name}: {out}")
     return out

@@ -20,6 +20,7 @@ from strokewise.world.language.inspections import (
     parse_inspection,
     split_inspection,
     write_inspection,
+    write_inspection_parts,
 )
 from strokewise.world.language.instructions import (
     parse_correction,
@@ -30,6 +31,7 @@ from strokewise.world.language.instructions import (
 from strokewise.world.language.prompts import parse_prompt, write_geneval_prompt, write_prompt
 from strokewise.world.language.repairs import repair
 from strokewise.world.language.strokes import STROKE_KINDS, Beside, Stroke, apply_stroke
+from strokewise.world.language.trained import trained_instruction, trained_prompt
 
 __all__ = [
     "STROKE_KINDS",
@@ -54,11 +56,14 @@ __all__ = [
     "repair",
     "split",
     "split_inspection",
+    "trained_instruction",
+    "trained_prompt",
     "words",
     "write_correction",
     "write_description",
     "write_geneval_prompt",
     "write_inspection",
+    "write_inspection_parts",
     "write_instruction",
     "write_prompt",
 ]

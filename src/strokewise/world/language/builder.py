@@ -21,7 +21,7 @@ class GraphBuilder:
     background: str | None = None
 
     def add(self, noun: Noun) -> str:
-        """Bring up a new object and return its id; LanguageError when its count is not told."""
+        """Bring up a new object and return its id; LanguageError when it has no count."""
         if noun.count is None:
             raise LanguageError(f"not understood: how many of {noun.name!r} are meant; say 'the two ...'")
         if any((obj.name, obj.color) == (noun.name, noun.color) for obj in self.objects):
@@ -60,7 +60,7 @@ class GraphBuilder:
     def set_background(self, background: str) -> None:
         """State the background; LanguageError when there is another one already."""
         if self.background not in (None, background):
-            raise LanguageError(f"two backgrounds are told: {self.background!r} and {background!r}")
+            raise LanguageError(f"two backgrounds are stated: {self.background!r} and {background!r}")
         self.background = background
 
     def graph(self) -> SceneGraph:

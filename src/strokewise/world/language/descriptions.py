@@ -24,7 +24,7 @@ from strokewise.world.vocabulary import DEFAULT_BACKGROUND
 class Description:
     """A scene graph with a region for every instance: `regions[i]` are those of `graph.objects[i]`.
 
-    Relations in the graph are told in words too; the regions imply many more that need no telling.
+    Relations in the graph are written too; the regions imply many more, which are not.
     """
 
     graph: SceneGraph
@@ -99,7 +99,7 @@ class SceneLike(Protocol):
 def describe(scene: SceneLike, relations: bool = False) -> Description:
     """The description of a laid-out scene: its objects, their regions, and the background it is painted on.
 
-    relations: also tell the relations of its graph, which the regions mostly make needless.
+    relations: also keep the relations of its graph, most of which follow from the regions.
     """
     places: dict[str, list[tuple[int, str]]] = {obj.id: [] for obj in scene.graph.objects}
     for placement in scene.placements:
@@ -159,8 +159,10 @@ def read_description(reader: Reader) -> Description:
 
 def _write_item(obj: SceneObject, regions: tuple[str, ...], graph: SceneGraph) -> str:
     text = f"{en.indefinite(obj.thing)} {en.place(regions)}"
-    told = [f"{r.kind} {en.definite(graph[r.target].thing)}" for r in graph.relations if r.subject == obj.id]
-    return f"{text}, {' and '.join(told)}" if told else text
+    beside = [
+        f"{r.kind} {en.definite(graph[r.target].thing)}" for r in graph.relations if r.subject == obj.id
+    ]
+    return f"{text}, {' and '.join(beside)}" if beside else text
 
 
 def _read_items(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import random
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -19,8 +20,12 @@ from strokewise.errors import SceneError
 from strokewise.scene_graph import RELATIONS, Thing
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, REGIONS
 
+WORD = re.compile(r"\w+|[^\w\s]")  # a word or a punctuation mark
+_HYPHEN = re.compile(r"(?<=[^\W_])[-_\u2010]+(?=[^\W_])")
+_MARKS = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "&": " and "})
+_PIECE = 4096
 NUMBERS = ("one", "two", "three", "four")
-# What a picture shows may be more than can be asked for; such counts are all told, and read, as this one.
+# A picture may show more than a prompt can request; such counts are all written, and read, as this one.
 MANY = "more than four"
 MANY_COUNT = 5
 
@@ -55,7 +60,7 @@ FUNCTION_WORDS = """
 class PlainWording(random.Random):
     """Chance for the `write_...` functions that always takes the first, plainest wording.
 
-    A small model that writes in one wording only has to learn what to say, not how.
+    A small model that writes in one wording only has to be trained in what to say, not how.
     """
 
     def choice(self, seq: Any) -> Any:
@@ -87,7 +92,7 @@ def check_names(things: Iterable[Thing]) -> None:
         if thing.color is not None and thing.color not in COLORS:
             raise SceneError(f"the world has no word for the color {thing.color!r}")
         if thing.count < 1:
-            raise SceneError(f"{thing.count} of {thing.name!r} cannot be told; counts start at 1")
+            raise SceneError(f"{thing.count} of {thing.name!r} cannot be written; counts start at 1")
 
 
 def number(count: int) -> str:
@@ -134,13 +139,13 @@ def listing(phrases: Sequence[str]) -> str:
 def place(regions: Sequence[str]) -> str:
     """Where instances stand: "in the upper left", "on the left, center and right".
 
-    One region a instance; when all are the same it is said once, and stands for all of them.
+    One region an instance; when all are the same it is said once, and stands for all of them.
     """
     unknown = sorted(set(regions) - set(REGIONS))
     if unknown:
         raise SceneError(f"unknown region {unknown[0]!r}; regions: {', '.join(REGIONS)}")
-    told = regions[:1] if len(set(regions)) == 1 else regions
-    return f"{PREPOSITIONS.get(told[0], 'in the')} {listing(told)}" if told else ""
+    named = regions[:1] if len(set(regions)) == 1 else regions
+    return f"{PREPOSITIONS.get(named[0], 'in the')} {listing(named)}" if named else ""
 
 
 def background_phrase(background: str) -> str:
@@ -158,7 +163,19 @@ def parts(phrase: str) -> tuple[str, ...]:
 
 def split(text: str) -> list[str]:
     """The words and punctuation marks of a text, lower-cased."""
-    return re.findall(r"\w+|[^\w\s]", text.lower())
+    return WORD.findall(text.lower())
+
+
+def fold(text: str) -> str:
+    """A text as it is read: lower case, one character for each of Unicode's compatible forms, plain quotes.
+
+    Characters that show nothing are dropped; a hyphen or an underscore inside a word stands for a space.
+    """
+    # A long run of combining marks is sorted in quadratic time unless it is folded piece by piece.
+    pieces = (text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
+    folded = "".join(unicodedata.normalize("NFKC", piece) for piece in pieces).lower()
+    shown = "".join(c for c in folded if c.isascii() or unicodedata.category(c) != "Cf")
+    return _HYPHEN.sub(" ", shown.translate(_MARKS))
 
 
 def words() -> tuple[str, ...]:

@@ -1,9 +1,9 @@
-"""Phrases for single faults, in two voices.
+"""Phrases for single faults, as expectations and as observations.
 
-The wish, for plans: "the bird should be below the skateboard, not above it".
-The sight, for sketches: "shows the bird above the skateboard instead of below it".
+The expectation, for plans: "the bird should be below the skateboard, not above it".
+The observation, for sketches: "shows the bird above the skateboard instead of below it".
 
-This file knows one clause for every kind of fault in either mood. It refuses to know the sentences around
+This file knows one clause for every kind of fault in either of them. It refuses to know the sentences around
 them (`inspections`).
 """
 
@@ -27,7 +27,7 @@ _VALUES: dict[str, Collection[str]] = {
 
 
 def check_fault(fault: Fault) -> None:
-    """SceneError unless the fault has just the parts its kind needs, so that it can be told and read back."""
+    """SceneError unless the fault has just the parts its kind needs, so that it reads back as written."""
     kind, subject = fault.kind, fault.subject
     if kind not in FAULT_KINDS:
         raise SceneError(f"unknown kind of fault {kind!r}; kinds: {', '.join(FAULT_KINDS)}")
@@ -48,7 +48,7 @@ def check_fault(fault: Fault) -> None:
         raise SceneError(f"a fault that cannot be: {fault.message}")
 
 
-def write_wish(fault: Fault) -> str:
+def write_expectation(fault: Fault) -> str:
     """A plan's fault: what should be, and what is not wanted."""
     check_fault(fault)
     thing = fault.subject
@@ -64,7 +64,7 @@ def write_wish(fault: Fault) -> str:
     return text if fault.seen is None else f"{text}, not {_value(fault, fault.seen, again=True)}"
 
 
-def write_sight(fault: Fault) -> str:
+def write_observation(fault: Fault) -> str:
     """A sketch's fault: what it shows instead of what was planned, without the words "the sketch"."""
     check_fault(fault)
     thing = fault.subject
@@ -86,8 +86,8 @@ def write_sight(fault: Fault) -> str:
     return f"shows {pointer} {_value(fault, fault.seen)} instead of {wanted}"
 
 
-def read_wish(reader: Reader) -> Fault:
-    """Read what `write_wish` writes."""
+def read_expectation(reader: Reader) -> Fault:
+    """Read what `write_expectation` writes."""
     if reader.accept("the background should be"):
         wanted = reader.background_name()
         seen = reader.background_name() if reader.accept(", not") else None
@@ -107,8 +107,8 @@ def read_wish(reader: Reader) -> Fault:
     return _difference(reader, Fault(kind, thing, target, wanted, seen), is_one)
 
 
-def read_sight(reader: Reader) -> Fault:
-    """Read what `write_sight` writes."""
+def read_observation(reader: Reader) -> Fault:
+    """Read what `write_observation` writes."""
     if reader.accept("lacks"):
         return Fault("missing", reader.thing())
     if reader.accept("also shows"):

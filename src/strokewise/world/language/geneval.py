@@ -1,7 +1,7 @@
 """GenEval's 553 official prompts, and its scorer's metadata for a prompt.
 
 The prompts are GenEval's own (github.com/djghosh13/geneval, MIT, see geneval_license.txt), in its order. This
-file knows what GenEval's scorer asks of each; it refuses to know how a picture is scored.
+file knows what GenEval's scorer requires of each; it refuses to know how a picture is scored.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def geneval_metadata(prompt: GenEvalPrompt) -> dict[str, Any]:
     """The official metadata of a prompt, key for key; LanguageError when it is none of the six templates.
 
     For "position" the object that stands beside the other comes second and points at index 0. For "counting"
-    one more than asked for is excluded.
+    one more than requested is excluded.
     """
     if prompt.tag not in TAGS:
         raise LanguageError(f"unknown GenEval task {prompt.tag!r}; tasks: {', '.join(TAGS)}")

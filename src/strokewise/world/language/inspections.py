@@ -1,14 +1,14 @@
 """Inspections: verdicts on a plan and on a sketch, in words and back.
 
-This file knows how faults are told: what a plan *should* say, and what a sketch *shows* instead. It refuses
+This file knows how faults are worded: what a plan *should* say, and what a sketch *shows* instead. It refuses
 to find faults (`scene_graph.diff` and the recogniser do) or to repair them (`repairs` does).
 """
 
 from __future__ import annotations
 
 import random
-import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from strokewise.errors import LanguageError, SceneError
 from strokewise.scene_graph import Fault, Thing
@@ -19,6 +19,7 @@ from strokewise.world.language.reader import Reader
 
 PLAN_FITS = ("the plan fits the prompt", "the plan agrees with the prompt")
 PLAN_FAILS = ("the plan contradicts the prompt:", "the plan does not fit the prompt:")
+PENDING = "still to come:"
 SEEN = "the sketch shows:"
 SKETCH_FITS = ("the sketch shows the plan", "the sketch agrees with the plan")
 
@@ -31,7 +32,7 @@ class Inspection:
     sketch: faults of the sketch against the plan, likewise.
     pending: things of the prompt that are not painted yet and were not due, which is no fault.
     pending_background: a background that is still to come, if any.
-    seen: what the sketch shows, told before it is judged; None when only the verdict is told.
+    seen: what the sketch shows, stated before it is judged; None when only the verdict is stated.
     """
 
     plan: tuple[Fault, ...] | None = ()
@@ -46,80 +47,98 @@ class Inspection:
         return not self.plan and not self.sketch
 
 
-def write_inspection(inspection: Inspection, rng: random.Random) -> str:
-    """The verdict in one to four sentences; SceneError on faults that cannot be told.
+class InspectionParts(NamedTuple):
+    """The sentences of an inspection by what they are about, each with its full stop; "" where it has none.
 
-    `parse_inspection` gives back an equal inspection, but that counts above four are all read as five, and
-    what is seen as an isomorphic graph.
-    """
-    if inspection.plan is None and inspection.sketch is None:
-        raise SceneError("an inspection judges the plan, the sketch or both")
-    sentences = []
-    pending = [en.indefinite(thing) for thing in inspection.pending]
-    if inspection.pending_background is not None:
-        pending.append(en.background_phrase(inspection.pending_background))
-    if inspection.plan is not None:
-        sentences.append(_plan_sentence(inspection.plan, rng))
-        if pending and not inspection.plan and rng.random() < 0.5:
-            sentences[-1] += f"; {_coming(inspection, pending)}"
-            pending = []
-    if pending:
-        sentences.append(f"still to come: {', '.join(pending)}")
-    if inspection.seen is not None:
-        sentences.append(f"{SEEN} {write_description(inspection.seen, rng).removesuffix('.')}")
-    if inspection.sketch is not None:
-        sentences.append(_sketch_sentence(inspection.sketch, rng))
-    return ". ".join(sentences) + "."
-
-
-@dataclass(frozen=True)
-class InspectionParts:
-    """The sentences of an inspection as they were written, by what they are about; "" where there are none.
-
-    plan: the verdict on the plan, and what is still to come.
+    plan: the verdict on the plan, perhaps with what is still to come ("...; a bus is still to come.").
+    pending: what is still to come, where that is a sentence of its own.
     seen: what the sketch shows.
     sketch: the verdict on the sketch.
     """
 
     plan: str = ""
+    pending: str = ""
     seen: str = ""
     sketch: str = ""
 
+    @property
+    def of_plan(self) -> str:
+        """What needs no look at the sketch: the verdict on the plan, and what is still to come."""
+        return " ".join(filter(None, (self.plan, self.pending)))
+
+    @property
+    def text(self) -> str:
+        """The whole inspection, as `write_inspection` writes it."""
+        return " ".join(filter(None, self))
+
+
+def write_inspection(inspection: Inspection, rng: random.Random) -> str:
+    """The inspection in one to four sentences; SceneError on faults for which there are no words.
+
+    `parse_inspection` gives back an equal inspection, except that counts above four are all read as five, and
+    what is seen as an isomorphic graph.
+    """
+    return write_inspection_parts(inspection, rng).text
+
+
+def write_inspection_parts(inspection: Inspection, rng: random.Random) -> InspectionParts:
+    """The sentences of `write_inspection`, one by one, from the same draws of `rng`; the same errors."""
+    if inspection.plan is None and inspection.sketch is None:
+        raise SceneError("an inspection judges the plan, the sketch or both")
+    plan, later, seen, sketch = "", "", "", ""
+    pending = [en.indefinite(thing) for thing in inspection.pending]
+    if inspection.pending_background is not None:
+        pending.append(en.background_phrase(inspection.pending_background))
+    if inspection.plan is not None:
+        plan = _plan_sentence(inspection.plan, rng)
+        if pending and not inspection.plan and rng.random() < 0.5:
+            plan += f"; {_coming(inspection, pending)}"
+            pending = []
+    if pending:
+        later = f"{PENDING} {', '.join(pending)}"
+    if inspection.seen is not None:
+        seen = f"{SEEN} {write_description(inspection.seen, rng).removesuffix('.')}"
+    if inspection.sketch is not None:
+        sketch = _sketch_sentence(inspection.sketch, rng)
+    return InspectionParts(*(f"{part}." if part else "" for part in (plan, later, seen, sketch)))
+
 
 def parse_inspection(text: str) -> Inspection:
-    """The verdict of a text; LanguageError saying what was not understood."""
-    return _read_inspection(text)[0]
+    """The inspection that a text states; LanguageError saying what was not understood."""
+    return _read(Reader(text))[0]
 
 
 def split_inspection(text: str) -> InspectionParts:
-    """The parts of a text that is an inspection; LanguageError saying what was not understood."""
-    return _read_inspection(text)[1]
+    """The sentences of an inspection by what they are about; LanguageError as for `parse_inspection`.
+
+    Sentences come back as they stand in the text; `split_inspection(parts.text)` equals `parts` for what
+    `write_inspection_parts` wrote.
+    """
+    return _read(Reader(text))[1]
 
 
-def _read_inspection(text: str) -> tuple[Inspection, InspectionParts]:
-    reader = Reader(text)
-    # Where each word that the reader counts begins in the text, and where the text ends.
-    starts = [*(match.start() for match in re.finditer(r"\w+|[^\w\s]", text)), len(text)]
-    parts: dict[str, list[str]] = {"plan": [], "seen": [], "sketch": []}
+def _read(reader: Reader) -> tuple[Inspection, InspectionParts]:
     plan: tuple[Fault, ...] | None = None
     sketch: tuple[Fault, ...] | None = None
     pending: tuple[list[Thing], list[str]] = ([], [])
     seen: Description | None = None
+    sentences: dict[str, str] = {}
     while not reader.done:
-        first, about = reader.position, "plan"
+        start = reader.position
         if plan is None and reader.at("the plan"):
-            plan = _read_plan(reader, pending)
-        elif not any(pending) and reader.accept("still to come:"):
+            part, plan = "plan", _read_plan(reader, pending)
+        elif not any(pending) and reader.accept(PENDING):
+            part = "pending"
             _read_pending(reader, pending, until="")
         elif seen is None and reader.accept(SEEN):
-            seen, about = read_description(reader), "seen"
+            part, seen = "seen", read_description(reader)
         elif sketch is None and reader.at("the sketch"):
-            sketch, about = _read_sketch(reader), "sketch"
+            part, sketch = "sketch", _read_sketch(reader)
         else:
             reader.fail("'the plan ...', 'still to come: ...' or 'the sketch ...', each once")
-        stopped = reader.accept(".")
-        parts[about].append(text[starts[first] : starts[reader.position]].strip())
-        if not stopped:
+        has_stop = reader.accept(".") is not None
+        sentences[part] = reader.text_since(start)
+        if not has_stop:
             break
     reader.end()
     if plan is None and sketch is None:
@@ -127,21 +146,20 @@ def _read_inspection(text: str) -> tuple[Inspection, InspectionParts]:
     things, backgrounds = pending
     if len(backgrounds) > 1:
         raise LanguageError("not understood: more than one background is still to come")
-    background = backgrounds[0] if backgrounds else None
-    found = Inspection(plan, sketch, tuple(things), background, seen)
-    return found, InspectionParts(**{name: " ".join(sentences) for name, sentences in parts.items()})
+    found = Inspection(plan, sketch, tuple(things), backgrounds[0] if backgrounds else None, seen)
+    return found, InspectionParts(**sentences)
 
 
 def _plan_sentence(faults: tuple[Fault, ...], rng: random.Random) -> str:
     if not faults:
         return rng.choice(PLAN_FITS)
-    return f"{rng.choice(PLAN_FAILS)} {'; '.join(phrases.write_wish(fault) for fault in faults)}"
+    return f"{rng.choice(PLAN_FAILS)} {'; '.join(phrases.write_expectation(fault) for fault in faults)}"
 
 
 def _sketch_sentence(faults: tuple[Fault, ...], rng: random.Random) -> str:
     if not faults:
         return rng.choice(SKETCH_FITS)
-    return "the sketch " + "; it ".join(phrases.write_sight(fault) for fault in faults)
+    return "the sketch " + "; it ".join(phrases.write_observation(fault) for fault in faults)
 
 
 def _coming(inspection: Inspection, pending: list[str]) -> str:
@@ -155,9 +173,9 @@ def _read_plan(reader: Reader, pending: tuple[list[Thing], list[str]]) -> tuple[
             _read_pending(reader, pending, until="still to come")
         return ()
     reader.expect(*PLAN_FAILS, *PLAN_FITS)
-    faults = [phrases.read_wish(reader)]
+    faults = [phrases.read_expectation(reader)]
     while reader.accept(";"):
-        faults.append(phrases.read_wish(reader))
+        faults.append(phrases.read_expectation(reader))
     return tuple(faults)
 
 
@@ -165,10 +183,10 @@ def _read_sketch(reader: Reader) -> tuple[Fault, ...]:
     if reader.accept(*SKETCH_FITS):
         return ()
     reader.expect("the sketch")
-    faults = [phrases.read_sight(reader)]
+    faults = [phrases.read_observation(reader)]
     while reader.accept(";"):
         reader.accept("it")
-        faults.append(phrases.read_sight(reader))
+        faults.append(phrases.read_observation(reader))
     return tuple(faults)
 
 

@@ -21,6 +21,11 @@ RECOLOR_VERBS = ("recolor", "change")
 SWAP_VERBS = (("replace", "with"), ("swap", "for"))
 BACKGROUND_VERBS = ("make the background", "change the background to")
 _PRONOUN_CHANCE = 0.5
+# Read but never written.
+_OTHER_ADD_VERBS = ("paint", "put", "insert")
+_OTHER_REMOVE_VERBS = ("delete",)
+_OTHER_RECOLOR_VERBS = ("recolour", *(f"change the {color} of" for color in ("color", "colour")))
+_OTHER_BACKGROUND_VERBS = ("paint the background", "set the background to")
 
 
 def write_instruction(stroke: Stroke, rng: random.Random) -> str:
@@ -37,6 +42,11 @@ def parse_instruction(text: str) -> Stroke:
     if len(strokes) != 1:
         raise LanguageError(f"one stroke is expected, not {len(strokes)} sentences")
     return strokes[0]
+
+
+def reword_instruction(text: str) -> str:
+    """The instruction of one stroke in its plain wording; LanguageError saying what was not understood."""
+    return write_instruction(parse_instruction(text), en.PlainWording())
 
 
 def write_correction(strokes: Sequence[Stroke], rng: random.Random) -> str:
@@ -106,18 +116,20 @@ def _where(stroke: Stroke, rng: random.Random, known: Thing | None) -> str:
 
 def _read_stroke(reader: Reader, known: Thing | None) -> Stroke:
     reader.accept("please")
-    if reader.accept("make the background", "change the background to", "paint the background"):
+    if reader.accept(*BACKGROUND_VERBS, *_OTHER_BACKGROUND_VERBS):
         reader.accept("a", "an")
-        return _checked(Stroke("background", background=reader.background_name()))
-    if reader.accept(*REMOVE_VERBS):
+        background = reader.background_name()
+        reader.accept("background")
+        return _checked(Stroke("background", background=background))
+    if reader.accept(*REMOVE_VERBS, *_OTHER_REMOVE_VERBS):
         return _read_change(reader, "remove", known)
     if reader.accept("turn"):
         return _read_change(reader, "recount", known)
-    if reader.accept(*RECOLOR_VERBS):
+    if reader.accept(*_OTHER_RECOLOR_VERBS, *RECOLOR_VERBS):
         return _read_change(reader, "recolor", known)
     if reader.accept(*(verb for verb, _ in SWAP_VERBS)):
         return _read_change(reader, "swap", known)
-    if reader.accept(*ADD_VERBS, "paint", "put"):
+    if reader.accept(*ADD_VERBS, *_OTHER_ADD_VERBS):
         noun = reader.noun()
         if noun.article == "the" or noun.count is None:
             reader.fail("a new thing before that, such as 'a red bus'; 'the' means one already there")
@@ -146,7 +158,7 @@ def _read_change(reader: Reader, kind: str, known: Thing | None) -> Stroke:
             reader.fail("a color")
         becomes = Thing(thing.name, color, thing.count)
     elif kind == "swap":
-        reader.expect("with", "for")
+        reader.expect("with", "for", "by")
         becomes = reader.thing()
     return _checked(Stroke(kind, thing, becomes, regions, relation))
 

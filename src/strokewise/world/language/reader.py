@@ -13,29 +13,33 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, NoReturn, TypeVar
 
 from strokewise.errors import LanguageError
-from strokewise.scene_graph import Thing
+from strokewise.scene_graph import RELATIONS, Thing
 from strokewise.world.language import english as en
+from strokewise.world.language.synonyms import (
+    BACKGROUND_SYNONYMS,
+    CLASS_SYNONYMS,
+    CONJUNCTIONS,
+    HOLDING,
+    NEAR_WORDS,
+    OTHER_PLURALS,
+    PICTURES,
+    POLITE,
+    REGION_SYNONYMS,
+    RELATION_SYNONYMS,
+    REQUESTS,
+)
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, REGIONS
 
 T = TypeVar("T")
 
 PREPOSITIONS = ("in the", "on the", "at the")
-# What people may write beyond what the world writes itself.
 _TOO_MANY = ("five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_OTHER_WORDS = (
-    "1",
-    "2",
-    "3",
-    "4",
-    "over",
-    "beneath",
-    "underneath",
-    "against",
-    "please",
-    "create",
-    "paint",
-    "put",
-)
+# Marks that may end a text, or stand around it, and say nothing.
+_QUOTES = frozenset("\"'`«»")
+_CLOSING = _QUOTES | frozenset(".,;:!?")
+_OTHER_WORDS = """
+    single colored coloured side hand corner it them please put insert delete recolour color colour set by
+"""
 
 
 @dataclass(frozen=True)
@@ -77,41 +81,37 @@ class Noun:
 def _forms() -> Table[Form]:
     forms = {}
     for name in CLASSES:
-        # GenEval adds -s or -es without looking: "sheeps", "knifes", "toothbrushs".
-        naive = name + ("es" if name.endswith("s") else "s")
-        for spelling in (en.plural(name), naive):
-            forms[spelling] = Form(name, False, True)
-        forms[name] = Form(name, True, name == en.plural(name))
+        for spelling in (name, *CLASS_SYNONYMS.get(name, ())):
+            # GenEval adds -s or -es without looking: "sheeps", "knifes", "toothbrushs".
+            naive = spelling + ("es" if spelling.endswith("s") else "s")
+            for many in (en.plural(spelling), naive):
+                forms[many] = Form(name, False, True)
+            forms[spelling] = Form(name, True, spelling == en.plural(spelling))
+    for many, name in OTHER_PLURALS.items():
+        forms[many] = Form(name, many in CLASSES, True)
     return Table.of(forms)
 
 
 FORMS = _forms()
 _COLORS = Table.of({color: color for color in COLORS})
-_REGIONS = Table.of({region: region for region in REGIONS})
-_BACKGROUNDS = Table.of({background: background for background in BACKGROUNDS})
+_REGIONS = Table.of({region: region for region in REGIONS} | REGION_SYNONYMS)
+_BACKGROUNDS = Table.of({background: background for background in BACKGROUNDS} | BACKGROUND_SYNONYMS)
 _NUMBERS = Table.of(
     {word: count for count, word in enumerate(en.NUMBERS, start=1)}
     | {str(count): count for count in range(1, len(en.NUMBERS) + 1)}
     | {en.MANY: en.MANY_COUNT}
 )
-_RELATIONS = Table.of(
-    {
-        "left of": "left of",
-        "to the left of": "left of",
-        "on the left of": "left of",
-        "right of": "right of",
-        "to the right of": "right of",
-        "on the right of": "right of",
-        "above": "above",
-        "over": "above",
-        "below": "below",
-        "under": "below",
-        "beneath": "below",
-        "underneath": "below",
-    }
-)
+_RELATIONS = Table.of({kind: kind for kind in RELATIONS} | RELATION_SYNONYMS)
+_NEAR = Table.of(NEAR_WORDS)
 _NAME_WORDS = {word for table in (FORMS, _COLORS, _BACKGROUNDS) for key in table.values for word in key}
-_KNOWN = {*en.words(), *_OTHER_WORDS, *_TOO_MANY, *_NAME_WORDS}
+_PHRASES = (*POLITE, *REQUESTS, *PICTURES, *HOLDING, *CONJUNCTIONS, *_TOO_MANY, _OTHER_WORDS)
+_KNOWN = {
+    *en.words(),
+    *_NAME_WORDS,
+    *(word for table in (_REGIONS, _RELATIONS, _NUMBERS) for key in table.values for word in key),
+    *(word for phrase in _PHRASES for word in en.parts(phrase)),
+    *_CLOSING,
+}
 
 
 class Reader:
@@ -121,18 +121,34 @@ class Reader:
         """Split the text; LanguageError when it is empty or holds words that no sentence could use."""
         if not isinstance(text, str):
             raise LanguageError(f"a text is needed, not {type(text).__name__}")
-        self.words = en.split(text)
-        self.position = 0
+        self._folded = en.fold(text)
+        self._spans = [match.span() for match in en.WORD.finditer(self._folded)]
+        self.words = [self._folded[start:end] for start, end in self._spans]
         if not self.words:
             raise LanguageError("the text is empty")
-        unknown = list(dict.fromkeys(word for word in self.words if word not in _KNOWN))
+        size = len(self.words)
+        self._end = next((i for i in range(size, 0, -1) if self.words[i - 1] not in _CLOSING), 0)
+        self.position = next((i for i in range(self._end) if self.words[i] not in _QUOTES), 0)
+        unknown = [word for word in dict.fromkeys(self.words) if word not in _KNOWN and not word.isdecimal()]
         if unknown:
             raise LanguageError(_unknown_words(unknown))
 
     @property
     def done(self) -> bool:
-        """Whether every word was read."""
-        return self.position >= len(self.words)
+        """Whether every word was read; closing marks may be left."""
+        return self.position >= self._end
+
+    @property
+    def plain(self) -> str:
+        """The whole text with single spaces, without marks around it."""
+        first = next((i for i in range(self._end) if self.words[i] not in _QUOTES), 0)
+        return " ".join(self.words[first : self._end])
+
+    def text_since(self, position: int) -> str:
+        """The text from the word at an earlier position up to the last word read, in lower case."""
+        if position == self.position:
+            return ""
+        return self._folded[self._spans[position][0] : self._spans[self.position - 1][1]]
 
     def fail(self, expected: str) -> NoReturn:
         """Raise LanguageError at the current word."""
@@ -170,25 +186,27 @@ class Reader:
         return None
 
     def end(self) -> None:
-        """Read a last full stop, if any, and fail unless that was the end."""
-        self.accept(".")
+        """Fail unless this is the end, but for closing marks."""
         if not self.done:
-            self.fail("the end of the text")
+            self.fail("the end of the text" + self._suggestion())
 
     def noun(self) -> Noun:
         """Read a thing: "a red bus", "the three cups", "two pairs of skis"."""
         start = self.position
         article = self.accept("a", "an", "the") or ""
         count = 1 if article in ("a", "an") else self.lookup(_NUMBERS)
-        if self.at(*_TOO_MANY):
+        if count == 1 and article:
+            self.accept("single")
+        if self.at(*_TOO_MANY) or (not self.done and self.words[self.position].isdecimal()):
             self.fail(f"a count from one to {en.NUMBERS[-1]}")
         pair = self.accept("pair of", "pairs of")
         color = self._color()
         form = self.lookup(FORMS)
         if form is None:
-            self.fail(
+            what = (
                 "a thing, such as 'a red bus' or 'three cups'" if self.position == start else "a class name"
             )
+            self.fail(what + self._suggestion())
         if pair and form.name not in en.PAIRED:
             self.fail(f"no {pair!r} before {form.name!r}")
         one, many = (pair == "pair of", pair == "pairs of") if pair else (form.one, form.many)
@@ -202,7 +220,7 @@ class Reader:
         return Noun("a" if article == "an" else article, form.name, color, count)
 
     def thing(self, article: str | None = None) -> Thing:
-        """Read a thing whose count is plain, with "the" before it if asked for, and forget the article."""
+        """Read a thing whose count is plain, with "the" before it if required, and forget the article."""
         start = self.position
         noun = self.noun()
         if noun.count is None:
@@ -226,7 +244,7 @@ class Reader:
         return self.lookup(_RELATIONS)
 
     def place(self, count: int) -> tuple[str, ...]:
-        """Read where `count` instances stand, one region each; () when no place is told here."""
+        """Read where `count` instances stand, one region each; () when no place is stated here."""
         start = self.position
         regions = []
         if self.accept(*PREPOSITIONS) and (region := self._region()):
@@ -236,7 +254,7 @@ class Reader:
             return ()
         while True:
             before = self.position
-            self.accept(", and", ",", "and")
+            self.accept(*CONJUNCTIONS)
             self.accept(*PREPOSITIONS, "the")
             region = self._region() if self.position > before else None
             if region is None:
@@ -251,7 +269,7 @@ class Reader:
         """Read "a sky background", with "on" or "with" before it or not; the cursor stays when it is none."""
         start = self.position
         self.accept("on", "with", "against")
-        self.accept("a", "an")
+        self.accept("a", "an", "the")
         found = self.lookup(_BACKGROUNDS)
         if found is None or not self.accept("background"):
             self.position = start
@@ -270,10 +288,12 @@ class Reader:
         """A color before a class name; "orange" is both, and alone it is the fruit."""
         start = self.position
         color = self.color()
+        if color is not None:
+            self.accept("colored", "coloured")
         after = self.position
         if color is not None and self.lookup(FORMS) is None:
             if color not in CLASSES:
-                self.fail("a class name")
+                self.fail("a class name" + self._suggestion())
             self.position = start
             return None
         self.position = after
@@ -283,20 +303,31 @@ class Reader:
         """A region that is not the start of a relation ("left" but not "left of")."""
         start = self.position
         region = self.lookup(_REGIONS)
-        if region is not None and self.at("of"):
-            self.position = start
-            return None
+        if region is not None:
+            self.accept("corner", "side", "hand side")
+            if self.at("of"):
+                self.position = start
+                return None
         return region
+
+    def _suggestion(self) -> str:
+        """The nearest thing to the current word that can be read, for an error; "" when none is near."""
+        start = self.position
+        near = self.lookup(_NEAR)
+        self.position = start
+        return f" (did you mean '{near}'?)" if near else ""
 
 
 def _unknown_words(unknown: list[str]) -> str:
-    told = []
+    named = []
     for word in unknown[:8]:
-        near = difflib.get_close_matches(word[:40], sorted(_NAME_WORDS), n=1, cutoff=0.75)
-        told.append(f"{word[:40]!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+        near = NEAR_WORDS.get(word) or next(
+            iter(difflib.get_close_matches(word[:40], sorted(_NAME_WORDS), n=1, cutoff=0.8)), None
+        )
+        named.append(f"{word[:40]!r}" + (f" (did you mean '{near}'?)" if near else ""))
     more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
     return (
-        f"unknown words: {', '.join(told)}{more}. Known are the names of the {len(CLASSES)} GenEval classes, "
-        f"the colors {', '.join(COLORS)}, the counts {', '.join(en.NUMBERS)}, the relations "
+        f"unknown words: {', '.join(named)}{more}. Known are the names of the {len(CLASSES)} GenEval "
+        f"classes, the colors {', '.join(COLORS)}, the counts {', '.join(en.NUMBERS)}, the relations "
         f"left of, right of, above, below, and the backgrounds {', '.join(BACKGROUNDS)}"
     )

@@ -1,4 +1,4 @@
-"""Mending: the strokes that turn one described scene into another.
+"""Repairs: the strokes that turn one described scene into another.
 
 This file knows which changes are needed and in which order they can be made. It refuses to know why the
 scenes differ and how the strokes are said.
@@ -31,8 +31,8 @@ def repair(wanted: Description, seen: Description) -> tuple[Stroke, ...]:
     """Strokes that lead from `seen` to a scene without faults against `wanted`; () when there are none.
 
     What stands in the right place in the wrong color is recolored; what is in another place is removed and
-    added anew, with a relation if the wanted graph has one to a thing that is there. All strokes tell places.
-    A wanted object without color takes any color if it is the only one of its class.
+    added anew, with a relation if the wanted graph has one to a thing that is there. All strokes have
+    places. A wanted object without color takes any color if it is the only one of its class.
     """
     changes = _match(_instances(wanted), _instances(seen), _free_classes(wanted.graph))
     recolors = _order_recolors(changes, _instances(seen))

@@ -54,7 +54,9 @@ class Stroke:
         if (self.thing is None) != is_background or (self.background is None) == is_background:
             raise SceneError(f"a {self.kind!r} stroke needs {'a background' if is_background else 'a thing'}")
         if (self.becomes is not None) != changes:
-            raise SceneError(f"a {self.kind!r} stroke has {'to tell' if changes else 'no'} thing after it")
+            raise SceneError(
+                f"a {self.kind!r} stroke has {'to state the' if changes else 'no'} thing after it"
+            )
         if is_background and (self.regions or self.relation):
             raise SceneError("a background has no place")
         if self.relation is not None and self.relation.kind not in RELATIONS:
@@ -72,9 +74,9 @@ class Stroke:
                 raise SceneError(f"a {self.kind!r} stroke cannot turn '{thing}' into '{becomes}'")
             if self.kind == "recolor" and becomes.color is None:
                 raise SceneError("a 'recolor' stroke needs a color")
-        told = becomes if becomes is not None and self.kind == "recount" else thing
-        if self.regions and len(self.regions) != told.count:
-            raise SceneError(f"'{told}' needs {told.count} regions, not {len(self.regions)}")
+        placed = becomes if becomes is not None and self.kind == "recount" else thing
+        if self.regions and len(self.regions) != placed.count:
+            raise SceneError(f"'{placed}' needs {placed.count} regions, not {len(self.regions)}")
 
 
 class _Instance(NamedTuple):
@@ -91,7 +93,7 @@ def apply_stroke(stroke: Stroke, scene: Description) -> Description:
 
     A thing without color in the stroke means any thing of its class, if the scene has none without color.
     Things that look the same afterwards are one object. Relations are kept between objects that are still
-    there; none is added, since the regions settle where everything stands.
+    there; none is added, since the regions determine where everything stands.
     """
     stroke.validate()
     if stroke.thing is None:
@@ -127,8 +129,8 @@ def _choose(instances: list[_Instance], stroke: Stroke, scene: Description) -> l
                 left.remove(match)
                 found.append(match)
     if len(found) != thing.count:
-        told = ", ".join(f"'{obj.thing}'" for obj in scene.graph.objects) or "nothing"
-        raise SceneError(f"the stroke is about '{thing}', found {len(found)}; the scene has {told}")
+        known = ", ".join(f"'{obj.thing}'" for obj in scene.graph.objects) or "nothing"
+        raise SceneError(f"the stroke is about '{thing}', found {len(found)}; the scene has {known}")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a picture shows, with how sure that is; what is not sure enough is told as unknown.
+"""What a picture shows, with how sure that is; what is not sure enough is reported as unknown.
 
 This file turns matches into instances, a scene graph and detections. It refuses to know how they were found,
 and what the picture was meant to show.
@@ -24,7 +24,7 @@ from strokewise.world.vocabulary import REGIONS
 
 SIZE = 128  # pixels that every picture is brought to
 _SMALLEST = 32
-KNOWN = 0.85  # confidence from which an instance is told by its name
+KNOWN = 0.85  # confidence from which an instance is named
 COLOR_KNOWN = 0.5  # and from which its color is
 
 # Chance of a match to be of the right class, as a logistic function of its residual, of how much worse the
@@ -62,7 +62,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Detection:
-    """One thing as an object detector tells it: box (x0, y0, x1, y1) in pixels of the picture given."""
+    """One thing as an object detector reports it: box (x0, y0, x1, y1) in pixels of the picture given."""
 
     name: str
     score: float
@@ -89,7 +89,7 @@ class Recognition:
     def graph(self) -> SceneGraph:
         """Objects by look, with all relations that hold between them by GenEval's rule; no unknown ones.
 
-        It may hold more of a thing than can be asked for, so `SceneGraph.validate` may refuse it.
+        It may hold more of a thing than a prompt can request, so `SceneGraph.validate` may refuse it.
         """
         groups = self._groups()
         objects = tuple(
@@ -147,7 +147,7 @@ def recognise(image: Image.Image | np.ndarray) -> Recognition:
 
 
 def detect(image: Image.Image | np.ndarray, threshold: float = 0.3) -> list[Detection]:
-    """The things in a picture as a detector for GenEval tells them, the surest first.
+    """The things in a picture as a detector for GenEval reports them, the surest first.
 
     threshold: least score; GenEval takes 0.3, and 0.9 where it counts.
     """
@@ -165,7 +165,7 @@ def detect(image: Image.Image | np.ndarray, threshold: float = 0.3) -> list[Dete
 
 
 def features(match: Match) -> tuple[float, float, float, float]:
-    """What tells right matches from wrong ones: residual, how much worse the next class is, area, blur."""
+    """Features of a right match: residual, how much worse the next class is, area, blur."""
     worse = math.log((min(match.rival, 2.0) + _SOFT) / (match.residual + _SOFT))
     area = (match.box[2] - match.box[0]) * (match.box[3] - match.box[1])
     return math.log(match.residual + _SOFT), worse, math.log(area / 1000), float(match.blur)

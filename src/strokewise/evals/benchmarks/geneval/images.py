@@ -1,11 +1,10 @@
 """Scoring pictures by GenEval: detect, name the colors that matter, judge, record.
 
 Results are stored in the official harness's format, so that its `summary_scores.py` reads them. This file
-ties folders, a detector and the rules together; it refuses to know how any of them works.
+connects folders, a detector and the rules; it refuses to know how any of them works.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,22 +13,39 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from strokewise.critics.detectors import Detector
-from strokewise.critics.geneval_rules import Detection, evaluate, keep, needing_color
+from strokewise.critics.geneval_rules import Detection, FaultKind, RuleFault, find_faults, keep, needing_color
 from strokewise.errors import InputError
-from strokewise.evals.image_folders import Sample, read_picture
+from strokewise.evals.image_folders import LabeledPicture
+from strokewise.io.atomic import write_text
+from strokewise.io.outside import read_picture
 
 
-class Result(NamedTuple):
-    """What one picture was worth. found: the detections that the rules looked at, by class."""
+class PictureScore(NamedTuple):
+    """How one picture was scored.
+
+    filename: what the picture is known by.
+    metadata: GenEval's of its prompt.
+    faults: where it differs from the prompt; none: it is correct.
+    found: the detections that the rules considered, by class.
+    """
 
     filename: str
     metadata: dict[str, Any]
-    correct: bool
-    reason: str
+    faults: tuple[RuleFault, ...]
     found: dict[str, list[Detection]]
 
+    @property
+    def correct(self) -> bool:
+        """Whether the picture meets its prompt."""
+        return not self.faults
+
+    @property
+    def fault(self) -> FaultKind | None:
+        """The kind of the first fault."""
+        return self.faults[0].kind if self.faults else None
+
     def record(self) -> dict[str, Any]:
-        """As the official harness writes it: metadata and details are JSON within JSON."""
+        """As the official harness writes it (metadata and details are JSON within JSON), plus ``fault``."""
         details = {
             name: [[*one.box, one.score] for one in detections] for name, detections in self.found.items()
         }
@@ -38,20 +54,23 @@ class Result(NamedTuple):
             "tag": self.metadata["tag"],
             "prompt": self.metadata["prompt"],
             "correct": self.correct,
-            "reason": self.reason,
+            "reason": "\n".join(fault.text for fault in self.faults),
+            "fault": self.fault,
             "metadata": json.dumps(self.metadata),
             "details": json.dumps(details),
         }
 
 
-def score_picture(filename: str, image: Image.Image, metadata: dict[str, Any], detector: Detector) -> Result:
+def score_picture(
+    filename: str, image: Image.Image, metadata: dict[str, Any], detector: Detector
+) -> PictureScore:
     """Score one picture.
 
     Args:
-        filename: what the result is to be known by.
+        filename: names the result.
         image: an RGB picture.
         metadata: GenEval's of the prompt, with tag, prompt, include, and exclude where there is one.
-        detector: who looks at the picture.
+        detector: finds things and names colors.
 
     Raises:
         RecordError: if the metadata are not GenEval's.
@@ -62,11 +81,11 @@ def score_picture(filename: str, image: Image.Image, metadata: dict[str, Any], d
     colors = dict(zip(map(id, uncolored), detector.name_colors(image, uncolored), strict=True))
     # Without their masks: those of a whole benchmark would not fit in memory.
     detections = [replace(one, color=colors.get(id(one), one.color), mask=None) for one in detections]
-    verdict = evaluate(metadata, detections)
-    return Result(filename, metadata, verdict.correct, verdict.reason, keep(metadata["tag"], detections))
+    faults = tuple(find_faults(metadata, detections))
+    return PictureScore(filename, metadata, faults, keep(metadata["tag"], detections))
 
 
-def score_samples(samples: Iterable[Sample], detector: Detector) -> Iterator[Result]:
+def score_pictures(samples: Iterable[LabeledPicture], detector: Detector) -> Iterator[PictureScore]:
     """Score pictures one by one; errors as of `score_picture`, naming the file."""
     for sample in samples:
         image = read_picture(sample.path)
@@ -76,13 +95,6 @@ def score_samples(samples: Iterable[Sample], detector: Detector) -> Iterator[Res
             raise type(error)(f"{sample.path}: {error}") from error
 
 
-def write_results(results: Iterable[Result], path: Path) -> None:
+def write_results(results: Iterable[PictureScore], path: Path) -> None:
     """Write results, one JSON object a line; a file of that name is always a whole one."""
-    unfinished = path.with_name(f".{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("w", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(result.record()) + "\n" for result in results)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}") from error
+    write_text(path, "".join(json.dumps(result.record()) + "\n" for result in results))

@@ -5,18 +5,17 @@ One JSON object a line, gzipped where the name ends in .gz: `metadata` as in Gen
 refuses to judge.
 """
 
-import gzip
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from strokewise.critics.geneval_rules import Detection, check_metadata
-from strokewise.errors import InputError, RecordError
+from strokewise.errors import RecordError
+from strokewise.io.outside import read_json_lines
 
 
 class Case(NamedTuple):
-    """What was asked, what was detected, and the recorded verdict."""
+    """GenEval's metadata of a prompt, what was detected, and the recorded verdict."""
 
     metadata: dict[str, Any]
     detections: list[Detection]
@@ -27,21 +26,14 @@ def read_cases(path: Path) -> Iterator[Case]:
     """The cases of a file in its order.
 
     Raises:
-        InputError: if the file cannot be read.
-        RecordError: if a line is not a case; it names the line.
+        RecordError: if the file cannot be read, or a line is not a case; it names the line.
     """
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open() as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _case(line, f"{path}, line {number}")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+    for where, record in read_json_lines(path):
+        yield _case(record, where)
 
 
-def _case(line: str, where: str) -> Case:
+def _case(record: dict[str, Any], where: str) -> Case:
     try:
-        record = json.loads(line)
         check_metadata(record["metadata"])
         detections = [_detection(one) for one in record["detections"]]
         if not isinstance(record["correct"], bool):

@@ -1,37 +1,52 @@
-"""GenEval's score of a run: every picture that was asked for counts, those never painted as wrong.
+"""GenEval's score of a run: every requested picture counts, those that were not painted as wrong.
 
-Ties runs to GenEval's rules. In the sprite world the pictures are looked at by its recogniser, and the score
-is named "sprite GenEval" wherever it is told: it is not comparable with published GenEval figures.
+Connects runs with GenEval's rules. In the sprite world the pictures are read by its recogniser, and the score
+is named "sprite GenEval" wherever it is reported: it is not comparable with published GenEval figures.
 """
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from strokewise.critics.detectors import Detector, load_detector
-from strokewise.errors import ConfigError, InputError
-from strokewise.evals.benchmarks.geneval.images import Result, score_picture
-from strokewise.evals.benchmarks.geneval.summary import Judged, Summary, summarise
-from strokewise.evals.image_folders import read_picture
-from strokewise.evals.run_store import Run, read_objects
+from strokewise.critics.geneval_rules import FaultKind, RuleFault
+from strokewise.errors import ConfigError, InputError, RecordError
+from strokewise.evals.benchmarks.geneval.images import PictureScore, score_picture
+from strokewise.evals.benchmarks.geneval.summary import Judged, Summary, summarize
+from strokewise.evals.run_store import Run
+from strokewise.io.outside import read_json_lines, read_picture
 from strokewise.world.language import geneval_prompts
 
 SCORES = "geneval.jsonl"
-UNPAINTED = "nothing was painted"
+NOTHING_PAINTED = RuleFault(FaultKind.UNPAINTED, "nothing was painted")
+
+
+class StoredVerdict(NamedTuple):
+    """The stored verdict on a picture.
+
+    correct: whether it meets its prompt.
+    reason: the official scorer's wording of all faults.
+    fault: the kind of the first one; None of a correct picture, and where version 0.1 stored the file.
+    """
+
+    correct: bool
+    reason: str
+    fault: FaultKind | None
 
 
 def benchmark_name(sprite: bool) -> str:
-    """What the score is to be called."""
+    """The name of the score."""
     return "sprite GenEval" if sprite else "GenEval"
 
 
 def prompt_set(run: Run) -> str:
     """Which of GenEval's prompts a run painted: scores on rewritten ones are not comparable."""
-    asked = [prompt for prompt in run.prompts if prompt.geneval]
+    scored = [prompt for prompt in run.prompts if prompt.geneval]
     official = geneval_prompts()
     texts = {prompt.text for prompt in official}
-    known = sum(prompt.text in texts for prompt in asked)
-    if known < len(asked):
-        return f"rewritten: {len(asked) - known:,} of {len(asked):,} prompts are not official ones"
-    return "official" if len(asked) == len(official) else f"official: {len(asked):,} of {len(official):,}"
+    known = sum(prompt.text in texts for prompt in scored)
+    if known < len(scored):
+        return f"rewritten: {len(scored) - known:,} of {len(scored):,} prompts are not official ones"
+    return "official" if len(scored) == len(official) else f"official: {len(scored):,} of {len(official):,}"
 
 
 def detector_for(run: Run, name: str | None, device: str = "cpu") -> Detector:
@@ -45,15 +60,15 @@ def detector_for(run: Run, name: str | None, device: str = "cpu") -> Detector:
     Raises:
         ConfigError: if the detector does not know the run's world, or cannot be loaded.
     """
-    own = "sprite" if run.sprite else "mask2former"
-    if name not in (None, own):
+    fitting = "sprite" if run.sprite else "mask2former"
+    if name not in (None, fitting):
         raise ConfigError(
-            f"{run.folder} holds pictures of the {run.settings['world']} world; only {own} fits"
+            f"{run.folder} holds pictures of the {run.settings['world']} world; only {fitting} fits"
         )
-    return load_detector(own, device)
+    return load_detector(fitting, device)
 
 
-def score_run(run: Run, detector: Detector) -> Iterator[Result]:
+def score_run(run: Run, detector: Detector) -> Iterator[PictureScore]:
     """The result of each picture with GenEval's metadata.
 
     Raises:
@@ -67,38 +82,32 @@ def score_run(run: Run, detector: Detector) -> Iterator[Result]:
         if entry.painted:
             yield score_picture(name, read_picture(run.folder / name), metadata, detector)
         else:
-            yield Result(name, metadata, False, UNPAINTED, {})
+            yield PictureScore(name, metadata, (NOTHING_PAINTED,), {})
 
 
 def summary_of(run: Run, seed: int = 0) -> Summary | None:
     """The stored score; None if the run was not scored."""
     if not (run.folder / SCORES).exists():
         return None
-    found = verdicts(run)
+    found = stored_verdicts(run)
     scored = [(run.prompts[one.prompt].metadata, found.get(run.picture_name(one))) for one in run.entries()]
-    return summarise((Judged(metadata, one[0]) for metadata, one in scored if one is not None), seed)
+    return summarize((Judged(metadata, one.correct) for metadata, one in scored if one is not None), seed)
 
 
-def verdicts(run: Run) -> dict[str, tuple[bool, str]]:
-    """The stored verdict and reason of each picture, by its name in the run; none if it was not scored.
+def stored_verdicts(run: Run) -> dict[str, StoredVerdict]:
+    """The stored verdict of each picture, by its name in the run; empty if the run was not scored.
 
     Raises:
         RecordError: if the file is damaged.
     """
     path = run.folder / SCORES
-    lines = read_objects(path) if path.exists() else []
-    return {line["filename"]: (bool(line["correct"]), str(line["reason"])) for line in lines}
+    lines = read_json_lines(path) if path.exists() else []
+    try:
+        return {line["filename"]: _verdict(line) for _, line in lines}
+    except (KeyError, ValueError) as error:
+        raise RecordError(f"{path}: not verdicts of this version: {error}; score the run again") from error
 
 
-def fault_kind(reason: str) -> str:
-    """The kind of the first fault of a verdict, from the scorer's words."""
-    first = reason.split("\n", 1)[0]
-    if first in ("", UNPAINTED):
-        return first or "none"
-    if " target" in first or first.startswith("no target"):
-        return "wrong relation"
-    if "<" in first:
-        return "too many"
-    if "; and" in first:
-        return "wrong color"
-    return "missing" if first.endswith("found 0") else "too few"
+def _verdict(line: dict[str, Any]) -> StoredVerdict:
+    fault = line.get("fault")
+    return StoredVerdict(bool(line["correct"]), str(line["reason"]), FaultKind(fault) if fault else None)

@@ -5,22 +5,17 @@ GenEval's score is the plain mean of its six tasks' shares of right pictures (th
 pictures and rules.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from strokewise.errors import InputError
+from strokewise.evals.intervals import RESAMPLES, Interval, interval_of, resampled_shares
+from strokewise.evals.text_table import TextTable
 from strokewise.world.language.geneval import TAGS
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-_LEVEL = 0.95
 
 
 class Judged(NamedTuple):
@@ -28,14 +23,6 @@ class Judged(NamedTuple):
 
     metadata: Mapping[str, Any]
     correct: bool
-
-
-class Interval(NamedTuple):
-    """A share of right pictures, and the interval that holds it in 95 % of the bootstrap's resamples."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -67,7 +54,7 @@ class Summary:
         return set(self.tags) == set(TAGS)
 
 
-def summarise(judged: Iterable[Judged], seed: int = 0, resamples: int = 10_000) -> Summary:
+def summarize(judged: Iterable[Judged], seed: int = 0, resamples: int = RESAMPLES) -> Summary:
     """The scores with percentile intervals from resampling the prompts of each task.
 
     Prompts are drawn, not pictures: the pictures of a prompt succeed and fail together, and intervals that
@@ -81,10 +68,10 @@ def summarise(judged: Iterable[Judged], seed: int = 0, resamples: int = 10_000) 
     Raises:
         InputError: if there are no verdicts, or a tag is not GenEval's.
     """
-    counts: dict[str, dict[str, list[int]]] = {}
+    counts: dict[str, dict[str, list[bool]]] = {}
     for metadata, correct in judged:
         prompts = counts.setdefault(metadata["tag"], {})
-        prompts.setdefault(json.dumps(metadata, sort_keys=True), []).append(int(correct))
+        prompts.setdefault(json.dumps(metadata, sort_keys=True), []).append(correct)
     if not counts or not counts.keys() <= set(TAGS):
         raise InputError(f"cannot sum up the tags {sorted(counts)}; GenEval's are {', '.join(TAGS)}")
     rng = np.random.default_rng(seed)
@@ -92,39 +79,27 @@ def summarise(judged: Iterable[Judged], seed: int = 0, resamples: int = 10_000) 
     for tag in (tag for tag in TAGS if tag in counts):
         # Sorted, so that the intervals do not depend on the order in which pictures were scored.
         verdicts = [verdicts for _, verdicts in sorted(counts[tag].items())]
-        right = np.array([sum(prompt) for prompt in verdicts])
-        pictures = np.array([len(prompt) for prompt in verdicts])
-        drawn = rng.integers(len(verdicts), size=(resamples, len(verdicts)))
-        draws.append(right[drawn].sum(1) / pictures[drawn].sum(1))
-        total, share = int(pictures.sum()), float(right.sum() / pictures.sum())
-        scores[tag] = TagScore(total, int(right.sum()), len(verdicts), _interval(share, draws[-1]))
-        solved += [bool(count) for count in right]
+        draws.append(resampled_shares(verdicts, rng, resamples))
+        total, right = sum(map(len, verdicts)), sum(map(sum, verdicts))
+        scores[tag] = TagScore(total, right, len(verdicts), interval_of(right / total, draws[-1]))
+        solved += [any(prompt) for prompt in verdicts]
     mean = float(np.mean([score.score.value for score in scores.values()]))
-    return Summary(scores, _interval(mean, np.mean(draws, axis=0)), float(np.mean(solved)))
+    return Summary(scores, interval_of(mean, np.mean(draws, axis=0)), float(np.mean(solved)))
 
 
-def table(summary: Summary, title: str = "GenEval") -> Table:
-    """The summary as a table for the terminal."""
-    from rich.table import Table
-
-    found = Table("task", "prompts", "pictures", "right", "score", "95 % interval", title=title)
-    for column in found.columns[1:]:
-        column.justify = "right"
-    for tag, one in summary.tags.items():
-        found.add_row(tag, str(one.prompts), str(one.pictures), str(one.right), *_cells(one.score))
-    found.add_section()
+def table(summary: Summary, title: str = "GenEval") -> TextTable:
+    """The summary as a table."""
+    rows: list[tuple[str, ...]] = [
+        (tag, str(one.prompts), str(one.pictures), str(one.right), *_cells(one.score))
+        for tag, one in summary.tags.items()
+    ]
     name = "overall" if summary.complete else f"mean of {len(summary.tags)} of {len(TAGS)} tasks"
     sums = [
         sum(getattr(one, key) for one in summary.tags.values()) for key in ("prompts", "pictures", "right")
     ]
-    found.add_row(name, *map(str, sums), *_cells(summary.overall))
-    found.caption = f"prompts with a right picture: {summary.solved:.1%}"
-    return found
-
-
-def _interval(value: float, draws: np.ndarray) -> Interval:
-    low, high = np.quantile(draws, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Interval(value, float(low), float(high))
+    rows.append((name, *map(str, sums), *_cells(summary.overall)))
+    head = ("task", "prompts", "pictures", "right", "score", "95 % interval")
+    return TextTable(title, head, rows, f"prompts with a right picture: {summary.solved:.1%}")
 
 
 def _cells(score: Interval) -> tuple[str, str]:

@@ -1,8 +1,8 @@
-"""What is true of each canvas of a trajectory, beside what the model said of it.
+"""The truth about each canvas of a trajectory, beside the verdict of the model.
 
 In the sprite world the canvas is read by the recogniser, plan and sketch are judged by the oracle; elsewhere
-a judge is asked, for whom a plan or a sketch is at fault or not. What nobody can tell is None. This file
-looks at one trajectory. Shares over many of them are taken in ``process_metrics``.
+a judge is queried, for whom a plan or a sketch is at fault or not. What is not known is None. This file
+judges one trajectory. Shares over many of them are computed in ``metrics``.
 """
 
 from dataclasses import dataclass, replace
@@ -10,17 +10,16 @@ from typing import Any
 
 from PIL import Image
 
-from strokewise.critics.canvas_reader import read_canvas
+from strokewise.critics.canvas_reader import read_canvas, shows_prompt
 from strokewise.critics.detectors import SpriteDetector
-from strokewise.critics.judges import Judge, opinions
-from strokewise.critics.oracle import judge_plan, judge_sketch, prompt_fulfilled
+from strokewise.critics.judges import Judge, critiques_of_steps
+from strokewise.critics.oracle import judge_plan, judge_sketch
 from strokewise.errors import LanguageError, ProtocolError, SceneError
 from strokewise.evals.benchmarks.geneval.images import score_picture
 from strokewise.evals.costs import Cost
 from strokewise.scene_graph import SceneGraph
 from strokewise.trajectory.values import Trajectory, Verdict
 from strokewise.world.language import Description, parse_description, parse_prompt
-from strokewise.world.recognise import recognise
 
 DETECTOR = SpriteDetector()
 
@@ -33,8 +32,8 @@ class JudgedCanvas:
         refines: whether it is a refinement.
         plan_faults: of the plan in force against the prompt; None: not understood.
         sketch_faults: of the canvas against that plan; None: not understood, or not all of it recognised.
-        said: what the next message says of it; None: nothing.
-        right: whether it is what the whole prompt asks for; None: the prompt is of no known world.
+        said: the verdict of the next message; None: it has none.
+        right: whether it meets the whole prompt; None: the prompt is of no known world.
     """
 
     refines: bool = False
@@ -74,11 +73,11 @@ class JudgedTrajectory:
 
     @property
     def right(self) -> bool | None:
-        """Whether the last canvas is what was asked for; not if there is none; None if that is unknown."""
+        """Whether the last canvas meets the prompt; False if there is none; None if that is unknown."""
         return self.canvases[-1].right if self.canvases else False
 
     def right_within(self, budget: int) -> bool | None:
-        """Whether the canvas is right at which it would stand after so many refinements at most."""
+        """Whether the canvas is right that would be the last one with at most ``budget`` refinements."""
         kept = []
         for canvas in self.canvases:
             budget -= canvas.refines
@@ -91,7 +90,7 @@ class JudgedTrajectory:
 def judge_trajectory(
     trajectory: Trajectory, metadata: dict[str, Any] | None = None, cost: Cost | None = None
 ) -> JudgedTrajectory:
-    """What is true of a trajectory.
+    """Judge a trajectory of the sprite world by its oracle.
 
     Args:
         trajectory: as stored.
@@ -99,7 +98,7 @@ def judge_trajectory(
         cost: as counted.
 
     Raises:
-        InputError: if a canvas is too small to be looked at.
+        InputError: if a canvas is too small to be read.
     """
     prompt = _graph(trajectory.prompt)
     canvases: list[JudgedCanvas] = []
@@ -117,27 +116,27 @@ def judge_trajectory(
     return JudgedTrajectory(tuple(canvases), _valid(trajectory), _complexity(prompt), cost)
 
 
-def ask_trajectory(
+def judge_trajectory_by(
     judge: Judge, trajectory: Trajectory, right: bool | None = None, cost: Cost | None = None
 ) -> JudgedTrajectory:
-    """What a judge says of a trajectory.
+    """Judge a trajectory by a judge's answers.
 
     Args:
-        judge: whom to ask.
+        judge: decides whether plans and sketches are consistent.
         trajectory: as stored.
-        right: whether its last canvas is what was asked for; None: not known. Earlier canvases stay unknown.
+        right: whether its last canvas meets the prompt; None: not known. Earlier canvases stay unknown.
         cost: as counted.
 
     Raises:
         ServiceError: if the judge is a service that fails.
     """
-    told = {number: (plan, sketch) for number, plan, sketch in opinions(judge, trajectory)}
+    answers = {number: (plan, sketch) for number, plan, sketch in critiques_of_steps(judge, trajectory)}
     canvases: list[JudgedCanvas] = []
     for number, step in enumerate(trajectory.steps):
         if canvases and step.verdict is not None and canvases[-1].said is None:
             canvases[-1] = replace(canvases[-1], said=step.verdict)
         if step.image is not None:
-            found = told.get(number)
+            found = answers.get(number)
             plan, sketch = (None, None) if found is None else (int(not one.consistent) for one in found)
             canvases.append(JudgedCanvas(step.message.refine is not None, plan, sketch))
     if canvases:
@@ -164,8 +163,7 @@ def _right(prompt: SceneGraph | None, metadata: dict[str, Any] | None, image: Im
         return score_picture("", image.convert("RGB"), metadata, DETECTOR).correct
     if prompt is None:
         return None
-    found = recognise(image.convert("RGB"))
-    return not found.unknown and prompt_fulfilled(prompt, found.scene)
+    return shows_prompt(image, prompt)
 
 
 def _graph(prompt: str) -> SceneGraph | None:

@@ -1,28 +1,25 @@
 """Figures of the process itself: how often Inspect is right, what Refine repairs and breaks, how errors grow.
 
-Everything is a count over judged trajectories (``process_judging``); a share without anything to be a share
-of is None, never 0. Repair and damage are told twice: of single refinements, and of whole pictures as
-UMM-Reflection (arXiv 2609.35767) tells them. This file refuses to know pictures and texts.
+Everything is a count over judged trajectories (``judging``); the share of an empty set is None, never 0.
+Repair and damage are reported twice: of single refinements, and of whole pictures as in UMM-Reflection (arXiv
+2609.35767). This file refuses to know pictures and texts.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
 
 from strokewise.evals.benchmarks.process.judging import JudgedCanvas, JudgedTrajectory
 from strokewise.evals.costs import mean_cost
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from strokewise.evals.text_table import TextTable
 
 BUDGETS = (0, 1, 2, 3)
 
 
 @dataclass(frozen=True)
 class Share:
-    """So many of so many."""
+    """A number of successes among a total."""
 
     part: int = 0
     of: int = 0
@@ -41,27 +38,27 @@ class Confusion:
     """Faults found against faults there are. Canvases without truth or without a verdict are counted apart.
 
     Attributes:
-        found: faulty, and said to be.
-        missed: faulty, and said to be right.
-        alarms: right, and said to be faulty.
-        passed: right, and said to be right.
-        untold: nothing was said of it, or the truth is not known.
+        found: faulty, and reported as faulty.
+        missed: faulty, and reported as right.
+        alarms: right, and reported as faulty.
+        passed: right, and reported as right.
+        unknown: no verdict was given, or the truth is not known.
     """
 
     found: int = 0
     missed: int = 0
     alarms: int = 0
     passed: int = 0
-    untold: int = 0
+    unknown: int = 0
 
     @property
     def precision(self) -> Share:
-        """Of the faults that were told, those that are there."""
+        """The share of reported faults that exist."""
         return Share(self.found, self.found + self.alarms)
 
     @property
     def recall(self) -> Share:
-        """Of the faults that are there, those that were told."""
+        """The share of existing faults that were reported."""
         return Share(self.found, self.found + self.missed)
 
 
@@ -92,7 +89,7 @@ class ProcessMetrics:
 
     Attributes:
         pictures: trajectories.
-        right: those whose last canvas is what was asked for.
+        right: those whose last canvas meets the prompt.
         valid: those whose stages come in an order that complete trajectories have.
         plan, sketch, whole: Inspect on plans, on sketches, and on whether either is at fault.
         refined_right: refinements of faulty canvases after which nothing is at fault (repair).
@@ -121,10 +118,6 @@ class ProcessMetrics:
     by_complexity: tuple[ComplexityFigures, ...]
     mean_canvases: float
     cost: dict[str, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 def measure(judged: Iterable[JudgedTrajectory]) -> ProcessMetrics:
@@ -178,7 +171,7 @@ def _confusion(pairs: Iterable[tuple[bool | None, bool | None]]) -> Confusion:
     counts: dict[str, int] = defaultdict(int)
     for faulty, accepted in pairs:
         if faulty is None or accepted is None:
-            counts["untold"] += 1
+            counts["unknown"] += 1
         elif faulty:
             counts["missed" if accepted else "found"] += 1
         else:
@@ -214,7 +207,7 @@ def _by_complexity(every: Sequence[JudgedTrajectory]) -> Iterator[ComplexityFigu
 
 
 def rows(metrics: ProcessMetrics) -> list[tuple[str, str]]:
-    """The figures in words, for tables of any kind."""
+    """The figures as rows of a table."""
     found = [
         ("pictures", f"{metrics.pictures:,}"),
         ("right at the end", str(metrics.right)),
@@ -225,7 +218,7 @@ def rows(metrics: ProcessMetrics) -> list[tuple[str, str]]:
         label = "Inspect" if name == "whole" else f"Inspect on the {name}"
         found.append((f"{label}: precision", str(one.precision)))
         found.append((f"{label}: recall", str(one.recall)))
-        found.append((f"{label}: not told or not known", f"{one.untold:,}"))
+        found.append((f"{label}: without verdict or truth", f"{one.unknown:,}"))
     found += [
         ("refinements that repair", str(metrics.refined_right)),
         ("refinements that damage", str(metrics.refined_wrong)),
@@ -266,18 +259,10 @@ GROWTH = ("canvas", "canvases", "faulty", "faults on average")
 COMPLEXITY = ("complexity", "pictures", "canvases", "refinements", "right")
 
 
-def tables(metrics: ProcessMetrics, title: str) -> "list[Table]":
-    """The figures as tables for the terminal."""
-    from rich.table import Table
-
-    def table(name: str, head: Sequence[str], lines: Sequence[tuple[str, ...]]) -> Table:
-        made = Table(*head, title=name, show_header=any(head))
-        for line in lines:
-            made.add_row(*line)
-        return made
-
+def tables(metrics: ProcessMetrics, title: str) -> list[TextTable]:
+    """The figures as tables."""
     return [
-        table(title, ("", ""), rows(metrics)),
-        table("error growth", GROWTH, growth_rows(metrics)),
-        table("rounds and prompts", COMPLEXITY, complexity_rows(metrics)),
+        TextTable(title, ("", ""), rows(metrics)),
+        TextTable("error growth", GROWTH, growth_rows(metrics)),
+        TextTable("rounds and prompts", COMPLEXITY, complexity_rows(metrics)),
     ]

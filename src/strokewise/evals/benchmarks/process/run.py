@@ -1,7 +1,7 @@
-"""The process figures of a run: judge its stored trajectories, keep what was found, sum it up again.
+"""The process figures of a run: judge its stored trajectories, store the judgements, sum them up.
 
-Ties runs to ``process_judging`` and ``process_metrics``. What was judged is stored picture by picture, so
-that figures can be computed anew without looking at a canvas again.
+Connects runs with ``judging`` and ``metrics``. What was judged is stored picture by picture, so
+that figures can be computed again without reading a canvas.
 """
 
 from collections.abc import Iterator
@@ -10,29 +10,30 @@ from typing import Any
 
 from strokewise.critics.judges import Judge
 from strokewise.errors import ConfigError, InputError, RecordError
-from strokewise.evals.benchmarks.geneval.score import verdicts
+from strokewise.evals.benchmarks.geneval.score import stored_verdicts
 from strokewise.evals.benchmarks.process.judging import (
     JudgedCanvas,
     JudgedTrajectory,
-    ask_trajectory,
     judge_trajectory,
+    judge_trajectory_by,
 )
 from strokewise.evals.benchmarks.process.metrics import ProcessMetrics, measure
-from strokewise.evals.run_store import Run, read_objects, write_objects
+from strokewise.evals.run_store import Run, write_objects
+from strokewise.io.outside import read_json_lines
 from strokewise.trajectory.values import Verdict
 
 JUDGED = "process.jsonl"
 
 
 def judge_run(run: Run, judge: Judge | None = None) -> Iterator[JudgedTrajectory]:
-    """What is true of each trajectory of a run.
+    """Judge each trajectory of a run.
 
     Args:
         run: whose trajectories.
-        judge: whom to ask; None: the sprite world's oracle.
+        judge: decides; None: the sprite world's oracle.
 
     Raises:
-        ConfigError: if nobody is asked and the run is not of the sprite world.
+        ConfigError: if there is no judge and the run is not of the sprite world.
         ServiceError: if a judge that is a service fails.
         InputError: if it has no pictures.
         RecordError: if a trajectory is damaged.
@@ -45,18 +46,18 @@ def judge_run(run: Run, judge: Judge | None = None) -> Iterator[JudgedTrajectory
     entries = run.entries()
     if not entries:
         raise InputError(f"{run.folder} holds no pictures yet")
-    right = verdicts(run) if judge else {}
+    scored = stored_verdicts(run) if judge else {}
     for entry in entries:
         trajectory = run.trajectory(entry)
         if judge is None:
             yield judge_trajectory(trajectory, run.prompts[entry.prompt].metadata, entry.cost)
         else:
-            last = right.get(run.picture_name(entry), (None, ""))[0]
-            yield ask_trajectory(judge, trajectory, last, entry.cost)
+            verdict = scored.get(run.picture_name(entry))
+            yield judge_trajectory_by(judge, trajectory, verdict and verdict.correct, entry.cost)
 
 
 def store(run: Run, judged: list[JudgedTrajectory]) -> None:
-    """Keep what was found, a picture a line, in the order of the run's entries."""
+    """Write the judgements, a picture a line, in the order of the run's entries."""
     write_objects(run.folder / JUDGED, map(_value, judged))
 
 
@@ -70,7 +71,7 @@ def stored_metrics(run: Run) -> ProcessMetrics | None:
     if not path.exists():
         return None
     try:
-        judged = [_judged(line) for line in read_objects(path)]
+        judged = [_judged(line) for _, line in read_json_lines(path)]
     except (TypeError, KeyError) as error:
         raise RecordError(f"{path}: not judged trajectories: {error}") from error
     costs = [entry.cost for entry in run.entries()]

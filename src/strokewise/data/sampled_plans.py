@@ -1,6 +1,7 @@
-"""A model's own trajectories, taken apart into plans and sketches that can be judged.
+"""Self-sampled trajectories of a model, taken apart into plans and sketches that can be judged.
 
-Anything that satisfies :class:`Sampler` will do. Knows texts and recognised canvases, not models.
+This file knows texts and recognized canvases. It refuses to know models: anything that satisfies
+:class:`Sampler` serves.
 """
 
 import random
@@ -40,7 +41,7 @@ class SampledPlan:
         following: the step after it, if that paints a right plan rightly.
         before: the scene this plan adds to, as its own plan describes it.
         described: the scene the plan describes.
-        seen: the scene the canvas shows, as far as it was recognised; None if parts are unknown.
+        seen: the scene the canvas shows, as far as it was recognized; None if parts are unknown.
         layout_jitter: of what is painted in its place (``Scene``).
     """
 
@@ -55,7 +56,7 @@ class SampledPlan:
 
     @property
     def sketch_faults(self) -> tuple[Fault, ...] | None:
-        """How the canvas differs from the plan; None where it cannot be told."""
+        """How the canvas differs from the plan; None where the canvas is not recognized."""
         return None if self.seen is None else judge_sketch(self.described, self.seen)
 
     def inspected(self, wording_rng: random.Random) -> Inspection:
@@ -65,14 +66,14 @@ class SampledPlan:
 
     @property
     def right(self) -> bool:
-        """Whether it goes on as asked, corrects nothing, and its canvas shows it."""
+        """Whether the plan fits the prompt, corrects nothing, and its canvas shows it."""
         fits = not judge_plan(self.prompt, self.described).plan and self.sketch_faults == ()
         return fits and self.steps[-1].message.refine is None
 
     def repaired(self, rng: random.Random) -> Canvas | None:
         """A right plan in its place: one thing more that is asked for, if it can be one that it names.
 
-        None if what stands there already is not as asked, nothing is to come, or no layout is found.
+        None if what stands there already does not fit the prompt, nothing is to come, or no layout is found.
         """
         named = {obj.name for obj in self.described.graph.objects}
         shown = {obj.name for obj in self.before.graph.objects}
@@ -83,8 +84,8 @@ class SampledPlan:
         ids = {obj.name: obj.id for obj in self.prompt.objects}
         kept = tuple(replace(obj, id=ids[obj.name]) for obj in self.before.graph.objects)
         regions = {obj.id: places for obj, places in zip(kept, self.before.regions, strict=True)}
-        told = {obj.id for obj in (*kept, added)}
-        relations = tuple(r for r in self.prompt.relations if {r.subject, r.target} <= told)
+        present = {obj.id for obj in (*kept, added)}
+        relations = tuple(r for r in self.prompt.relations if {r.subject, r.target} <= present)
         graph = SceneGraph((*kept, added), relations, self.before.graph.background)
         try:
             stands = place_in(
@@ -101,7 +102,7 @@ def plans_of(trajectories: Iterable[Trajectory], layout_jitter: float = 1.0) -> 
 
     Args:
         trajectories: what a model painted.
-        layout_jitter: of the scenes that it learns to paint (``Scene``).
+        layout_jitter: of the scenes that it is trained to paint (``Scene``).
     """
     for trajectory in trajectories:
         try:
@@ -123,13 +124,13 @@ def _plans(trajectory: Trajectory, prompt: SceneGraph) -> Iterator[SampledPlan]:
         if step.message.des is None or step.image is None:
             continue
         try:
-            told = parse_description(step.message.des)
-            told.validate()
-            judge_plan(prompt, told)
+            parsed = parse_description(step.message.des)
+            parsed.validate()
+            judge_plan(prompt, parsed)
         except (LanguageError, SceneError):
             return
         # A revised plan is for the canvas before the one it revises.
-        before, described = (described if step.message.refine is None else before), told
+        before, described = (described if step.message.refine is None else before), parsed
         steps = trajectory.steps[: i + 1]
         seen = read_canvas(step.image)
         yield SampledPlan(trajectory.prompt, prompt, steps, None, before, described, seen)

@@ -1,4 +1,4 @@
-"""How a sprite looks in a color that was asked for.
+"""How a sprite looks in a requested color.
 
 A sprite's dominant paint becomes exactly the color; its darker and lighter paints become shades and tints of
 it, so that its structure stays. This file knows the ten colors. It refuses to know what a class looks like

@@ -5,13 +5,20 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from strokewise.critics import geneval_rules as geneval
-from strokewise.critics.geneval_rules import Detection, Verdict, evaluate, keep, needing_color, relations
+from strokewise.critics.geneval_rules import (
+    Detection,
+    PictureVerdict,
+    evaluate,
+    keep,
+    needing_color,
+    relations,
+)
 from strokewise.errors import InputError, RecordError
 from strokewise.evals.benchmarks.geneval.recorded_cases import read_cases
 from strokewise.world.language import geneval_metadata, geneval_prompts
 from strokewise.world.layout import holds
 
-RIGHT = Verdict(True, "")
+RIGHT = PictureVerdict(True, "")
 
 
 def asked(text):
@@ -219,6 +226,38 @@ def test_other_metadata_are_refused(metadata):
         evaluate(metadata, [])
 
 
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"tag": "my_objects"}, "no task .tag. 'my_objects'"),
+        ({"include": [{"class": "sofa", "count": 1}]}, "no class 'sofa'; known are person, "),
+        ({"include": [{"class": "appel", "count": 1}]}, "no class 'appel'; did you mean 'apple'"),
+        ({"include": [{"class": "Apple", "count": 1}]}, "no class 'Apple'"),
+        (
+            {"include": [{"class": "apple", "count": 1, "color": "grey"}]},
+            "no color 'grey'; did you mean 'green'",
+        ),
+        ({"include": [{"class": "apple", "count": 1, "color": None}]}, "no color None"),
+        ({"exclude": [{"class": "sofa", "count": 1}]}, "no class 'sofa'"),
+        (
+            {
+                "include": [
+                    {"class": "apple", "count": 1},
+                    {"class": "dog", "count": 1, "position": ["on", 0]},
+                ]
+            },
+            "no relation 'on'; ",
+        ),
+    ],
+)
+def test_words_that_nothing_can_be_judged_by_are_refused(change, fault):
+    metadata = {"tag": "single_object", "include": [{"class": "apple", "count": 1}]} | change
+    with pytest.raises(RecordError, match=f"GenEval's rules know {fault}"):
+        geneval.check_metadata(metadata)
+    with pytest.raises(RecordError):
+        evaluate(metadata, [])
+
+
 def test_all_official_metadata_are_accepted():
     for prompt in geneval_prompts():
         geneval.check_metadata(geneval_metadata(prompt))
@@ -231,7 +270,7 @@ def test_recorded_cases_are_read_plain_too_and_faults_are_placed(tmp_path):
     assert len(list(read_cases(path))) == 2
     for bad in ("[]", "{", good.replace("true", "1"), good.replace("[],", '[{"class": "dog"}],', 2)):
         path.write_text(good + bad)
-        with pytest.raises(RecordError, match="line 2"):
+        with pytest.raises(InputError, match="line 2"):
             list(read_cases(path))
     with pytest.raises(InputError, match="cannot be read"):
         list(read_cases(tmp_path / "none.jsonl"))

@@ -10,16 +10,18 @@ from strokewise.errors import ConfigError, ContextLengthError, InputError
 from strokewise.inference import (
     PROTOCOL_FORMATS,
     STROKEWISE,
+    Engine,
     Painted,
     PaintingOptions,
     Preview,
-    Process,
     Request,
+    SinglePass,
 )
 from strokewise.inference.messages import Draft
+from strokewise.inference.painter import raising
 from strokewise.inference.writing import TextStep, Written
 from strokewise.sequence import ImageLimits
-from strokewise.trajectory.events import from_dict
+from strokewise.trajectory.events import event_from_json
 from strokewise.trajectory.values import Message, Step, Verdict, to_parts
 
 PLAN = "<ins>add a cup</ins> <des>a cup in the center</des>"
@@ -45,6 +47,14 @@ class ScriptedContext:
     @property
     def has_image(self):
         return any(entry.image for entry in self.entries)
+
+    def fork(self):
+        other = ScriptedContext()
+        other.entries = [SimpleNamespace(**vars(entry)) for entry in self.entries]
+        for entry in other.entries:
+            entry.ids = list(entry.ids)
+        other.script, other.following = list(self.script), self.following
+        return other
 
     def truncate(self, tokens):
         entry = self.entries[-1]
@@ -138,18 +148,18 @@ class ScriptedGenerator:
 
 @pytest.fixture
 def scripted(tiny_tokenizer):
-    """Run scripts: the process after it ended, and its events by request."""
+    """Run scripts: the engine after all sessions ended, and its events by request."""
 
-    def run(scripts, requests=None, protocol_format=STROKEWISE, limit=10**6, **options):
+    def run(scripts, requests=None, protocol_format=STROKEWISE, limit=10**6, batch=8, policy=None, **options):
         scripts = scripts if isinstance(scripts, dict) else {"a cup": scripts}
         generator = ScriptedGenerator(tiny_tokenizer, scripts, limit)
         requests = requests or [Request(prompt, seed=7) for prompt in scripts]
-        process = Process(
-            generator, tiny_tokenizer, requests, PaintingOptions(**options), protocol_format, "scripted"
-        )
-        events = list(process.run())
-        process.events = [[event for i, event in events if i == at] for at in range(len(requests))]
-        return process
+        engine = Engine(generator, tiny_tokenizer, "scripted", batch)
+        for request in requests:
+            engine.open(request, PaintingOptions(**options), policy=policy, protocol=protocol_format)
+        events = list(engine.run())
+        engine.events = [[event for s, event in events if s.name == str(at)] for at in range(len(requests))]
+        return engine
 
     return run
 
@@ -160,8 +170,8 @@ def told(events, kind):
 
 def test_a_whole_trajectory(scripted):
     script = [(PLAN, "image"), (MEND, "image"), (NEXT, "image"), (DONE, "end")]
-    process = scripted(script, previews=2, steps=5)
-    (trajectory,) = process.trajectories()
+    engine = scripted(script, previews=2, steps=5)
+    (trajectory,) = engine.trajectories()
     assert [step.message.text() for step in trajectory.steps] == [PLAN, MEND, NEXT, DONE]
     assert [step.image is not None for step in trajectory.steps] == [True, True, True, False]
     assert (trajectory.stop, trajectory.model, trajectory.seed) == ("end", "scripted", 7)
@@ -189,7 +199,7 @@ def test_events_tell_it_all(scripted):
     assert [event.stage for event in told(events, "image_finished")] == ["sketch", "refine"]
     assert [event.step for event in told(events, "image_finished")] == [0, 1]
     assert events[-1].reason == "end"
-    assert [from_dict(event.to_dict()) for event in events] == events
+    assert [event_from_json(event.to_json()) for event in events] == events
 
 
 @pytest.mark.parametrize(
@@ -210,53 +220,55 @@ def test_events_tell_it_all(scripted):
     ],
 )
 def test_why_it_ends(scripted, script, options, stop, images):
-    process = scripted(script, **options)
-    (trajectory,) = process.trajectories()
+    engine = scripted(script, **options)
+    (trajectory,) = engine.trajectories()
     assert trajectory.stop == stop
     assert len(trajectory.images) == images
-    assert process.events[0][-1].reason == stop
+    assert engine.events[0][-1].reason == stop
 
 
 def test_what_breaks_the_protocol_is_kept_as_it_was_written(scripted):
-    process = scripted([(PLAN, "image"), ("so <ins>add</des>", "image")])
-    (trajectory,) = process.trajectories()
+    engine = scripted([(PLAN, "image"), ("so <ins>add</des>", "image")])
+    (trajectory,) = engine.trajectories()
     assert trajectory.steps[1].message == Message("so <ins>add</des>")
-    assert told(process.events[0], "text_finished")[1].text == "so <ins>add</des>"
+    assert told(engine.events[0], "text_finished")[1].text == "so <ins>add</des>"
 
 
 @pytest.mark.parametrize("text", ["", "<", "</des>", "<ins></ins>", "<des>", "<refine>" * 5, "a" * 300])
 @pytest.mark.parametrize("following", ["text", "image", "end", None])
 def test_no_text_of_a_model_is_an_exception(scripted, text, following):
-    process = scripted([(text, following), (text, "end")], max_images=1)
-    assert process.events[0][-1].type == "finished"
+    engine = scripted([(text, following), (text, "end")], max_images=1)
+    assert engine.events[0][-1].type == "finished"
 
 
 def test_a_full_context_ends_it(scripted):
-    process = scripted([(PLAN, "image"), (NEXT, "image")], limit=60, max_tokens=40)
-    (trajectory,) = process.trajectories()
+    engine = scripted([(PLAN, "image"), (NEXT, "image")], limit=60, max_tokens=40)
+    (trajectory,) = engine.trajectories()
     assert trajectory.stop == "context"
     assert len(trajectory.images) <= 1
 
 
 def test_a_prompt_that_is_too_long_is_the_users_error(scripted):
+    engine = scripted({"a" * 100: [(DONE, "end")], "a cup": [("", "end")]}, limit=50)
+    assert [events[-1].type for events in engine.events] == ["error", "finished"]
     with pytest.raises(ContextLengthError):
-        scripted({"a" * 100: [(DONE, "end")]}, limit=50)
+        list(raising(iter([(engine.sessions["0"], None)])))
 
 
 def test_a_single_pass_paints_right_after_the_prompt(scripted):
-    process = scripted([], single_pass=True)
-    (trajectory,) = process.trajectories()
+    engine = scripted([], policy=SinglePass())
+    (trajectory,) = engine.trajectories()
     assert [(step.message, step.image is not None) for step in trajectory.steps] == [(Message(), True)]
     assert trajectory.stop == "single-pass"
-    assert [e.type for e in process.events[0]] == ["image_started", "image_finished", "finished"]
-    assert ("see", 1) not in process.generator.calls
+    assert [e.type for e in engine.events[0]] == ["image_started", "image_finished", "finished"]
+    assert ("see", 1) not in engine.generator.calls
 
 
 def test_sizes(scripted, random_image):
-    assert scripted([], single_pass=True).trajectories()[0].images[0].size == (16, 16)
-    assert scripted([], single_pass=True, size=(8, 24)).trajectories()[0].images[0].size == (24, 8)
+    assert scripted([], policy=SinglePass()).trajectories()[0].images[0].size == (16, 16)
+    assert scripted([], policy=SinglePass(), size=(8, 24)).trajectories()[0].images[0].size == (24, 8)
     wide = Request("a cup", source=random_image(40, 20))
-    (trajectory,) = scripted({"a cup": []}, [wide], single_pass=True).trajectories()
+    (trajectory,) = scripted({"a cup": []}, [wide], policy=SinglePass()).trajectories()
     assert trajectory.images[0].size == trajectory.source.size == (16, 8)
     with pytest.raises(InputError, match="not a multiple"):
         scripted([], size=(7, 8))
@@ -264,19 +276,19 @@ def test_sizes(scripted, random_image):
 
 def test_an_image_to_edit_stands_before_the_prompt(scripted, random_image):
     request = Request("a cup", source=random_image(16, 16))
-    process = scripted({"a cup": [(PLAN, "image"), (DONE, "end")]}, [request])
-    (trajectory,) = process.trajectories()
-    assert [call[0] for call in process.generator.calls][:3] == ["see", "read", "write"]
+    engine = scripted({"a cup": [(PLAN, "image"), (DONE, "end")]}, [request])
+    (trajectory,) = engine.trajectories()
+    assert [call[0] for call in engine.generator.calls][:3] == ["see", "read", "write"]
     assert to_parts(trajectory)[0].size == (16, 16)
-    guided = [call[2].guidance for call in process.generator.calls if call[0] == "paint"]
+    guided = [call[2].guidance for call in engine.generator.calls if call[0] == "paint"]
     assert guided[0].renorm == "text_channel"
 
 
 def test_guidance_differs_between_the_first_canvas_and_later_ones(scripted):
-    process = scripted(
+    engine = scripted(
         [(PLAN, "image"), (NEXT, "image"), (DONE, "end")], text_guidance=3.0, image_guidance=1.2
     )
-    first, second = (call[2].guidance for call in process.generator.calls if call[0] == "paint")
+    first, second = (call[2].guidance for call in engine.generator.calls if call[0] == "paint")
     assert (first.text_scale, first.interval, first.renorm) == (3.0, (0.4, 1.0), "global")
     assert (second.image_scale, second.interval, second.renorm) == (1.2, (0.0, 1.0), "text_channel")
 
@@ -292,8 +304,8 @@ def test_the_first_strokes_may_be_the_callers(scripted, tiny_tokenizer):
         ("a dog and a cat</des>", "end"),  # whoever gives an instruction sees it painted
         (DONE, "end"),
     ]
-    process = scripted({"a cup": script}, [request])
-    (trajectory,) = process.trajectories()
+    engine = scripted({"a cup": script}, [request])
+    (trajectory,) = engine.trajectories()
     assert [step.message for step in trajectory.steps] == [
         Message(ins="add a dog", des="a dog"),
         Message("the sketch shows the plan.", ins="add a cat", des="a dog and a cat"),
@@ -301,7 +313,7 @@ def test_the_first_strokes_may_be_the_callers(scripted, tiny_tokenizer):
     ]
     assert len(trajectory.images) == 2
     for number, step in enumerate(trajectory.steps):
-        deltas = [event.text for event in told(process.events[0], "text_delta") if event.step == number]
+        deltas = [event.text for event in told(engine.events[0], "text_delta") if event.step == number]
         assert "".join(deltas) == step.message.text()
 
 
@@ -311,8 +323,8 @@ def test_the_first_strokes_may_be_the_callers(scripted, tiny_tokenizer):
 def test_an_instruction_follows_whatever_the_model_said(scripted, tiny_tokenizer, said):
     request = Request("a cup", instruct=("add a dog", "add a cat"))
     script = [("a dog</des>", "image"), (said, "text"), ("a cat</des>", "image"), (DONE, "end")]
-    process = scripted({"a cup": script}, [request])
-    step = process.trajectories()[0].steps[1]
+    engine = scripted({"a cup": script}, [request])
+    step = engine.trajectories()[0].steps[1]
     inspect = "" if said == "<des>" else said.partition(" <refine>")[0]
     assert step.message == Message(inspect, ins="add a cat", des="a cat")
     assert step.image is not None
@@ -322,34 +334,35 @@ def test_what_the_model_read_is_what_was_told(tiny_tokenizer):
     script = [("a dog</des>", "image"), ("all fits. <ins>x</ins>", "image"), ("a cat</des>", "image")]
     generator = ScriptedGenerator(tiny_tokenizer, {"a cup": [*script, (DONE, None)]})
     request = Request("a cup", instruct=("add a dog", "add a cat"))
-    process = Process(generator, tiny_tokenizer, [request], PaintingOptions(max_images=2))
-    context = process.courses[0].context
-    list(process.run())
+    engine = Engine(generator, tiny_tokenizer)
+    session = engine.open(request, PaintingOptions(max_images=2))
+    context = session.context
+    list(engine.run())
     texts = [tiny_tokenizer.decode(entry.ids) for entry in context.entries if entry.image is None]
-    assert texts == [part for part in to_parts(process.trajectories()[0]) if isinstance(part, str)]
+    assert texts == [part for part in to_parts(engine.trajectories()[0]) if isinstance(part, str)]
     assert all(entry.ids[0] == 1 and entry.ids[-1] == 2 for entry in context.entries if entry.image is None)
 
 
 def test_a_canvas_may_be_the_callers(scripted, random_image):
     mine = random_image(16, 16)
     request = Request("a cup", canvases={1: mine.resize((32, 32))})
-    process = scripted({"a cup": [(PLAN, "image"), (NEXT, "image"), (DONE, "end")]}, [request])
-    (trajectory,) = process.trajectories()
+    engine = scripted({"a cup": [(PLAN, "image"), (NEXT, "image"), (DONE, "end")]}, [request])
+    (trajectory,) = engine.trajectories()
     assert trajectory.steps[1].image.size == (16, 16)
     assert trajectory.steps[0].seed is not None
     assert trajectory.steps[1].seed is None
-    started = told(process.events[0], "image_started")
+    started = told(engine.events[0], "image_started")
     assert [event.num_steps for event in started] == [49, 0]
 
 
 def test_a_painting_goes_on_after_corrected_steps(scripted, random_image):
     canvas = random_image(16, 16)
     first = Step(Message(ins="add a cup", des="a cup"), canvas)
-    process = scripted({"a cup": [(NEXT, "image"), (DONE, "end")]}, [Request("a cup", before=(first,))])
-    (trajectory,) = process.trajectories()
+    engine = scripted({"a cup": [(NEXT, "image"), (DONE, "end")]}, [Request("a cup", before=(first,))])
+    (trajectory,) = engine.trajectories()
     assert trajectory.steps[0] == first
     assert [step.message.text() for step in trajectory.steps[1:]] == [NEXT, DONE]
-    assert {event.step for event in process.events[0][:-1]} == {1, 2}
+    assert {event.step for event in engine.events[0][:-1]} == {1, 2}
 
 
 @pytest.mark.parametrize("words", ["", "  ", "add <ins>", "</des>"])
@@ -361,7 +374,7 @@ def test_instructions_are_plain_words(words):
 def test_requests_that_cannot_be():
     with pytest.raises(InputError, match="empty"):
         Request("  ")
-    with pytest.raises(InputError, match="goes on after a canvas"):
+    with pytest.raises(InputError, match="continues after a canvas"):
         Request("a cup", before=(Step(Message("x")),))
     with pytest.raises(InputError, match="seed"):
         Request("a cup", seed=-1)
@@ -392,49 +405,48 @@ def test_unknown_options_are_named():
 
 def test_a_single_pass_follows_no_instructions(scripted):
     with pytest.raises(ConfigError, match="single pass"):
-        scripted({"a cup": []}, [Request("a cup", instruct=("add a dog",))], single_pass=True)
+        scripted({"a cup": []}, [Request("a cup", instruct=("add a dog",))], policy=SinglePass())
 
 
 def test_an_abandoned_painting_keeps_what_was_made(tiny_tokenizer):
     generator = ScriptedGenerator(tiny_tokenizer, {"a cup": [(PLAN, "image"), (NEXT, "image")]})
-    process = Process(generator, tiny_tokenizer, [Request("a cup")])
-    for _, event in process.run():
+    engine = Engine(generator, tiny_tokenizer)
+    engine.open(Request("a cup"))
+    for _, event in engine.run():
         if event.type == "image_started" and event.step == 1:
             break
-    (trajectory,) = process.trajectories()
+    (trajectory,) = engine.trajectories()
     assert trajectory.stop == "interrupted"
     assert [step.message.text() for step in trajectory.steps] == [PLAN, NEXT]
     assert len(trajectory.images) == 1
 
 
-# --- relatives ----------------------------------------------------------------------------------------------
+# --- derivatives of BAGEL -----------------------------------------------------------------------------------
 
 
-def test_a_relative_with_a_system_prompt(scripted):
+def test_a_derivative_with_a_system_prompt(scripted):
     script = [("i draw <image_start>", "text"), ("done", "text")]
     protocol_format = PROTOCOL_FORMATS["thinkmorph"].with_system("think")
-    process = scripted(script, protocol_format=protocol_format)
-    (trajectory,) = process.trajectories()
-    assert process.generator.calls[0] == ("read", 1, False)
+    engine = scripted(script, protocol_format=protocol_format)
+    (trajectory,) = engine.trajectories()
+    assert engine.generator.calls[0] == ("read", 1, False)
     assert [step.message for step in trajectory.steps] == [Message("i draw <image_start>"), Message("done")]
     assert trajectory.stop == "end"
     assert trajectory.steps[1].verdict is None
 
 
-def test_a_relative_that_always_draws_is_bounded(scripted):
-    process = scripted(
-        [("so", "text")] * 9, protocol_format=PROTOCOL_FORMATS["bagel-zebra-cot"], max_rounds=3
-    )
-    assert process.trajectories()[0].stop == "rounds"
-    assert len(process.trajectories()[0].images) == 3
+def test_a_derivative_that_always_draws_is_bounded(scripted):
+    engine = scripted([("so", "text")] * 9, protocol_format=PROTOCOL_FORMATS["bagel-zebra-cot"], max_rounds=3)
+    assert engine.trajectories()[0].stop == "rounds"
+    assert len(engine.trajectories()[0].images) == 3
 
 
-def test_a_relative_is_instructed_by_a_whole_message(scripted):
+def test_a_derivative_is_instructed_by_a_whole_message(scripted):
     request = Request("a cup", instruct=("draw a line",))
-    process = scripted(
+    engine = scripted(
         {"a cup": [("done", "text")]}, [request], protocol_format=PROTOCOL_FORMATS["thinkmorph"]
     )
-    (trajectory,) = process.trajectories()
+    (trajectory,) = engine.trajectories()
     assert [step.message.text() for step in trajectory.steps] == ["draw a line", "done"]
     assert len(trajectory.images) == 1
 
@@ -461,13 +473,13 @@ def test_many_become_what_each_becomes_alone(scripted, random_image):
         Request("a dog", 3),
         Request("a cat", 4),
     ]
-    process = scripted(SCRIPTS, requests)
+    engine = scripted(SCRIPTS, requests)
     alone = [scripted(SCRIPTS, [request]) for request in requests]
     for i, one in enumerate(alone):
-        assert without_times(process.trajectories()[i]) == without_times(one.trajectories()[0])
-        here = [event for event in process.events[i] if event.type != "text_delta"]
+        assert without_times(engine.trajectories()[i]) == without_times(one.trajectories()[0])
+        here = [event for event in engine.events[i] if event.type != "text_delta"]
         assert [event.type for event in here] == [e.type for e in one.events[0] if e.type != "text_delta"]
-    writes = [call[1] for call in process.generator.calls if call[0] == "write"]
+    writes = [call[1] for call in engine.generator.calls if call[0] == "write"]
     assert writes == [4, 3, 2, 1, 1]
 
 
@@ -479,11 +491,14 @@ def test_the_tiny_model_in_a_batch_as_alone(generator, tiny_tokenizer, random_im
         Request("a dog", 3, instruct=("add a dog",)),
     ]
     protocol_format = PROTOCOL_FORMATS["bagel-zebra-cot"]
-    together = Process(generator, tiny_tokenizer, requests, options, protocol_format)
+    together = Engine(generator, tiny_tokenizer)
+    for request in requests:
+        together.open(request, options, protocol=protocol_format)
     list(together.run())
     assert [len(found.images) for found in together.trajectories()] == [2, 2, 2]
     for request, found in zip(requests, together.trajectories(), strict=True):
-        alone = Process(generator, tiny_tokenizer, [request], options, protocol_format)
+        alone = Engine(generator, tiny_tokenizer)
+        alone.open(request, options, protocol=protocol_format)
         list(alone.run())
         (expected,) = alone.trajectories()
         assert [step.message for step in found.steps] == [step.message for step in expected.steps]
@@ -498,8 +513,9 @@ def test_the_tiny_model_in_a_batch_as_alone(generator, tiny_tokenizer, random_im
 @pytest.mark.parametrize("seed", range(4))
 def test_a_model_that_was_never_trained_ends_without_an_exception(generator, tiny_tokenizer, instruct, seed):
     options = PaintingOptions(steps=2, max_rounds=2, max_tokens=30, temperature=1.0)
-    process = Process(generator, tiny_tokenizer, [Request("a cup", seed, instruct=instruct)], options)
-    events = list(process.run())
+    engine = Engine(generator, tiny_tokenizer)
+    engine.open(Request("a cup", seed, instruct=instruct), options)
+    events = list(engine.run())
     assert events[-1][1].reason in ("end", "rounds", "images", "tokens", "protocol", "context")
 
 
@@ -517,11 +533,11 @@ def test_half_a_character_waits_for_its_other_half():
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     tokenizer = Tokenizer(raw)
-    draft = Draft(SimpleNamespace(number=0), tokenizer)
+    draft = Draft(SimpleNamespace(number=0), None, tokenizer)
     told = []
     for token in tokenizer.encode("aé日!"):
         draft.ids.append(token)
-        told.append(draft.untold())
+        told.append(draft.new_text())
     assert told == ["a", "", "é", "", "", "日", "!"]
     assert draft.keep("aé") == ""
     assert draft.text == "aé"
@@ -535,9 +551,14 @@ def test_an_instructed_message_reads_as_if_it_had_been_written_at_once(
         Request("a cup", seed, before=(first,), instruct=("add a dog left of it",)) for seed in range(3)
     ]
     options = PaintingOptions(max_tokens=20, temperature=2.0)
-    process = Process(generator, tiny_tokenizer, requests, options)
-    contexts = [course.context for course in process.courses]
-    texts = {i: event.text for i, event in process.run() if event.type == "text_finished" and event.step == 1}
+    engine = Engine(generator, tiny_tokenizer)
+    sessions = [engine.open(request, options) for request in requests]
+    contexts = [session.context for session in sessions]
+    texts = {
+        int(session.name): event.text
+        for session, event in engine.run()
+        if event.type == "text_finished" and event.step == 1
+    }
     assert len(texts) == 3
     for i, context in enumerate(contexts):
         assert "<ins>add a dog left of it</ins> <des>" in texts[i]
@@ -551,3 +572,15 @@ def test_an_instructed_message_reads_as_if_it_had_been_written_at_once(
         assert context.entries[4].ids == fresh.entries[4].ids
         close(context.entries[4].last, fresh.entries[4].last)
         assert context.entries[4].closed
+
+
+def test_the_options_of_keywords_are_those_of_the_dataclass():
+    from dataclasses import fields
+    from typing import get_type_hints
+
+    from strokewise.inference.options import OptionChanges
+
+    options = get_type_hints(PaintingOptions)
+    assert get_type_hints(OptionChanges) == {
+        field.name: options[field.name] for field in fields(PaintingOptions)
+    }

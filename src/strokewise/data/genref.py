@@ -1,0 +1,86 @@
+"""GenRef: pairs of a good and a bad image with a reflection, as records of the alignment subset.
+
+Its tar shards hold, for each key, KEY.good_image.jpg, KEY.bad_image.jpg, KEY.reflection.txt, KEY.prompt.txt
+and KEY.subset.txt. This file knows these files. It refuses to know who wrote the reflections.
+"""
+
+import lzma
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from strokewise.data.conflict import EXCERPT
+from strokewise.data.records import Record
+from strokewise.data.storage import write_shards
+from strokewise.errors import RecordError
+from strokewise.io.outside import decode_picture
+from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
+
+GENREF_FILES = ("good_image.jpg", "bad_image.jpg", "reflection.txt", "prompt.txt", "subset.txt")
+AGREES = "the sketch shows the plan."
+
+
+def import_genref(
+    paths: Sequence[Path], folder: Path, progress: Callable[[int], None] = lambda done: None
+) -> int:
+    """Make a data set of tar shards, or continue with one; the number of its records.
+
+    Args:
+        paths: of the tar shards.
+        folder: of the data set.
+        progress: called with the number of shards done so far.
+
+    Raises:
+        ConfigError: if the folder holds other data, or the shards hold nothing.
+        RecordError: as :func:`read_genref`.
+    """
+
+    def make(path: Path) -> dict[str, list[Record]]:
+        return {"alignment": list(read_genref(path))}
+
+    recipe = {"genref": [path.name for path in paths]}
+    counts = write_shards({"alignment": folder}, recipe, [partial(make, p) for p in paths], progress)
+    return counts["alignment"]
+
+
+def read_genref(path: Path) -> Iterator[Record]:
+    """The records of a tar shard: for each key a bad image with its reflection, and a good one.
+
+    Raises:
+        RecordError: if the shard is damaged, or an example lacks a file.
+    """
+    found: dict[str, dict[str, bytes]] = {}
+    try:
+        with tarfile.open(path) as shard:
+            for member in shard:
+                key, _, name = Path(member.name).name.partition(".")
+                stream = shard.extractfile(member) if member.isfile() else None
+                if stream is None or name not in GENREF_FILES:
+                    continue
+                files = found.setdefault(key, {})
+                files[name] = stream.read()
+                if len(files) == len(GENREF_FILES):
+                    yield from _genref_records(found.pop(key), f"{path}: {key}")
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise RecordError(f"{path} is not a readable tar shard: {error}") from error
+    for key, files in found.items():
+        lacks = ", ".join(sorted(set(GENREF_FILES) - set(files)))
+        raise RecordError(f"{path}: {key} lacks {lacks}")
+
+
+def _genref_records(files: dict[str, bytes], where: str) -> Iterator[Record]:
+    prompt, reflection, subset = (
+        files[f"{name}.txt"].decode("utf-8", "replace").strip() for name in ("prompt", "reflection", "subset")
+    )
+    good, bad = (
+        decode_picture(files[f"{name}_image.jpg"], f"{where}.{name}_image.jpg", RecordError)
+        for name in ("good", "bad")
+    )
+    plan = Message(ins=prompt, des=prompt)
+    corrected = Step(Message(reflection, reflection), good, Verdict(None, False))
+    negative = Trajectory(prompt, (Step(plan, bad), corrected), stop=EXCERPT)
+    yield Record("alignment", "negative", negative, subset)
+    agrees = Step(Message(AGREES), None, Verdict(None, True))
+    yield Record("alignment", "positive", Trajectory(prompt, (Step(plan, good), agrees)))

@@ -1,0 +1,207 @@
+"""A data set on disk: a folder of parquet shards with its recipe and, once it is finished, its manifest.
+
+    DIR/recipe.json             all that decides what is built; written first
+    DIR/part-00000.parquet      a record a row
+    DIR/manifest.json           shards, counts, and a SHA-256 of each shard; written last
+
+Every file is written under a temporary name and renamed, so a shard that is there is whole. This file knows
+shards. It refuses to know what a record means.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from strokewise.data.records import Record, from_table_row, to_table_row
+from strokewise.errors import ConfigError, RecordError
+from strokewise.io.atomic import PARTIAL, write_bytes, write_text
+from strokewise.io.outside import read_object, read_text
+from strokewise.io.schema import checked
+
+RECIPE, MANIFEST = "recipe.json", "manifest.json"
+FORMAT = 1
+
+
+def shard_name(shard: int) -> str:
+    """File name of a shard."""
+    return f"part-{shard:05d}.parquet"
+
+
+def read(folder: Path) -> Iterator[tuple[str, Record]]:
+    """All records of a finished data set, each with its name for errors.
+
+    Raises:
+        RecordError: if the build is not finished, or a shard is missing or damaged.
+    """
+    manifest = read_manifest(folder)
+    for name in manifest.shards:
+        yield from read_shard(folder / Path(name).name)
+
+
+def read_shard(path: Path) -> Iterator[tuple[str, Record]]:
+    """All records of a shard, each with its name for errors; RecordError if it is missing or damaged."""
+    for i, row in enumerate(read_rows(path)):
+        where = f"{path}, row {i}"
+        yield where, from_table_row(row, where)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What completes a data set.
+
+    Attributes:
+        subset: of all its records.
+        count: its records.
+        shards: file names in order.
+        sha256: digest of each shard by its file name.
+        format: version of the format.
+    """
+
+    subset: str
+    count: int
+    shards: tuple[str, ...]
+    sha256: dict[str, str] = field(default_factory=dict)
+    format: int = field(kw_only=True)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a finished data set.
+
+    Raises:
+        RecordError: if there is none or it is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        hint = "; its build was not finished: run it again" if (folder / RECIPE).exists() else ""
+        raise RecordError(f"{folder} is no data set: it has no {MANIFEST}{hint}")
+    manifest = checked(Manifest, read_object(path), path)
+    if manifest.format != FORMAT:
+        raise RecordError(f"{path}: format {manifest.format}; this version reads {FORMAT}")
+    return manifest
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a parquet file, a few at a time.
+
+    Raises:
+        RecordError: if it is missing or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=64):
+                yield from batch.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise RecordError(f"{path} is not a readable parquet file: {error}") from error
+
+
+def table_bytes(rows: list[dict[str, Any]]) -> bytes:
+    """Rows as the bytes of a parquet file, the same for the same rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    # PNGs do not shrink any further.
+    compression = {name: "NONE" if name == "images" else "ZSTD" for name in rows[0]}
+    columns = {f"{n}.list.element" if n == "images" else n: c for n, c in compression.items()}
+    pq.write_table(pa.Table.from_pylist(rows), buffer, compression=columns, store_schema=False)
+    return buffer.getvalue()
+
+
+def claim(folder: Path, recipe: str) -> None:
+    """Make a folder that of a recipe, or confirm that it is already.
+
+    Raises:
+        ConfigError: if it holds something else.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be a folder: {error}") from error
+    path = folder / RECIPE
+    if path.exists():
+        if not _same_recipe(read_text(path, ConfigError), recipe):
+            raise ConfigError(f"{folder} holds a build of another recipe (see {path}); give another folder")
+    elif any(not name.name.startswith(".") for name in folder.iterdir()):
+        raise ConfigError(f"{folder} holds other files; give an empty folder")
+    else:
+        write_text(path, recipe, ConfigError)
+
+
+def _same_recipe(stored: str, recipe: str) -> bool:
+    """Whether two recipes are equal, fields of the released version being known by their old names."""
+    old = '"freedom":'
+    if old not in stored:
+        return stored == recipe
+    try:
+        return bool(json.loads(stored.replace(old, '"layout_jitter":')) == json.loads(recipe))
+    except (ValueError, RecursionError):
+        return False
+
+
+def write_manifest(folder: Path, subset: str, count: int) -> Path:
+    """Finish a data set: what it holds, with a digest of each shard."""
+    shards = sorted(path.name for path in folder.glob("part-*.parquet"))
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in shards}
+    value = asdict(Manifest(subset, count, tuple(shards), hashes, format=FORMAT))
+    text = json.dumps({"format": value.pop("format"), **value}, indent=2) + "\n"
+    write_text(folder / MANIFEST, text, ConfigError)
+    for left in folder.glob(f".*{PARTIAL}"):
+        left.unlink(missing_ok=True)
+    return folder / MANIFEST
+
+
+def write_shard(folder: Path, shard: int, records: Iterable[Record]) -> int:
+    """Write one shard, unless there are no records; the number of its records."""
+    rows = [to_table_row(record) for record in records]
+    if rows:
+        write_bytes(folder / shard_name(shard), table_bytes(rows), ConfigError)
+    return len(rows)
+
+
+def write_shards(
+    folders: Mapping[str, Path],
+    recipe: Mapping[str, Any],
+    shards: Iterable[Callable[[], Mapping[str, Iterable[Record]]]],
+    progress: Callable[[int], None] = lambda done: None,
+    nothing: str = "nothing was found to make {subset} records of",
+) -> dict[str, int]:
+    """Write data sets whose shards are made together, or continue with them.
+
+    Args:
+        folders: of each subset that is made.
+        recipe: all that decides what is made, as JSON values.
+        shards: for each shard a function that makes its records of each subset; not called where the shard is
+            there already.
+        progress: called with the number of shards done so far.
+        nothing: the error where no records of a subset were made, with a place for its name.
+
+    Returns:
+        The number of records of each subset.
+
+    Raises:
+        ConfigError: if a folder holds other data, or no records of a subset were made.
+    """
+    import pyarrow.parquet as pq
+
+    for folder in folders.values():
+        claim(folder, json.dumps(recipe, indent=2) + "\n")
+    for number, make in enumerate(shards):
+        if not all((folder / shard_name(number)).exists() for folder in folders.values()):
+            made = make()
+            for subset, folder in folders.items():
+                write_shard(folder, number, made[subset])
+        progress(number + 1)
+    counts = {}
+    for subset, folder in folders.items():
+        counts[subset] = sum(pq.read_metadata(path).num_rows for path in folder.glob("part-*.parquet"))
+        if not counts[subset]:
+            raise ConfigError(nothing.format(subset=subset))
+        write_manifest(folder, subset, counts[subset])
+    return counts

@@ -1,0 +1,115 @@
+"""Named sets of prompts and files of prompts, with the metadata by which a benchmark scores each.
+
+Knows what benchmarks state about their prompts. It refuses to know who paints them and how they are scored.
+"""
+
+import random
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from strokewise.critics.geneval_rules import check_metadata
+from strokewise.data.scenes import SceneMix, sample_scene
+from strokewise.errors import InputError, RecordError
+from strokewise.io.outside import read_json, read_json_lines, read_lines
+from strokewise.world.language import geneval_metadata, geneval_prompts, write_prompt
+
+FREE_KINDS = (1, 2, 3, 4, 5)
+FREE_PER_KIND = 200
+# What the prompts of the free set are sampled from. Written out here: a set that compares models over time
+# must not follow the training recipes.
+FREE_SCENES: dict[str, Any] = {"counts": (0.67, 0.12, 0.11, 0.1), "layout_jitter": 0.0, "plain": True}
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt of a benchmark.
+
+    Attributes:
+        text: what is painted.
+        metadata: GenEval's ("tag", "include"), WISE's ("prompt_id", "Explanation"), the free set's ("kinds"),
+            or none.
+    """
+
+    text: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def geneval(self) -> bool:
+        """Whether GenEval's rules can judge it."""
+        return "include" in self.metadata
+
+    @property
+    def kinds(self) -> int | None:
+        """The number of kinds of things, for prompts of the free set."""
+        return self.metadata.get("kinds")
+
+    @property
+    def tag(self) -> str:
+        """The task it belongs to; empty if none is stated."""
+        return str(self.metadata.get("tag") or self.metadata.get("Category") or "")
+
+
+def load_prompts(source: str) -> list[Prompt]:
+    """Prompts by name or file.
+
+    Args:
+        source: ``geneval`` for its 553; ``free`` for 1,000 prompts of one to five kinds of things; or a file:
+            GenEval's metadata (.jsonl), WISE's list (.json), or a prompt a line (anything else).
+
+    Raises:
+        InputError: if it cannot be read, or holds no prompts.
+    """
+    if source == "geneval":
+        return [Prompt(one.text, geneval_metadata(one)) for one in geneval_prompts()]
+    if source == "free":
+        return [prompt for kinds in FREE_KINDS for prompt in free_prompts(kinds)]
+    path = Path(source)
+    if not path.exists():
+        raise InputError(
+            f"{path} cannot be read: there is no such file; give geneval, free, or a file of prompts"
+        )
+    try:
+        if path.suffix == ".json":
+            found = [_wise(value) for value in read_json(path)]
+        elif path.suffix == ".jsonl":
+            found = [_geneval(value) for _, value in read_json_lines(path)]
+        else:
+            found = [Prompt(line) for line in read_lines(path)]
+    except (KeyError, TypeError, RecordError) as error:
+        raise InputError(f"{path} is no list of prompts with metadata: {error!r}") from error
+    if not found:
+        raise InputError(f"{path} holds no prompts")
+    return found
+
+
+@cache
+def free_prompts(kinds: int, count: int = FREE_PER_KIND) -> tuple[Prompt, ...]:
+    """The first prompts of the free set with a number of kinds of things.
+
+    They are sampled from the sprite world (counts, colors, relations, background), each from a seed of its
+    own, so that a prefix of the set is the same whatever its length.
+
+    Args:
+        kinds: 1 to 5.
+        count: how many.
+    """
+    mix = SceneMix(objects=(0.0,) * (kinds - 1) + (1.0,), **FREE_SCENES)
+    found = []
+    for number in range(count):
+        rng = random.Random(f"free/{kinds}/{number}")
+        text = write_prompt(sample_scene(rng, mix).graph, rng)
+        found.append(Prompt(text, {"kinds": kinds}))
+    return tuple(found)
+
+
+def _geneval(value: dict[str, Any]) -> Prompt:
+    check_metadata(value)
+    return Prompt(value["prompt"], value)
+
+
+def _wise(value: dict[str, Any]) -> Prompt:
+    if type(value["prompt_id"]) is not int or not isinstance(value["Explanation"], str):
+        raise TypeError(f"WISE's prompts have a number 'prompt_id' and a text 'Explanation', not {value!r}")
+    return Prompt(value["Prompt"], value)

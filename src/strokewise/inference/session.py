@@ -1,0 +1,370 @@
+"""Session: one painting under way, from its prompt to its end; its steps, its context, and what comes next.
+
+It decides the order of the stages and the bounds, keeps the contexts in which every step began, and can
+therefore be cut back, edited and forked without reading its past again. It knows texts, decisions and
+pictures; it refuses to know how anything is written or painted (the engine does that, for many sessions at
+once).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from PIL import Image
+
+from strokewise.errors import ConfigError, InputError
+from strokewise.inference.context import Context
+from strokewise.inference.formats import Following, ProtocolFormat
+from strokewise.inference.options import PaintingOptions, Request
+from strokewise.inference.policies import Instruct, Policy, Reply, Say
+from strokewise.trajectory.values import Message, Stage, Step, StopReason, Trajectory, Verdict
+
+Ended = Literal["whole", "tokens", "context"]
+
+
+class State(StrEnum):
+    """What a session waits for."""
+
+    READ = "read"
+    WRITE = "write"
+    PAINT = "paint"
+    DONE = "done"
+
+
+@dataclass
+class Usage:
+    """What a session has cost so far.
+
+    Attributes:
+        flow_steps: velocity evaluations; guidance does not multiply them.
+        passes: the same with every guidance branch counted.
+        text_tokens: tokens the model wrote.
+        images: canvases the model painted.
+        queries: put to judges and other helpers by the policy.
+    """
+
+    flow_steps: int = 0
+    passes: int = 0
+    text_tokens: int = 0
+    images: int = 0
+    queries: int = 0
+
+
+class Session:
+    """A painting from its prompt to its end; opened by ``Engine.open``."""
+
+    def __init__(
+        self,
+        name: str,
+        request: Request,
+        protocol: ProtocolFormat,
+        options: PaintingOptions,
+        policy: Policy,
+        size: tuple[int, int],
+        context: Context,
+        model: str = "",
+        keep: bool = True,
+    ) -> None:
+        """Begin a session.
+
+        Args:
+            name: unique among the sessions of an engine; events carry it.
+            request: what to paint.
+            protocol: how the model's texts are read.
+            options: how it is painted.
+            policy: who decides what is said and painted.
+            size: (height, width) of its canvases in pixels.
+            context: empty.
+            model: name of the model, for the record.
+            keep: keep the context of every step, so that the session can be edited and forked.
+        """
+        self.name, self.request, self.protocol, self.options = name, request, protocol, options
+        self.policy, self.size, self.context, self.model, self.keep = policy, size, context, model, keep
+        self.steps: list[Step] = []
+        self.message = Message()
+        self.seconds = 0.0
+        self.state = State.READ
+        self.stop: StopReason | None = None
+        self.error: Exception | None = None
+        self.cancelled = False
+        self.usage = Usage()
+        # Contexts in which each step's message, and each step's canvas, began.
+        self._before_message: list[Context] = []
+        self._before_canvas: list[Context] = []
+        # An edit replaces the answers of the policy to the next question.
+        self._given_message: Message | None = None
+        self._given_verdict: Verdict | None = None
+        self._given_canvas: Image.Image | None = None
+
+    # --- where it stands ---------------------------------------------------------------------------------
+
+    @property
+    def number(self) -> int:
+        """Number of the step under way, from 0."""
+        return len(self.steps)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more follows, unless the session is edited."""
+        return self.state is State.DONE
+
+    @property
+    def canvas_stage(self) -> Stage:
+        """What the next canvas is."""
+        return Stage.REFINE if self.message.refine is not None else Stage.SKETCH
+
+    def seed(self, use: str) -> int:
+        """The seed of this step's text or noise; the first canvas has the request's own."""
+        if use == "noise" and self.number == 0:
+            return self.request.seed
+        text = f"{self.request.seed}/{use}/{self.number}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+    def trajectory(self) -> Trajectory:
+        """All that was made so far."""
+        steps = [*self.steps]
+        if self.state is State.PAINT and self.message != Message():
+            steps.append(self._step(None, None))
+        request, stop = self.request, self.stop or StopReason.INTERRUPTED
+        return Trajectory(request.prompt, tuple(steps), request.source, stop, self.model, request.seed)
+
+    def contexts(self) -> list[Context]:
+        """Every context the session holds; they share most of their keys and values."""
+        return [self.context, *self._before_message, *self._before_canvas]
+
+    # --- what comes next ---------------------------------------------------------------------------------
+
+    def next_message(self) -> Reply | None:
+        """Who says what: an edit first, then the request, then the policy; None: the model.
+
+        Raises:
+            StrokewiseError: as the policy.
+        """
+        if self._given_message is not None:
+            message, self._given_message = self._given_message, None
+            return Say(message)
+        given, at = self.request.instruct, self.number - len(self.request.before)
+        if at < len(given):
+            return Instruct(given[at])
+        return self.policy.message(self)
+
+    def next_canvas(self) -> Image.Image | None:
+        """The canvas somebody supplies for this step; None: the model paints it."""
+        if self._given_canvas is not None:
+            image, self._given_canvas = self._given_canvas, None
+            return image
+        return self.request.canvases.get(self.number) or self.policy.canvas(self)
+
+    # --- what happened, reported by the engine -----------------------------------------------------------
+
+    def begin_message(self) -> None:
+        """The next step's message begins in the context as it stands."""
+        if self.keep:
+            self._before_message[self.number :] = [self.context.fork()]
+
+    def begin_canvas(self) -> None:
+        """The canvas of the message begins in the context as it stands."""
+        if self.keep:
+            self._before_canvas[self.number :] = [self.context.fork()]
+
+    def read_step(self, step: Step) -> None:
+        """A step that was made before this session was read."""
+        self.steps.append(step)
+
+    def opened(self) -> None:
+        """Everything before the first message was read."""
+        self.state = State.WRITE
+
+    def paint_silently(self) -> None:
+        """A canvas follows without a message."""
+        self.state = State.PAINT
+
+    def wrote(
+        self, text: str, ended: Ended, following: Following, seconds: float, draws: bool = False
+    ) -> None:
+        """A message was written; decide what it calls for.
+
+        Args:
+            text: as written.
+            ended: ``whole``, or the bound that cut it short.
+            following: what the model would continue with.
+            seconds: it took.
+            draws: whether a canvas that the message announces follows whatever the model would do.
+        """
+        self.message, self.seconds = self.protocol.readable(text), seconds
+        stop = self._stop_of(text, ended, following, draws)
+        if stop is None:
+            self.state = State.PAINT
+        else:
+            self._end_step(None, None)
+            self.finish(stop)
+
+    def painted(self, image: Image.Image, seed: int | None, seconds: float) -> None:
+        """A canvas was made, or supplied: it then has no seed."""
+        self.seconds += seconds
+        stop = self.policy.stops_after_canvas(self)
+        self._end_step(image, seed)
+        if stop is None:
+            self.state = State.WRITE
+        else:
+            self.finish(stop)
+
+    def finish(self, reason: StopReason) -> None:
+        """Nothing more follows."""
+        self.state, self.stop = State.DONE, reason
+        if not self.keep:
+            self.release()
+
+    def fail(self, error: Exception) -> None:
+        """Something went wrong in this session alone."""
+        self.error = error
+        self.finish(StopReason.FAILED)
+
+    def release(self) -> None:
+        """Drop all contexts, the bulk of a session's memory; it cannot be edited any more."""
+        self.keep = False
+        self.context = Context()
+        self._before_message, self._before_canvas = [], []
+
+    # --- editing and branching ---------------------------------------------------------------------------
+
+    def fork(
+        self, name: str, at: int | None = None, *, seed: int | None = None, policy: Policy | None = None
+    ) -> "Session":
+        """A second session with the same first steps, which are not read again.
+
+        Args:
+            name: of the new session.
+            at: steps it keeps; default: all finished ones.
+            seed: of everything random from here on; default: this session's.
+            policy: of the new session; default: this session's.
+
+        Raises:
+            ConfigError: if there is no such step, or the contexts were not kept.
+        """
+        at = self.number if at is None else at
+        context = self._context_before(at)
+        request = self.request
+        if seed is not None:
+            request = Request(
+                request.prompt, seed, request.source, request.instruct, request.canvases, request.before
+            )
+        new = Session(
+            name,
+            request,
+            self.protocol,
+            self.options,
+            policy or self.policy,
+            self.size,
+            context,
+            self.model,
+        )
+        new.steps = self.steps[:at]
+        new._before_message = [context.fork() for context in self._before_message[:at]]
+        new._before_canvas = [context.fork() for context in self._before_canvas[:at]]
+        new.state = State.WRITE
+        return new
+
+    def replace(
+        self,
+        step: int,
+        *,
+        message: Message | None = None,
+        verdict: Verdict | None = None,
+        canvas: Image.Image | None = None,
+    ) -> None:
+        """Replace parts of a step; what came after it is dropped, and the session continues from there.
+
+        Args:
+            step: its number; a message whose canvas is still to be painted counts.
+            message: in place of the one that was said; its canvas is painted anew unless one is given.
+            verdict: what the message says of the canvas before, as values; default: read from the message.
+            canvas: in place of the one that was painted.
+
+        Raises:
+            ConfigError: if there is no such step, nothing is replaced, or the contexts were not kept.
+            InputError: if a canvas is given for a message that announces none.
+        """
+        unpainted = self.state is State.PAINT and step == self.number
+        if not 0 <= step < self.number + unpainted:
+            raise ConfigError(
+                f"there is no step {step} to replace; the session has {self.number + unpainted}"
+            )
+        if message is None and verdict is None and canvas is None:
+            raise ConfigError("nothing to replace; give a message, a verdict or a canvas")
+        old = self._step(None, None) if unpainted else self.steps[step]
+        new = message or old.message
+        if canvas is not None and self.protocol.tagged and not new.paints:
+            raise InputError(f"step {step} announces no canvas; give it an instruction or a correction")
+        if message is not None:
+            new.text()  # a part that holds a tag is refused before anything is dropped
+            self._cut(step)
+            self._given_message, self._given_verdict, self._given_canvas = message, verdict, canvas
+        elif canvas is not None:
+            self._cut(step, after_message=True)
+            self.message, self._given_canvas = old.message, canvas
+            self._given_verdict = verdict or old.verdict
+            self.state = State.PAINT
+        else:
+            self._cut(step + 1)
+            self.steps[step:] = [Step(old.message, old.image, verdict, old.seed, old.seconds)]
+
+    def _cut(self, step: int, after_message: bool = False) -> None:
+        """Go back to the beginning of a step, or of its canvas."""
+        if after_message:
+            if step >= len(self._before_canvas):
+                raise ConfigError("the contexts of this session were not kept; it cannot be edited")
+            self.context = self._before_canvas[step].fork()
+        else:
+            self.context = self._context_before(step)
+        self.steps = self.steps[:step]
+        del self._before_message[step + after_message :], self._before_canvas[step:]
+        self.message, self.seconds = Message(), 0.0
+        self.state, self.stop, self.error = State.WRITE, None, None
+
+    def _context_before(self, step: int) -> Context:
+        if not 0 <= step <= self.number:
+            raise ConfigError(f"there is no step {step}; the session has {self.number}")
+        if not self.keep:
+            raise ConfigError("the contexts of this session were not kept; it cannot be edited or forked")
+        if step < len(self._before_message):
+            return self._before_message[step].fork()
+        if self.state is State.READ:
+            raise ConfigError("the session has not read its prompt yet; advance the engine first")
+        return self.context.fork()
+
+    # --- bounds ------------------------------------------------------------------------------------------
+
+    def _stop_of(self, text: str, ended: Ended, following: Following, draws: bool) -> StopReason | None:
+        """Why nothing follows a message; None: its canvas does."""
+        if ended != "whole":
+            return StopReason(ended)
+        decision = self.protocol.decide(text, following)
+        if decision == "draw" or (draws and (self.message.paints or not self.protocol.tagged)):
+            return self._bound()
+        return StopReason(decision)
+
+    def _bound(self) -> StopReason | None:
+        """The bound that forbids another canvas."""
+        images = [step for step in self.steps if step.image is not None]
+        if len(images) >= self.options.max_images:
+            return StopReason.IMAGES
+        sketches = sum(step.message.refine is None for step in images)
+        if self.message.refine is None and sketches >= self.options.max_rounds:
+            return StopReason.ROUNDS
+        return None
+
+    def _end_step(self, image: Image.Image | None, seed: int | None) -> None:
+        self.steps.append(self._step(image, seed))
+        self.message, self.seconds, self._given_verdict = Message(), 0.0, None
+
+    def _step(self, image: Image.Image | None, seed: int | None) -> Step:
+        return Step(self.message, image, self.verdict, seed, round(self.seconds, 3))
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the message under way says of the canvas before; None where it says nothing."""
+        if not self.number:
+            return None
+        return self._given_verdict or self.protocol.read_verdict(self.message)
