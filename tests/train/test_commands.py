@@ -37,9 +37,15 @@ def test_run_resume_export(recipe, tmp_path):
     assert not (tmp_path / "run").exists()
     first = ["run", recipe, "--out", "run", "--set", "running.save_every=2", "--minutes", "0"]
     assert runner.invoke(app, first, catch_exceptions=False).exit_code == 0
+    one = ["run", recipe, "--out", "run", "--max-steps", "1"]
+    assert runner.invoke(app, one, catch_exceptions=False).exit_code == 0
+    assert (tmp_path / "run" / "latest").read_text().strip() == "step_00000001"
     assert runner.invoke(app, ["run", recipe, "--out", "run"], catch_exceptions=False).exit_code == 0
     assert (tmp_path / "run" / "latest").read_text().strip() == "step_00000004"
     assert runner.invoke(app, ["export", "run", "model"], catch_exceptions=False).exit_code == 0
+    bagel = ["export", "run", "bagel", "--last", "--layout", "bagel"]
+    assert runner.invoke(app, bagel, catch_exceptions=False).exit_code == 0
+    assert (tmp_path / "bagel" / "ema.safetensors").exists()
     assert sorted(p.name for p in (tmp_path / "model").iterdir()) == [
         "model.safetensors",
         "strokewise.json",

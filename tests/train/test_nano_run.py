@@ -53,6 +53,13 @@ def test_the_control_spends_what_the_process_stages_spend(tmp_path):
     assert [entry.source.view for entry in control.sources] == ["caption"]
 
 
+@pytest.mark.parametrize(("old", "new"), nano_run.RENAMED.items())
+def test_stages_of_an_earlier_version_are_not_made_again(tmp_path, old, new):
+    (tmp_path / old).mkdir()
+    with pytest.raises(StrokewiseError, match=f"under another name; rename the folder to {new}"):
+        nano_run.train_nano(tmp_path)
+
+
 @pytest.mark.slow
 def test_all_stages_one_after_another(careless, tmp_path, monkeypatch):
     """At full size in very few steps; what samples is a stand-in, for such a model says nothing."""

@@ -86,7 +86,7 @@ def test_two_sharded_processes_do_what_one_does(start, unbroken, tmp_path):
 
 
 @pytest.mark.slow
-def test_one_process_goes_on_where_two_stopped(start, unbroken, tmp_path):
+def test_one_process_resumes_where_two_stopped(start, unbroken, tmp_path):
     """Checkpoints of shards are read by any number of processes."""
     run_two(start, tmp_path / "run", "--stop-after", 4)
     out = finish(launch(start, tmp_path / "run", "--digest", tmp_path / "digest.json"))
