@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from strokewise.cli import main as cli
+from strokewise.io import atomic
 from strokewise.trajectory import gallery
-from strokewise.trajectory.events import event_from_json
+from strokewise.trajectory.events import Envelope, event_from_json
 from strokewise.trajectory.files import load
 from strokewise.trajectory.values import Message, Step, Trajectory
 
@@ -214,10 +215,12 @@ def test_a_folder_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(gallery, "encode_png", full)
-    with pytest.raises(gallery.InputError, match="No space left"):
-        with gallery.Gallery(tmp_path / "mine", [("a cup", 0)]) as mine:
-            mine.write(0, trajectory)
+    monkeypatch.setattr(atomic.os, "replace", full)
+    with (
+        pytest.raises(gallery.InputError, match="No space left"),
+        gallery.Gallery(tmp_path / "mine", [("a cup", 0)]) as mine,
+    ):
+        mine.write(0, trajectory)
     assert names(tmp_path) == []
 
 

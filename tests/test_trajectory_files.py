@@ -29,7 +29,7 @@ from strokewise.trajectory.files import (
     to_json,
     to_row,
 )
-from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
+from strokewise.trajectory.values import Message, Step, StopReason, Trajectory, Verdict
 
 
 def noise(seed, size=(6, 4), mode="RGB"):
@@ -53,7 +53,8 @@ WHOLE = Trajectory(
         Step(Message("all is there."), None, Verdict(False, None)),
     ),
     source=noise(4, (3, 3), "RGBA"),
-    stop="rounds",
+    stop=StopReason.ROUNDS,
+    original_prompt="A Cup",
     model="nano/step-100",
     seed=3,
 )
@@ -70,7 +71,14 @@ steps = st.builds(
     st.none() | st.floats(0, 1e6),
 )
 trajectories = st.builds(
-    Trajectory, texts, st.lists(steps, max_size=4).map(tuple), st.none() | images, texts, texts, numbers
+    Trajectory,
+    texts,
+    st.lists(steps, max_size=4).map(tuple),
+    st.none() | images,
+    st.sampled_from(StopReason),
+    texts,
+    numbers,
+    texts,
 )
 
 
