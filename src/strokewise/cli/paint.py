@@ -15,7 +15,7 @@ import typer
 
 from strokewise.cli.options import MAX_BATCH, MAX_PAINTINGS, PAINTING_OPTIONS, options_of
 from strokewise.errors import ConfigError, InputError
-from strokewise.trajectory.events import Event, Finished, ImageFinished, TextFinished
+from strokewise.trajectory.events import Event, Failed, Finished, ImageFinished, TextFinished
 
 if TYPE_CHECKING:
     from strokewise.inference import Engine, Policy, Request, Session
@@ -162,23 +162,42 @@ def _load(
 
 
 def _follow(engine: "Engine", gallery: "Gallery | None", emit: Emit) -> bool:
-    """Paint, emitting every event and writing every canvas; False if the user interrupted it."""
+    """Paint, emitting every event and writing every canvas; False if the user interrupted it.
+
+    A painting that fails does not end the others, nor does a reader who leaves while they are written to
+    files.
+
+    Raises:
+        StrokewiseError: of the first painting that failed, when the others are done.
+        BrokenPipeError: if nobody reads the events any more, when all that is written to files is done.
+    """
+    failed: list[Exception] = []
+    pipe: BrokenPipeError | None = None
     try:
         for session, event in engine.run():
             if gallery is not None and isinstance(event, ImageFinished):
                 gallery.write(int(session.name), session.trajectory(), finished=False)
             if gallery is not None and isinstance(event, Finished):
                 gallery.write(int(session.name), session.trajectory())
-            emit(session, event)
-            if session.error is not None:
-                raise session.error
-        return True
+            if isinstance(event, Failed) and session.error is not None:
+                failed.append(session.error)
+            try:
+                if pipe is None:
+                    emit(session, event)
+            except BrokenPipeError as error:
+                if gallery is None:
+                    raise
+                pipe = error
     except KeyboardInterrupt:
         return False
     finally:
         if gallery is not None:
             _write_unfinished(engine, gallery)
             gallery.write_index()
+    for problem in (*failed, pipe):
+        if problem is not None:
+            raise problem
+    return True
 
 
 def _write_unfinished(engine: "Engine", gallery: "Gallery") -> None:

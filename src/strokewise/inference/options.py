@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral
 from typing import Any, Literal, TypedDict
 
 from PIL import Image
@@ -135,5 +136,6 @@ class Request:
                 raise InputError(f"an instruction is plain words without tags, not {text!r}")
         if any(step.image is None for step in self.before):
             raise InputError("a painting continues after a canvas; leave out the steps behind the last one")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"seed {self.seed} must lie in 0..2^63-1")
+        if not isinstance(self.seed, Integral) or not 0 <= self.seed < 2**63:
+            raise InputError(f"seed {self.seed!r} must be a whole number in 0..2^63-1")
+        object.__setattr__(self, "seed", int(self.seed))  # numpy's integers cannot be stored as JSON

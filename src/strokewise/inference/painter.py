@@ -26,7 +26,7 @@ from strokewise.inference.options import OptionChanges, PaintingOptions, Request
 from strokewise.inference.policies import Policy
 from strokewise.inference.prompt_check import DEFAULTS, Vocabulary, read_object
 from strokewise.inference.session import Session
-from strokewise.models import Backbone, find_checkpoint, load_model
+from strokewise.models import Backbone, find_checkpoint, is_local, load_model
 from strokewise.sequence import Tokenizer
 from strokewise.trajectory.events import Event
 from strokewise.trajectory.values import Trajectory
@@ -92,7 +92,7 @@ class Painter:
         vocabulary = Vocabulary.read(folder)
         loaded = load_model(folder, place, precision, quantize)
         # Where a folder lies says nothing about the model, and is nobody's business.
-        name = Path(model).resolve().name if Path(model).is_dir() else str(model)
+        name = Path(model).resolve().name if is_local(model) else str(model)
         return cls(loaded, tokenizer, name, protocol_format, vocabulary, defaults)
 
     def with_format(self, protocol_format: ProtocolFormat) -> "Painter":
@@ -234,6 +234,8 @@ class Painter:
             ConfigError: if there is not one seed for each prompt.
             StrokewiseError: as :meth:`open`, before anything is painted; later, as the policy.
         """
+        if isinstance(prompts, str):
+            raise ConfigError("prompts is one text; give a list of prompts, or call paint")
         seeds = [0] * len(prompts) if seeds is None else seeds
         if len(seeds) != len(prompts):
             raise ConfigError(f"{len(prompts)} prompts but {len(seeds)} seeds; give one for each")

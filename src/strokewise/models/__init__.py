@@ -14,6 +14,7 @@ from strokewise.models.kv_cache import KVBlock, KVCache, visibility
 from strokewise.models.registry import (
     architecture_of,
     find_checkpoint,
+    is_local,
     load_model,
     read_config,
     read_weights,
@@ -32,6 +33,7 @@ __all__ = [
     "TrainingCosts",
     "architecture_of",
     "find_checkpoint",
+    "is_local",
     "load_model",
     "module_of",
     "read_config",

@@ -38,13 +38,18 @@ def architectures() -> dict[str, Architecture]:
     return _found() | _registered
 
 
+def is_local(model: str | Path) -> bool:
+    """Whether a name is that of a folder with files; an empty folder does not hide a built-in model."""
+    return Path(model).is_dir() and any(Path(model).iterdir())
+
+
 def find_checkpoint(model: str | Path) -> Path:
     """Find the folder of a checkpoint: a path, a built-in name, or a hub id (downloaded once, then cached).
 
     Raises:
         CheckpointError: if there is no such folder and the hub cannot give it.
     """
-    if Path(model).is_dir():
+    if is_local(model):
         return Path(model)
     name = str(model)
     if (SHIPPED / name / CONFIG).exists():

@@ -37,6 +37,10 @@ AUTOENCODER = "autoencoder."
 Names = dict[str, tuple[str, ...]]
 
 
+# What stands in place of weights after a download that went wrong, by its first eight bytes.
+NO_WEIGHTS = {b"version ": "a Git LFS pointer", b"<!DOCTYP": "a web page", b"<!doctyp": "a web page"}
+
+
 @dataclass(frozen=True)
 class StoredTensor:
     """Where a stored tensor lies in its file."""
@@ -57,7 +61,10 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
+            beginning = file.read(8)
+            if beginning in NO_WEIGHTS:
+                raise CheckpointError(f"{path} is {NO_WEIGHTS[beginning]}; download the file itself")
+            (length,) = struct.unpack("<Q", beginning)
             if length > size - 8:
                 raise CheckpointError(
                     f"{path} is truncated: its header is longer than the file; copy it again"
@@ -81,6 +88,10 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
 
 def _entry(path: Path, value: dict[str, Any], offset: int) -> StoredTensor:
     start, stop = value["data_offsets"]
+    if value["dtype"] not in DTYPES:
+        raise CheckpointError(
+            f"{path} holds weights of type {value['dtype']}; known are {', '.join(DTYPES)}: convert it"
+        )
     entry = StoredTensor(path, DTYPES[value["dtype"]], tuple(value["shape"]), offset + start, offset + stop)
     if stop - start != torch.Size(entry.shape).numel() * entry.dtype.itemsize:
         raise ValueError("a tensor's size does not fit its shape")

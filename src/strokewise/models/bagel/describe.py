@@ -1,7 +1,6 @@
 """What ``strokewise info`` prints: sizes, parameters, memory and costs of a model, as tables."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from rich.table import Table
 from strokewise.models.bagel import costs
 from strokewise.models.bagel.config import ModelConfig, bagel_7b, nano
 from strokewise.models.bagel.layouts import read_config
-from strokewise.models.registry import find_checkpoint
+from strokewise.models.registry import find_checkpoint, is_local
 from strokewise.models.units import human
 
 BUILT_IN = {"bagel-7b": bagel_7b, "nano": nano}
@@ -22,7 +21,7 @@ def config_of(model: str) -> ModelConfig:
     """Sizes of a built-in name (no weights needed), a folder or a hub id."""
     return (
         BUILT_IN[model]()
-        if model in BUILT_IN and not Path(model).is_dir()
+        if model in BUILT_IN and not is_local(model)
         else read_config(find_checkpoint(model))
     )
 
