@@ -11,7 +11,7 @@ __all__ = ["Painter", "PaintingOptions", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the painter when it is first asked for: it needs torch, which importing the package must not."""
+    """Import the painter on first use: it needs torch, which importing the package must not."""
     if name in ("Painter", "PaintingOptions"):
         from strokewise.inference import painter
 

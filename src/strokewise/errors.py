@@ -6,7 +6,7 @@
     ├── InputError              a text, image or file given by the user that cannot be used
     │   ├── SceneError          a scene graph that contradicts itself or the world's vocabulary
     │   ├── LanguageError       a text the sprite world does not understand
-    │   ├── PromptError         a prompt that asks for what the model never learnt
+    │   ├── PromptError         a prompt outside what the model was trained on
     │   └── RecordError         a stored trajectory or shard that is not valid
     ├── ContextLengthError      a sequence longer than the model's positions or the cache's room
     ├── ProtocolError           model output that breaks the tag grammar
@@ -41,7 +41,7 @@ class LanguageError(InputError):
 
 
 class PromptError(InputError):
-    """A prompt that asks for what the model never learnt."""
+    """A prompt outside what the model was trained on."""
 
 
 class RecordError(InputError):

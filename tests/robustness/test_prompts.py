@@ -302,13 +302,13 @@ def test_every_synonym_is_read_in_singular_and_plural(name, other):
     assert lang.trained_prompt(f"2 {plural(other)}") == f"two {plural(name)}"
 
 
-@pytest.mark.xfail(reason="the painter does not feed the prepared texts yet", strict=False)
 def test_pictures_of_all_forms_are_that_of_the_trained_form():
     from strokewise import Painter
 
     painter = Painter.load("nano", device="cpu")
     trained = "a photo of two dogs above a tv"
     forms = (trained, "A Photo of 2  DOGS over a Television!", "Show me\u00a0two dogs above a telly")
-    painted = painter.paint_many(forms, seeds=[3] * len(forms))
-    for trajectory in painted[1:]:
+    painted = painter.paint_many(forms, seeds=[3] * len(forms), batch=1)
+    for form, trajectory in zip(forms[1:], painted[1:], strict=True):
+        assert (trajectory.prompt, trajectory.original_prompt) == (trained, form)
         assert trajectory.images[-1].tobytes() == painted[0].images[-1].tobytes()

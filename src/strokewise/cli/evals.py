@@ -168,12 +168,12 @@ def process(
     from strokewise.evals.run_store import find_runs
 
     for one in find_runs(runs):
-        total, asked = len(one.entries()), None
+        total, critic = len(one.entries()), None
         if judge is not None:
             from strokewise.critics.judges import VlmJudge
 
-            asked = VlmJudge(_asker(judge, judge_url, cache or one.folder / "judge-cache", max_requests))
-        judged = list(tracked(judge_run(one, asked), "judging", total))
+            critic = VlmJudge(_asker(judge, judge_url, cache or one.folder / "judge-cache", max_requests))
+        judged = list(tracked(judge_run(one, critic), "judging", total))
         store(one, judged)
         for table in tables(measure(judged), f"process: {one.name}"):
             print_table(table)

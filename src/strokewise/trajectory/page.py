@@ -122,6 +122,7 @@ def page(trajectory: Trajectory) -> str:
         "trajectory.html",
         title=trajectory.prompt.strip() or "Untitled",
         prompt=trajectory.prompt,
+        original=trajectory.original_prompt,
         hero=None if final is None else embedded(final, HERO),
         hero_width=0 if final is None else max(1, min(3 * final.width, 640)),
         strip=list(_strip(trajectory, shown)),
