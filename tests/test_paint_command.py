@@ -6,6 +6,7 @@ import pty
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -257,3 +258,65 @@ def test_a_terminal_sees_the_canvas_grow(tiny_folder, tmp_path):
     assert "▀" in text
     assert "a cup" in text
     assert (tmp_path / "mine" / "trajectory.html").exists()
+
+
+def test_an_interrupted_job_paints_what_is_missing(paint, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a cup\na bus\na dog\n")
+    arguments = ("--prompts", "prompts.txt", "--single-pass", "--batch", "1", "--out", "all")
+    assert paint(*arguments)[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "all").rglob("*.png")}
+    (tmp_path / "all" / "1-a-bus-0" / "trajectory.json").unlink()
+    status, out, _ = paint(*arguments)
+    assert status == 0
+    assert "[1] ended" in out
+    assert "[0]" not in out
+    assert {path: path.read_bytes() for path in (tmp_path / "all").rglob("*.png")} == before
+    assert len(json.loads((tmp_path / "all" / "index.json").read_text())) == 3
+
+
+def test_another_job_does_not_resume_it(paint, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a cup\na bus\n")
+    arguments = ("--prompts", "prompts.txt", "--single-pass", "--out", "all")
+    assert paint(*arguments)[0] == 0
+    status, _, err = paint(*arguments, "--text-guidance", "2")
+    assert status == 2
+    assert "other requests or options" in err
+
+
+def test_a_folder_is_painted_in_by_one_process(paint, tmp_path):
+    with gallery.Gallery(tmp_path / "mine", [("a cup", 0)]):
+        status, _, err = paint("a cup", "--single-pass", "--out", "mine")
+    assert status == 2
+    assert "another process paints in mine" in err
+    assert names(tmp_path) == []
+
+
+def test_a_prompt_that_fails_does_not_end_the_others(paint, tmp_path):
+    (tmp_path / "prompts.txt").write_text(f"a cup\n{'a ' * 9000}\na bus\n")
+    status, _, err = paint("--prompts", "prompts.txt", "--single-pass", "--out", "all")
+    assert status == 2
+    assert "positions" in err
+    done = [row["prompt"] for row in json.loads((tmp_path / "all" / "index.json").read_text())]
+    assert done == ["a cup", "a bus"]
+
+
+@pytest.mark.parametrize("after", [0.0, 0.3, 0.8])
+def test_a_killed_job_is_resumed_to_the_same_pictures(tiny_folder, tmp_path, after):
+    (tmp_path / "prompts.txt").write_text("a cup\na bus\na dog\na cat\n")
+    script = Path(sys.executable).with_name("strokewise")
+    command = [script, "paint", "--prompts", "prompts.txt", "--single-pass", "--batch", "1"]
+    command = [*map(str, command), "--model", str(tiny_folder), *FAST]
+    whole = subprocess.run([*command, "--out", "whole"], cwd=tmp_path, capture_output=True, timeout=100)
+    assert whole.returncode == 0
+    process = subprocess.Popen(
+        [*command, "--out", "cut"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    process.stdout.readline()
+    time.sleep(after * 0.2)
+    process.kill()
+    process.wait()
+    again = subprocess.run([*command, "--out", "cut"], cwd=tmp_path, capture_output=True, timeout=100)
+    assert again.returncode == 0
+    for path in sorted((tmp_path / "whole").rglob("*.png")):
+        assert (tmp_path / "cut" / path.relative_to(tmp_path / "whole")).read_bytes() == path.read_bytes()
+    assert not list((tmp_path / "cut").rglob("*.partial"))

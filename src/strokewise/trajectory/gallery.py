@@ -11,11 +11,12 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from strokewise.errors import InputError, RecordError
-from strokewise.io.atomic import write_bytes, write_text
+from strokewise.io.atomic import PARTIAL, write_bytes, write_text
 from strokewise.io.outside import read_json
 from strokewise.io.pages import render
 from strokewise.trajectory.files import FILE, encode_png, image_names, load, to_json
@@ -111,6 +112,8 @@ class Gallery:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(f"another process paints in {self.folder}; give another --out") from error
+        for partial in self.folder.rglob(f".*{PARTIAL}"):
+            partial.unlink(missing_ok=True)  # left by a killed process
         if self.several:
             write_text(self.folder / REQUESTS, json.dumps(self.settings, indent=2, ensure_ascii=False) + "\n")
         else:
@@ -159,7 +162,10 @@ class Gallery:
         for name, image in zip(names, images, strict=True):
             if finished or not (folder / name).exists():
                 write_bytes(folder / name, encode_png(image))
-        if finished:
+        if not finished:
+            # Its last canvas may end it, but its final picture and page are not there yet.
+            trajectory = replace(trajectory, stop=StopReason.INTERRUPTED)
+        else:
             if trajectory.images:
                 write_bytes(folder / FINAL, encode_png(trajectory.images[-1]))
             write_page(trajectory, folder / PAGE)
