@@ -51,5 +51,5 @@ def test_additive_data_only_adds(ablation, tiny_tokenizer):
 
 
 def test_tables_that_are_not_there(ablation):
-    with pytest.raises(ConfigError, match="unknown tables colours; known are instructions"):
-        ablations.ablate(ablation, ["colours"])
+    with pytest.raises(ConfigError, match="unknown tables colors; known are instructions"):
+        ablations.ablate(ablation, ["colors"])

@@ -22,7 +22,7 @@ from strokewise.trajectory.events import (
     event_from_json,
     events_schema,
 )
-from strokewise.trajectory.values import Message, Verdict
+from strokewise.trajectory.values import Message, Stage, StopReason, Verdict
 
 KINDS = get_args(get_args(AnyEvent)[0])
 NAMES = [kind.type for kind in KINDS]
@@ -33,6 +33,8 @@ VALUES = {
     int: st.integers(),
     float: st.floats(allow_nan=False, allow_infinity=False),
     str: texts,
+    Stage: st.sampled_from(Stage),
+    StopReason: st.sampled_from(StopReason),
     Png: st.binary(),
     Message | None: st.none() | st.builds(Message, texts, parts, parts, parts),
     Verdict | None: st.none() | st.builds(Verdict, judged, judged),
@@ -41,6 +43,8 @@ WRONG = {
     int: [None, "1", 1.5, True, [1]],
     float: [None, "1", True],
     str: [None, 1, b"a", ["a"]],
+    Stage: [None, 1, "paint", ["plan"]],
+    StopReason: [None, 1, "tired", ["end"]],
     Png: [None, 1, "é"],
     Message | None: [1, "a", [], {"inspect": 1}, {"ins": ["a"]}, {"other": "a"}],
     Verdict | None: [1, True, [], {"plan": 1}, {"sketch": "true"}, {"other": True}],
@@ -67,7 +71,16 @@ def events_of(kind):
 
 def sample(kind):
     """The plain values of some event of a class."""
-    plain = {int: 1, float: 0.5, str: "a", Png: b"a", Message | None: Message(), Verdict | None: Verdict()}
+    plain = {
+        int: 1,
+        float: 0.5,
+        str: "a",
+        Stage: Stage.PLAN,
+        StopReason: StopReason.END,
+        Png: b"a",
+        Message | None: Message(),
+        Verdict | None: Verdict(),
+    }
     return kind(**{field.name: plain[field.type] for field in own_fields(kind)}).to_json()
 
 
@@ -194,7 +207,7 @@ class TestEnvelopes:
             "painting": "7",
             "sequence": 3,
             "time": 1.5,
-            "event": {"type": "text_started", "step": 2},
+            "event": {"type": "text_started", "step": 2, "stage": "plan"},
         }
 
     def test_stamps_count_and_tell_the_time(self):

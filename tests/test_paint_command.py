@@ -320,3 +320,27 @@ def test_a_killed_job_is_resumed_to_the_same_pictures(tiny_folder, tmp_path, aft
     for path in sorted((tmp_path / "whole").rglob("*.png")):
         assert (tmp_path / "cut" / path.relative_to(tmp_path / "whole")).read_bytes() == path.read_bytes()
     assert not list((tmp_path / "cut").rglob("*.partial"))
+
+
+def test_a_reader_who_leaves_does_not_end_the_painting(tiny_folder, tmp_path):
+    script = Path(sys.executable).with_name("strokewise")
+    command = [
+        script,
+        "paint",
+        "a cup",
+        "--single-pass",
+        "--json",
+        "--model",
+        tiny_folder,
+        *FAST,
+        "--out",
+        "mine",
+    ]
+    process = subprocess.Popen(
+        [*map(str, command)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    err = process.stderr.read()
+    assert (process.wait(timeout=100), err) == (141, b"")
+    assert (tmp_path / "mine" / "final.png").exists()
+    assert load(tmp_path / "mine").stop == "single-pass"

@@ -345,7 +345,7 @@ def test_records_without_truth_are_only_validated(sound):
 
 
 def test_looking_finds_what_the_pixels_agree_on(sound):
-    """The picture and its scene both lose a thing; then the texts and the recogniser tell."""
+    """The picture and its scene both lose a thing; then the texts and the recognizer tell."""
     record = next(r for r in sound if r.subset == "multi-turn")
     big = replace(
         record,

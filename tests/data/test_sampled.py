@@ -129,7 +129,7 @@ def sampled(painter):
 
 @pytest.fixture(scope="module")
 def plans(sampled):
-    """The plans of each trajectory, recognised once."""
+    """The plans of each trajectory, recognized once."""
     return [(way, trajectory, list(plans_of([trajectory]))) for way, trajectory in sampled]
 
 

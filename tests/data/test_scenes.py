@@ -21,7 +21,7 @@ from strokewise.scene_graph import INVERSE, Relation, SceneGraph, SceneObject
 from strokewise.world import atlas
 from strokewise.world.language import parse_description, parse_prompt, write_prompt
 from strokewise.world.layout import MAX_INSTANCES, Scene, apart, even_box, holds, place, region_of
-from strokewise.world.recognise import recognise
+from strokewise.world.recognize import recognize
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, DEFAULT_BACKGROUND, REGIONS
 
 CROWD = SceneMix(objects=(0, 0, 0, 0, 1), counts=(0, 0, 0, 1), relation_share=0)
@@ -291,12 +291,12 @@ def test_without_freedom_every_canvas_has_sprites_of_one_size(subset):
     for number in range(20):
         record = make(random.Random(number), mix(scenes=SceneMix(layout_jitter=0.0)), SpritePainter(128))
         for step in record.trajectory.steps:
-            scene = recognise(step.image).scene if step.image else Scene(SceneGraph(()), ())
+            scene = recognize(step.image).scene if step.image else Scene(SceneGraph(()), ())
             for p in scene.placements:
                 even = even_box(scene.graph[p.object_id].name, REGIONS.index(p.region))
                 off.append(max(abs(a - b) * 128 for a, b in zip(p.box, even, strict=True)))
     assert len(off) > 50
-    assert max(off) <= 1  # the recogniser's own pixel
+    assert max(off) <= 1  # the recognizer's own pixel
 
 
 class TestOrder:

@@ -63,7 +63,7 @@ class ScriptedContext:
 
 
 class ScriptedGenerator:
-    """Writes, in each context, what the script of its prompt says; paints one colour for a seed.
+    """Writes, in each context, what the script of its prompt says; paints one color for a seed.
 
     A script lists (text, what follows); None follows a text that is cut off, and what follows a canvas is a
     text unless the next entry is ("", "end").
@@ -225,6 +225,12 @@ def test_why_it_ends(scripted, script, options, stop, images):
     assert trajectory.stop == stop
     assert len(trajectory.images) == images
     assert engine.events[0][-1].reason == stop
+
+
+def test_a_model_that_ends_behind_a_canvas_writes_nothing_more(scripted):
+    engine = scripted([(PLAN, "image"), ("", "end")])
+    assert len(engine.trajectories()[0].steps) == 1
+    assert len(told(engine.events[0], "text_started")) == 1
 
 
 def test_what_breaks_the_protocol_is_kept_as_it_was_written(scripted):

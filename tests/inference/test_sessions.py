@@ -256,6 +256,29 @@ def test_a_canvas_is_replaced_and_its_message_stays(engine, random_image):
     assert after[2] != before[2]
 
 
+def test_a_branch_behind_a_replaced_canvas_has_read_the_new_one(engine, random_image):
+    session = begin(engine)
+    drain(engine)
+    session.replace(1, canvas=random_image(16, 16))
+    while session.number < 2:
+        list(engine.advance())
+    branch = engine.fork(session)
+    drain(engine)
+    assert made(branch) == made(session)
+
+
+def test_a_session_cancelled_between_two_groups_gets_no_further_stage(engine):
+    engine.batch = 2
+    first = begin(engine, "a cup", 1)
+    second = engine.open(Request("a bus", 2), replace(OPTIONS, max_tokens=90), protocol=ALWAYS)
+    list(engine.advance())
+    for session, _ in engine.advance():
+        if session is first:
+            engine.cancel(second)
+    assert (second.stop, second.steps, second.usage.text_tokens) == ("cancelled", [], 0)
+    assert first.usage.text_tokens > 0
+
+
 PLAN = Message(ins="add a cup", des="a cup")
 FIX = Message("the sketch shows two cups.", refine="remove a cup")
 
@@ -378,6 +401,7 @@ def test_whole_messages_are_painted_as_said(generator, tiny_tokenizer, request_o
     messages = [PLAN, FIX, Message("all fits.")]
     session = run_one(generator, tiny_tokenizer, request, Plans(messages))
     assert [step.message for step in session.steps] == messages
+    assert [step.image is not None for step in session.steps] == [True, True, False]
     assert session.stop == "end"
     assert session.usage.text_tokens == 0
 

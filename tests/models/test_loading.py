@@ -270,7 +270,6 @@ def test_a_file_that_is_not_safetensors(own, content):
     "entry",
     [
         {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 8]},
-        {"dtype": "F99", "shape": [2], "data_offsets": [0, 8]},
         {"dtype": "F32", "shape": [2]},
         {"dtype": "F32", "shape": "x", "data_offsets": [0, 8]},
     ],
@@ -281,6 +280,33 @@ def test_a_header_that_contradicts_itself(tmp_path, entry):
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
     with pytest.raises(CheckpointError, match=r"odd\.safetensors is not a safetensors file"):
         read_header(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer; download the file itself"),
+        (b"<!DOCTYPE html><html></html>", "a web page; download the file itself"),
+        (
+            (lambda header: len(header).to_bytes(8, "little") + header + bytes(8))(
+                b'{"weight": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}}'
+            ),
+            "weights of type F8_E4M3; known are",
+        ),
+    ],
+)
+def test_files_that_hold_something_else_are_named(tmp_path, data, message):
+    (tmp_path / "odd.safetensors").write_bytes(data)
+    with pytest.raises(CheckpointError, match=message):
+        read_header(tmp_path / "odd.safetensors")
+
+
+def test_an_empty_folder_does_not_hide_a_built_in_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nano").mkdir()
+    assert find_checkpoint("nano") != Path("nano")
+    (tmp_path / "nano" / "file").write_text("")
+    assert find_checkpoint("nano") == Path("nano")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -132,7 +132,7 @@ def test_rgb_with_a_transparent_colour():
 
 
 @pytest.mark.parametrize(
-    ("mode", "colour", "expected"),
+    ("mode", "color", "expected"),
     [
         ("L", 77, (77, 77, 77)),
         ("1", 1, (255, 255, 255)),
@@ -140,8 +140,8 @@ def test_rgb_with_a_transparent_colour():
         ("YCbCr", (100, 128, 128), (100, 100, 100)),
     ],
 )
-def test_other_modes_are_converted(mode, colour, expected):
-    rgb = load_rgb(Image.new(mode, (3, 2), colour))
+def test_other_modes_are_converted(mode, color, expected):
+    rgb = load_rgb(Image.new(mode, (3, 2), color))
     assert (rgb.mode, rgb.size, rgb.getpixel((0, 0))) == ("RGB", (3, 2), expected)
 
 

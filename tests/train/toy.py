@@ -16,17 +16,17 @@ from strokewise.train.config import Dropout, Lora, Running, TrainConfig, Weighte
 COLOURS = ((255, 0, 0), (0, 160, 0), (0, 0, 255), (240, 200, 0))
 
 
-def canvas(colours, size=16):
-    """Squares of some colours side by side on white."""
+def canvas(colors, size=16):
+    """Squares of some colors side by side on white."""
     pixels = np.full((size, size, 3), 255, np.uint8)
-    for i, colour in enumerate(colours):
-        pixels[4:12, 8 * i : 8 * i + 8] = COLOURS[colour]
+    for i, color in enumerate(colors):
+        pixels[4:12, 8 * i : 8 * i + 8] = COLOURS[color]
     return pixels
 
 
 @dataclass(frozen=True)
 class Toy:
-    """Trajectories of two rounds: prompt, then plan, canvas, inspection. Ids 10-13 are colours."""
+    """Trajectories of two rounds: prompt, then plan, canvas, inspection. Ids 10-13 are colors."""
 
     count: int | None = 8
     broken: int | None = None

@@ -10,13 +10,13 @@ from strokewise.critics.oracle import prompt_fulfilled
 from strokewise.errors import SceneError
 from strokewise.scene_graph import SceneGraph
 from strokewise.world.language import Description, describe
-from strokewise.world.recognise import Recognition, recognise
+from strokewise.world.recognize import Recognition, recognize
 
 
 def read_canvas(image: Image.Image) -> Description | None:
     """A description of all that a canvas shows, comparable with a plan; None if parts are not recognized."""
     try:
-        found = recognise(image)
+        found = recognize(image)
         return None if found.unknown else describe(found.scene)
     except SceneError:
         return None
@@ -33,4 +33,4 @@ def shows_prompt(image: Image.Image, prompt: SceneGraph) -> bool:
     Raises:
         InputError: if the picture is too small to be recognized.
     """
-    return fulfills(recognise(image.convert("RGB")), prompt)
+    return fulfills(recognize(image.convert("RGB")), prompt)

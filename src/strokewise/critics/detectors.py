@@ -11,7 +11,7 @@ from PIL import Image
 
 from strokewise.critics.geneval_rules import SCORE, Detection
 from strokewise.errors import ConfigError
-from strokewise.world.recognise import detect
+from strokewise.world.recognize import detect
 
 DETECTORS = ("sprite", "mask2former")
 

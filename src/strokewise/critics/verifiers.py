@@ -15,7 +15,7 @@ from strokewise.critics.vlm_client import VlmClient
 from strokewise.errors import LanguageError
 from strokewise.scene_graph import diff
 from strokewise.world.language import parse_prompt
-from strokewise.world.recognise import recognise
+from strokewise.world.recognize import recognize
 
 CLEAR_TASK = """\
 You are shown an image while a model is still painting it. Say whether it is already clear enough to judge
@@ -49,7 +49,7 @@ class SpriteVerifier:
 
     def clear(self, image: Image.Image) -> bool:
         """Whether something is recognized, and nothing remains unknown."""
-        found = recognise(image)
+        found = recognize(image)
         return bool(found.instances) and not found.unknown
 
     def potential(self, prompt: str, image: Image.Image) -> float:
@@ -58,7 +58,7 @@ class SpriteVerifier:
 
     def score(self, prompt: str, image: Image.Image) -> float:
         """1 for a right picture, else less the more faults there are; LanguageError for other prompts."""
-        graph, found = parse_prompt(prompt), recognise(image)
+        graph, found = parse_prompt(prompt), recognize(image)
         if fulfills(found, graph):
             return 1.0
         faults = len(diff(graph, found.graph).faults) + len(found.unknown)

@@ -33,7 +33,7 @@ from strokewise.world.language import (
     parse_prompt,
 )
 from strokewise.world.layout import Scene
-from strokewise.world.recognise import recognise
+from strokewise.world.recognize import recognize
 from strokewise.world.render import render_array
 from strokewise.world.vocabulary import DEFAULT_BACKGROUND
 
@@ -89,7 +89,7 @@ def _check(record: Record, prompt: SceneGraph, scenes: Sequence[Scene], look: bo
 
 def _recognized_otherwise(scene: Scene, image: object) -> str:
     """How the recognizer differs from the truth; it may leave places and natural colors open."""
-    found = recognise(image)  # type: ignore[arg-type]
+    found = recognize(image)  # type: ignore[arg-type]
     wanted = describe(scene)
     seen = describe(found.scene) if found.instances else Description(SceneGraph(), ())
     return "; ".join(f.message for f in compare(wanted, seen).faults)

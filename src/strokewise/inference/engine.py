@@ -172,14 +172,17 @@ class Engine:
         """
         groups: dict[Hashable, list[Session]] = defaultdict(list)
         for session in sessions:
-            if not session.cancelled:
-                groups[key(session)].append(session)
+            groups[key(session)].append(session)
         for group in groups.values():
+            # Whoever reads the events of an earlier group may have cancelled one of this group.
+            group = [session for session in group if not session.cancelled]
             try:
-                yield from stage(group)
+                if group:
+                    yield from stage(group)
             except StrokewiseError as error:
                 for session in group:
-                    session.fail(error)
+                    if not session.done:
+                        session.fail(error)
 
     def _sweep(self) -> Emitted:
         """Emit the ends of sessions that are done by now, cancelled ones included."""
@@ -329,7 +332,7 @@ class Engine:
         seconds: float,
     ) -> Emitted:
         for session, image, seed in zip(sessions, images, seeds, strict=True):
-            event = ImageFinished(session.number, session.canvas_stage, encode_png(image), seconds)
+            event = ImageFinished(session.number, session.stage, encode_png(image), seconds)
             session.painted(image, seed, seconds)
             yield session, event
 
@@ -356,4 +359,4 @@ def _painting_options(session: Session) -> PaintOptions:
 
 def _started(session: Session, num_steps: int) -> ImageStarted:
     height, width = session.size
-    return ImageStarted(session.number, session.canvas_stage, width, height, num_steps)
+    return ImageStarted(session.number, session.stage, width, height, num_steps)

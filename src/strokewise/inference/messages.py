@@ -74,7 +74,7 @@ class Messages:
         """Write, streaming; at the end every session knows its message."""
         start = perf_counter()
         for draft in self.drafts:
-            yield draft.session, TextStarted(draft.number)
+            yield draft.session, TextStarted(draft.number, draft.session.stage)
         if self.protocol.tagged:
             # The verdict on the canvas before is the model's; what it would paint next is dropped.
             yield from self._stream([d for d in self._with(Instruct) if d.number], TAG_START)

@@ -112,9 +112,11 @@ class Session:
         return self.state is State.DONE
 
     @property
-    def canvas_stage(self) -> Stage:
-        """What the next canvas is."""
-        return Stage.REFINE if self.message.refine is not None else Stage.SKETCH
+    def stage(self) -> Stage:
+        """The stage under way; a message begins with the inspection of the canvas before it, if any."""
+        if self.state is State.PAINT:
+            return Stage.REFINE if self.message.refine is not None else Stage.SKETCH
+        return Stage.INSPECT if self.steps else Stage.PLAN
 
     def seed(self, use: str) -> int:
         """The seed of this step's text or noise; the first canvas has the request's own."""

@@ -39,8 +39,15 @@ def architectures() -> dict[str, Architecture]:
 
 
 def is_local(model: str | Path) -> bool:
-    """Whether a name is that of a folder with files; an empty folder does not hide a built-in model."""
-    return Path(model).is_dir() and any(Path(model).iterdir())
+    """Whether a name is that of a folder; an empty one does not hide a built-in model of the same name."""
+    if not Path(model).is_dir():
+        return False
+    return any(Path(model).iterdir()) or str(model) not in _built_in()
+
+
+def _built_in() -> set[str]:
+    hub_names = {name for kind in architectures().values() for name in kind.hub_ids}
+    return hub_names | {path.name for path in SHIPPED.glob("*/")}
 
 
 def find_checkpoint(model: str | Path) -> Path:
@@ -57,7 +64,7 @@ def find_checkpoint(model: str | Path) -> Path:
     built_in = {key: hub for kind in architectures().values() for key, hub in kind.hub_ids.items()}
     hub_id = built_in.get(name, name)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", hub_id) or Path(name).is_absolute():
-        known = ", ".join(sorted({*built_in, *(p.name for p in SHIPPED.glob("*/"))}))
+        known = ", ".join(sorted(_built_in()))
         raise CheckpointError(
             f"no model {name!r}: not a folder, not a hub id (owner/name), not one of {known}"
         )

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from strokewise.io.schema import checked, json_schema
-from strokewise.trajectory.values import Message, Verdict
+from strokewise.trajectory.values import Message, Stage, StopReason, Verdict
 
 
 def _decoded(value: object) -> object:
@@ -59,9 +59,10 @@ class Event:
 
 @dataclass(frozen=True)
 class TextStarted(Event):
-    """The model begins to write."""
+    """The model begins to write; ``stage`` is plan, or inspect where there is a canvas to inspect first."""
 
     type: Literal["text_started"] = field(default="text_started", kw_only=True)
+    stage: Stage = Stage.PLAN
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class ImageStarted(Event):
     """The model begins to paint; ``stage`` is sketch or refine, sizes are in pixels."""
 
     type: Literal["image_started"] = field(default="image_started", kw_only=True)
-    stage: str
+    stage: Stage
     width: int
     height: int
     num_steps: int
@@ -116,7 +117,7 @@ class ImageFinished(Event):
     """The canvas."""
 
     type: Literal["image_finished"] = field(default="image_finished", kw_only=True)
-    stage: str
+    stage: Stage
     png: Png
     seconds: float
 
@@ -126,7 +127,7 @@ class Finished(Event):
     """The trajectory has ended; ``reason`` is end, or the bound that was met."""
 
     type: Literal["finished"] = field(default="finished", kw_only=True)
-    reason: str
+    reason: StopReason
 
 
 @dataclass(frozen=True)

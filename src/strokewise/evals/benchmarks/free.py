@@ -1,6 +1,6 @@
-"""The free set: prompts of one to five kinds of things, scored by the sprite world's recogniser.
+"""The free set: prompts of one to five kinds of things, scored by the sprite world's recognizer.
 
-A picture is right if it shows all that its prompt requires and nothing that is not recognised. This file
+A picture is right if it shows all that its prompt requires and nothing that is not recognized. This file
 knows the prompts' number of kinds, stored runs and shares; who paints is not its business.
 """
 
@@ -56,7 +56,7 @@ def score_run(run: Run) -> Iterator[FreeScore]:
     """
     if not run.sprite:
         raise ConfigError(
-            f"{run.folder} is not a run of the sprite world; only its recogniser scores free prompts"
+            f"{run.folder} is not a run of the sprite world; only its recognizer scores free prompts"
         )
     entries = [entry for entry in run.entries() if run.prompts[entry.prompt].kinds is not None]
     if not entries:

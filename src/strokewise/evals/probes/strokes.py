@@ -1,7 +1,7 @@
 """How well a model paints single strokes: given the right canvas and plan, is the new canvas as planned?
 
 Each stroke is taken from another trajectory, rendered by the sprite world; the painted canvas is read by
-the recogniser and compared with the plan by the oracle. Knows contexts and messages, no loop over stages.
+the recognizer and compared with the plan by the oracle. Knows contexts and messages, no loop over stages.
 """
 
 import random
@@ -50,8 +50,8 @@ class StrokeScore:
     """How one canvas was scored.
 
     Attributes:
-        recognized: whether everything on the canvas is recognised.
-        faults: differences from the plan; 0 where not everything is recognised.
+        recognized: whether everything on the canvas is recognized.
+        faults: differences from the plan; 0 where not everything is recognized.
     """
 
     recognized: bool
@@ -130,7 +130,7 @@ def probe_strokes(
 
 
 def summarize(scores: Sequence[StrokeScore], name: str, seed: int = 0) -> list[NamedShare]:
-    """The shares of canvases that are as planned, and of those that are fully recognised."""
+    """The shares of canvases that are as planned, and of those that are fully recognized."""
     return [
         NamedShare.of(f"{name}: as planned", [[one.right] for one in scores], seed),
         NamedShare.of(f"{name}: all recognized", [[one.recognized] for one in scores], seed),

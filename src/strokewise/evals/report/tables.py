@@ -103,7 +103,7 @@ def _geneval(name: str, chosen: Sequence[tuple[Run, Summary]]) -> TextTable:
         lines.append([label, prompt_set(run), *cells, overall, f"{pictures:,} of {run.expected:,}"])
     note = "Scores with 95 % intervals from resampling prompts."
     if name != "GenEval":
-        note += " Scored by the sprite world's recogniser: not comparable with published GenEval figures."
+        note += " Scored by the sprite world's recognizer: not comparable with published GenEval figures."
     head = ["run", "prompts", *(tag.replace("_", " ") for tag in TAGS), "overall", "pictures"]
     return TextTable(name, head, lines, note)
 

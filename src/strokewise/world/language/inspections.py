@@ -1,7 +1,7 @@
 """Inspections: verdicts on a plan and on a sketch, in words and back.
 
 This file knows how faults are worded: what a plan *should* say, and what a sketch *shows* instead. It refuses
-to find faults (`scene_graph.diff` and the recogniser do) or to repair them (`repairs` does).
+to find faults (`scene_graph.diff` and the recognizer do) or to repair them (`repairs` does).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """GenEval's score of a run: every requested picture counts, those that were not painted as wrong.
 
-Connects runs with GenEval's rules. In the sprite world the pictures are read by its recogniser, and the score
+Connects runs with GenEval's rules. In the sprite world the pictures are read by its recognizer, and the score
 is named "sprite GenEval" wherever it is reported: it is not comparable with published GenEval figures.
 """
 

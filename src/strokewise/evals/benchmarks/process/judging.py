@@ -1,6 +1,6 @@
 """The truth about each canvas of a trajectory, beside the verdict of the model.
 
-In the sprite world the canvas is read by the recogniser, plan and sketch are judged by the oracle; elsewhere
+In the sprite world the canvas is read by the recognizer, plan and sketch are judged by the oracle; elsewhere
 a judge is queried, for whom a plan or a sketch is at fault or not. What is not known is None. This file
 judges one trajectory. Shares over many of them are computed in ``metrics``.
 """
@@ -31,7 +31,7 @@ class JudgedCanvas:
     Attributes:
         refines: whether it is a refinement.
         plan_faults: of the plan in force against the prompt; None: not understood.
-        sketch_faults: of the canvas against that plan; None: not understood, or not all of it recognised.
+        sketch_faults: of the canvas against that plan; None: not understood, or not all of it recognized.
         said: the verdict of the next message; None: it has none.
         right: whether it meets the whole prompt; None: the prompt is of no known world.
     """

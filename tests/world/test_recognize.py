@@ -1,4 +1,4 @@
-"""What was painted is what is recognised; what cannot be told is unknown; rubbish is not named."""
+"""What was painted is what is recognized; what cannot be told is unknown; rubbish is not named."""
 
 import io
 import random
@@ -11,8 +11,8 @@ from strokewise.errors import InputError
 from strokewise.scene_graph import Relation, SceneGraph, SceneObject, diff
 from strokewise.world.language import compare, describe
 from strokewise.world.layout import Placement, Scene, place
-from strokewise.world.recognise import detect, recognise
-from strokewise.world.recognise.segments import components, tighten
+from strokewise.world.recognize import detect, recognize
+from strokewise.world.recognize.segments import components, tighten
 from strokewise.world.render import background_array, render, render_array
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS
 
@@ -42,7 +42,7 @@ def assert_exact(scene, found):
 
 def test_every_look_is_recognised():
     for scene in crowds():
-        assert_exact(scene, recognise(render(scene)))
+        assert_exact(scene, recognize(render(scene)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
@@ -50,7 +50,7 @@ def test_counts(count):
     for seed in range(12):
         name, color = LOOKS[(seed * 97 + count) % len(LOOKS)]
         scene = place(graph_of((name, color, count), background=BACKGROUNDS[seed % 6]), seed)
-        found = recognise(render(scene))
+        found = recognize(render(scene))
         assert_exact(scene, found)
         for placement, seen in zip(
             sorted(scene.placements, key=key), sorted(found.placements, key=key), strict=True
@@ -65,7 +65,7 @@ def key(placement):
 @pytest.mark.parametrize("size", [64, 96, 256, 512])
 def test_sizes(size):
     for scene in list(crowds())[:8]:
-        assert_exact(scene, recognise(render(scene, size)))
+        assert_exact(scene, recognize(render(scene, size)))
 
 
 def spoiled(picture, way):
@@ -93,7 +93,7 @@ def test_spoiled_pictures_are_mostly_right_and_rarely_wrong(way):
             for p in scene.placements
         }
         things += len(wanted)
-        for one in recognise(spoiled(render(scene), way)).instances:
+        for one in recognize(spoiled(render(scene), way)).instances:
             good = wanted.get(one.region) == (one.name, one.color)
             right, wrong = right + good, wrong + (not good)
     assert right > 0.93 * things
@@ -106,7 +106,7 @@ def test_strong_blur_makes_things_unknown_rather_than_wrong():
         wrong = right = things = 0
         for scene in list(crowds())[::8]:
             wanted = {p.region: scene.graph[p.object_id].name for p in scene.placements}
-            found = recognise(render(scene).filter(ImageFilter.GaussianBlur(deviation)))
+            found = recognize(render(scene).filter(ImageFilter.GaussianBlur(deviation)))
             names = [one.name == wanted.get(one.region) for one in found.instances]
             right, wrong = right + sum(names), wrong + len(names) - sum(names)
             things += len(wanted)
@@ -117,7 +117,7 @@ def test_strong_blur_makes_things_unknown_rather_than_wrong():
 
 def test_empty_canvases():
     for name in BACKGROUNDS:
-        found = recognise(background_array(name, 128))
+        found = recognize(background_array(name, 128))
         assert (found.instances, found.unknown, found.background) == ((), (), name)
         assert found.graph == SceneGraph((), (), name)
 
@@ -127,7 +127,7 @@ def test_rubbish_is_not_named():
     for cells in (8, 16, 32, 128):
         for _ in range(4):
             coarse = rng.integers(0, 256, (cells, cells, 3)).astype(np.uint8)
-            found = recognise(Image.fromarray(coarse).resize((128, 128), Image.Resampling.BICUBIC))
+            found = recognize(Image.fromarray(coarse).resize((128, 128), Image.Resampling.BICUBIC))
             assert found.instances == ()
             assert found.graph.background is None
 
@@ -136,7 +136,7 @@ def test_things_of_no_class_are_unknown():
     canvas = background_array("sky", 128).copy()
     y, x = np.mgrid[:128, :128]
     canvas[(np.abs(x - 30) + np.abs(y - 90) < 18) & ((x + y) % 9 < 6)] = (200, 30, 160)
-    found = recognise(canvas)
+    found = recognize(canvas)
     assert found.instances == ()
     assert [one.region for one in found.unknown] == ["lower left"]
     assert found.graph == SceneGraph((), (), "sky")
@@ -147,27 +147,27 @@ def test_faults_are_seen():
         ("cat", "red", 2), ("dog", None), relations=(Relation("o0", "left of", "o1"),), background="sky"
     )
     scene = place(wanted, 4)
-    assert not diff(wanted, recognise(render(scene)).graph)
+    assert not diff(wanted, recognize(render(scene)).graph)
 
     recolored = graph_of(("cat", "blue", 2), ("dog", None), background="sky")
-    assert diff(wanted, recognise(render(Scene(recolored, scene.placements))).graph).wrong_color
+    assert diff(wanted, recognize(render(Scene(recolored, scene.placements))).graph).wrong_color
     swapped = graph_of(("cat", "red", 2), ("bus", None), background="sky")
-    seen = diff(wanted, recognise(render(Scene(swapped, scene.placements))).graph)
+    seen = diff(wanted, recognize(render(Scene(swapped, scene.placements))).graph)
     assert (len(seen.missing), len(seen.extra)) == (1, 1)
     fewer = graph_of(("cat", "red", 1), ("dog", None), background="sky")
-    assert diff(wanted, recognise(render(scene.subset(fewer))).graph).wrong_count
+    assert diff(wanted, recognize(render(scene.subset(fewer))).graph).wrong_count
     other = graph_of(("cat", "red", 2), ("dog", None), background="grass")
-    assert diff(wanted, recognise(render(Scene(other, scene.placements))).graph).wrong_background
+    assert diff(wanted, recognize(render(Scene(other, scene.placements))).graph).wrong_background
     mirrored = [
         Placement(p.object_id, p.index, p.region, (1 - p.box[2], p.box[1], 1 - p.box[0], p.box[3]))
         for p in scene.placements
     ]
-    assert diff(wanted, recognise(render(Scene(wanted, tuple(mirrored)))).graph).wrong_relation
+    assert diff(wanted, recognize(render(Scene(wanted, tuple(mirrored)))).graph).wrong_relation
 
 
 def test_relations_between_all_instances():
     graph = graph_of(("cup", "red", 2), ("fork", "blue"), relations=(Relation("o0", "above", "o1"),))
-    found = recognise(render(place(graph, 2))).graph
+    found = recognize(render(place(graph, 2))).graph
     ids = {obj.name: obj.id for obj in found.objects}
     assert Relation(ids["cup"], "above", ids["fork"]) in found.relations
 
@@ -178,9 +178,9 @@ def test_more_than_can_be_asked_for_is_counted():
     boxes = [(x, y, x + 0.25, y + 0.27) for x, y in spots]
     places = [Placement(f"o{i // 4}", i % 4, "top", box) for i, box in enumerate(boxes)]
     apples = SceneGraph((SceneObject("o0", "apple", "green", 4), SceneObject("o1", "apple", "green", 2)))
-    found = recognise(render(Scene(apples, tuple(places)))).graph
+    found = recognize(render(Scene(apples, tuple(places)))).graph
     assert [(o.name, o.color, o.count) for o in found.objects] == [("apple", "green", 6)]
-    assert [o.count for o in recognise(render(Scene(graph, tuple(places)))).graph.objects] == [4, 2]
+    assert [o.count for o in recognize(render(Scene(graph, tuple(places)))).graph.objects] == [4, 2]
 
 
 @pytest.mark.parametrize("size", [(128, 128), (256, 256)])
@@ -215,7 +215,7 @@ def test_detect_can_tell_unsure_things():
 )
 def test_what_is_no_picture(picture):
     with pytest.raises(InputError, match="picture"):
-        recognise(picture)
+        recognize(picture)
 
 
 def test_components_are_connected_diagonally_too():

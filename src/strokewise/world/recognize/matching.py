@@ -13,8 +13,8 @@ from functools import cache
 import numpy as np
 
 from strokewise.world import atlas
-from strokewise.world.recognise.segments import FloatBox
-from strokewise.world.recognise.templates import (
+from strokewise.world.recognize.segments import FloatBox
+from strokewise.world.recognize.templates import (
     COARSE,
     FINE,
     PER_CLASS,

@@ -5,6 +5,6 @@ Classical vision without a trained model: `background` finds what things stand o
 what was seen and how sure that is.
 """
 
-from strokewise.world.recognise.reading import Detection, Instance, Recognition, detect, recognise
+from strokewise.world.recognize.reading import Instance, Recognition, SpriteDetection, detect, recognize
 
-__all__ = ["Detection", "Instance", "Recognition", "detect", "recognise"]
+__all__ = ["Instance", "Recognition", "SpriteDetection", "detect", "recognize"]

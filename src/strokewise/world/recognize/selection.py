@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from strokewise.world.recognise.background import Ground
-from strokewise.world.recognise.matching import Candidates, Match, compare, refine
-from strokewise.world.recognise.segments import FloatBox, PixelBox, propose, strength, tighten
+from strokewise.world.recognize.background import Ground
+from strokewise.world.recognize.matching import Candidates, Match, compare, refine
+from strokewise.world.recognize.segments import FloatBox, PixelBox, propose, strength, tighten
 
 _UNEXPLAINED = 3.0  # an unexplained share of the energy weighs this many times an explained one
 _OVERLAP = 0.2  # of the smaller box: more means that both hold the same thing

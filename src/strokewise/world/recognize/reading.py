@@ -16,10 +16,10 @@ from PIL import Image
 from strokewise.errors import InputError
 from strokewise.scene_graph import Relation, SceneGraph, SceneObject
 from strokewise.world.layout import Box, Placement, Scene, holds, region_of
-from strokewise.world.recognise.background import find_ground
-from strokewise.world.recognise.matching import Match
-from strokewise.world.recognise.selection import select
-from strokewise.world.recognise.templates import LOOKS
+from strokewise.world.recognize.background import find_ground
+from strokewise.world.recognize.matching import Match
+from strokewise.world.recognize.selection import select
+from strokewise.world.recognize.templates import LOOKS
 from strokewise.world.vocabulary import REGIONS
 
 SIZE = 128  # pixels that every picture is brought to
@@ -28,7 +28,7 @@ KNOWN = 0.85  # confidence from which an instance is named
 COLOR_KNOWN = 0.5  # and from which its color is
 
 # Chance of a match to be of the right class, as a logistic function of its residual, of how much worse the
-# next class fits, of its area and its blur: fitted by `benchmarks/recognise.py --fit` to matches in pictures
+# next class fits, of its area and its blur: fitted by `benchmarks/recognize.py --fit` to matches in pictures
 # that were blurred, bent, compressed and made noisy.
 _BIAS, _BY_RESIDUAL, _BY_RIVAL, _BY_AREA, _BY_BLUR = 4.4, -0.46, 4.5, 0.93, -2.0
 _SOFT = 0.01  # residuals below this are all the same
@@ -61,7 +61,7 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class Detection:
+class SpriteDetection:
     """One thing as an object detector reports it: box (x0, y0, x1, y1) in pixels of the picture given."""
 
     name: str
@@ -127,7 +127,7 @@ class Recognition:
         return groups
 
 
-def recognise(image: Image.Image | np.ndarray) -> Recognition:
+def recognize(image: Image.Image | np.ndarray) -> Recognition:
     """What a picture of the sprite world shows.
 
     image: a picture, or an array [height, width, 3] uint8; at least 32 x 32 pixels. It is made square.
@@ -146,7 +146,7 @@ def recognise(image: Image.Image | np.ndarray) -> Recognition:
     )
 
 
-def detect(image: Image.Image | np.ndarray, threshold: float = 0.3) -> list[Detection]:
+def detect(image: Image.Image | np.ndarray, threshold: float = 0.3) -> list[SpriteDetection]:
     """The things in a picture as a detector for GenEval reports them, the surest first.
 
     threshold: least score; GenEval takes 0.3, and 0.9 where it counts.
@@ -160,7 +160,7 @@ def detect(image: Image.Image | np.ndarray, threshold: float = 0.3) -> list[Dete
             x0, y0, x1, y1 = _units(match.box)
             name, color = LOOKS[match.look]
             box = (x0 * width, y0 * height, x1 * width, y1 * height)
-            found.append(Detection(name, score, box, color, color_confidence(match)))
+            found.append(SpriteDetection(name, score, box, color, color_confidence(match)))
     return sorted(found, key=lambda detection: -detection.score)
 
 

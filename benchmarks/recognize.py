@@ -1,6 +1,6 @@
-"""How well and how fast pictures of the sprite world are recognised, clean and spoiled, on one core.
+"""How well and how fast pictures of the sprite world are recognized, clean and spoiled, on one core.
 
-    python benchmarks/recognise.py [--scenes 300] [--every] [--sizes] [--fit]
+    python benchmarks/recognize.py [--scenes 300] [--every] [--sizes] [--fit]
 
 exact: scenes of which everything is right: all classes, colors, counts and regions, the background, nothing
 unknown. right: things reported with the right class and color at the right place; wrong: reported
@@ -19,11 +19,11 @@ import numpy as np
 from degrade import degrade
 from scenes import every_scene, random_scene
 from strokewise.world.layout import Box, Scene
-from strokewise.world.recognise import Instance, Recognition, recognise
-from strokewise.world.recognise.background import find_ground
-from strokewise.world.recognise.reading import SIZE, features
-from strokewise.world.recognise.selection import select
-from strokewise.world.recognise.templates import LOOKS
+from strokewise.world.recognize import Instance, Recognition, recognize
+from strokewise.world.recognize.background import find_ground
+from strokewise.world.recognize.reading import SIZE, features
+from strokewise.world.recognize.selection import select
+from strokewise.world.recognize.templates import LOOKS
 from strokewise.world.render import render
 
 WAYS = (
@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     rng = random.Random(int(options.fit))  # what is fitted is measured on other scenes
     scenes = [random_scene(rng) for _ in range(options.scenes)]
-    recognise(render(scenes[0]))  # draws all looks once
+    recognize(render(scenes[0]))  # draws all looks once
     if options.fit:
         fit(scenes)
         return
@@ -82,7 +82,7 @@ def report(title: str, scenes: list[Scene], way: str, size: int = SIZE) -> None:
     for scene in scenes:
         image = degrade(render(scene, size), way, noise)
         start = time.process_time()
-        found = recognise(image)
+        found = recognize(image)
         seconds += time.process_time() - start
         counts += judge(scene, found)
     things, number = counts["things"], len(scenes)
