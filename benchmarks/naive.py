@@ -85,13 +85,16 @@ class NaiveEngine:
         texts = [item for item in self.history if isinstance(item, list)]
         images = [i for i, item in enumerate(self.history) if not isinstance(item, list)]
         before = self.history[: images[-1] + 1] if images else []
-        branches = [self.prefill(items) for items in (self.history, before, texts)]
+        histories = (self.history, before, texts) if images else (self.history, before)
+        branches = [self.prefill(items) for items in histories]
         latents, times = noise, timesteps(num_steps, shift)
         for time, following in pairwise(times):
             sketch = Segment(Kind.NOISED, latents, grid=grid, noise=latents, time=time)
             needed = branches if guidance.acts_at(time) else branches[:1]
             found = [model.velocity(self._pass(cache, sketch, at)[1]) for cache, at in needed]
-            velocity = combine(found[0], found[1], found[2], guidance) if len(found) > 1 else found[0]
+            velocity = found[0]
+            if len(found) > 1:
+                velocity = combine(velocity, found[1], found[2] if images else None, guidance)
             latents = latents - velocity[0] * (time - following)
         self.history += self.generator.decode([latents], [grid])
         return latents

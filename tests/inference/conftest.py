@@ -55,7 +55,7 @@ class Naive:
             if guidance.acts_at(time):
                 without_text = self.velocity(cut, latents, grid, time)
                 without_image = None
-                if guidance.image_scale > 1:
+                if guidance.image_scale > 1 and images:
                     without_image = self.velocity(texts, latents, grid, time)[None]
                 v = combine(v[None], without_text[None], without_image, guidance)[0]
             latents = latents - v * (time - following)

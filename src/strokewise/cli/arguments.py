@@ -21,6 +21,19 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def parse_interval(text: str) -> tuple[float, float]:
+    """``LOW,HIGH`` to two numbers.
+
+    Raises:
+        ConfigError: if it is of another form.
+    """
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"interval {text!r} is not of the form LOW,HIGH, such as 0.4,1") from error
+    return low, high
+
+
 def parse_dtype(text: str) -> "torch.dtype":
     """A precision by name.
 

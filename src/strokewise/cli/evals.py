@@ -47,8 +47,17 @@ def run(
         typer.Option(help="geneval, free, or a file: GenEval's .jsonl, WISE's .json, else a prompt a line."),
     ] = "geneval",
     strategy: Annotated[
-        list[str] | None, typer.Option(help="How to paint; repeatable. Default: process.")
+        list[str] | None, typer.Option(help="How to paint; repeatable. Default: the preset's, or process.")
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Settings of BAGEL's released code: bagel-app, -edit, -geneval, -wise or -think."),
+    ] = None,
+    protocol_format: Annotated[
+        str | None,
+        typer.Option(help="Protocol format of the model's texts, for derivatives of BAGEL; or strokewise."),
+    ] = None,
+    system: Annotated[str, typer.Option(help="System prompt, for derivatives of BAGEL.")] = "",
     seeds: Annotated[
         str, typer.Option(help="Seeds such as 0-3 or 1,5; one picture for each prompt and seed.")
     ] = "0-3",
@@ -81,12 +90,15 @@ def run(
     from strokewise.evals.prompt_sets import load_prompts
     from strokewise.evals.run_store import WORLDS
     from strokewise.inference.painter import Painter
+    from strokewise.inference.presets import set_up
 
     if world not in (None, *WORLDS):
         raise ConfigError(f"--world is {world!r}; it is one of {', '.join(WORLDS)}")
     wanted, part, numbers = load_prompts(prompts), Shard.parse(shard), parse_seeds(seeds)
     asker = None if judge is None else _asker(judge, judge_url, cache, max_requests)
-    painter = Painter.load(model, device, None if dtype is None else parse_dtype(dtype), quantize=quantize)
+    setup = set_up(preset, protocol_format, system, options)
+    options, precision = setup.options, None if dtype is None else parse_dtype(dtype)
+    painter = Painter.load(model, device, precision, quantize=quantize, protocol_format=setup.protocol_format)
     kept = known_prompts(painter, wanted, unknown)
     place = world or ("real" if painter.vocabulary is None else "sprite")
     settings = {
@@ -97,7 +109,7 @@ def run(
         "judge": judge,
     }
     helpers = _helpers(place, asker)
-    for name in strategy or ["process"]:
+    for name in strategy or [setup.strategy]:
         _paint(out / name, settings, kept, name, painter, helpers, candidates, options, part, batch)
 
 
@@ -245,7 +257,9 @@ def _identity(model: str, painter: "Painter", options: dict[str, Any]) -> dict[s
     from strokewise.models import find_checkpoint
 
     used = asdict(painter.defaults.changed(options))
-    return {"model": painter.name, "weights": fingerprint(find_checkpoint(model)), "options": used}
+    spoken = {"format": painter.protocol_format.name, "system": painter.protocol_format.system}
+    weights = fingerprint(find_checkpoint(model))
+    return {"model": painter.name, "weights": weights, "options": used, **spoken}
 
 
 def _helpers(world: str, asker: "VlmClient | None") -> "Helpers":

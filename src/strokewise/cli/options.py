@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 import strokewise
-from strokewise.cli.arguments import parse_size
+from strokewise.cli.arguments import parse_interval, parse_size
 from strokewise.errors import ConfigError
 
 PAINTING_OPTIONS = "strokewise.inference.options:PaintingOptions"
@@ -144,6 +144,9 @@ def _parameter(field: DocumentedField) -> inspect.Parameter:
     elif annotation == "tuple[int, int]":
         kind = str
         option = typer.Option(field.flag, help=field.help, parser=parse_size, metavar="WIDTHxHEIGHT")
+    elif annotation == "tuple[float, float]":
+        kind = str
+        option = typer.Option(field.flag, help=field.help, parser=parse_interval, metavar="LOW,HIGH")
     elif annotation.startswith("Literal["):
         kind, known = str, ast.literal_eval(annotation.removeprefix("Literal"))
         option = typer.Option(

@@ -18,7 +18,7 @@ from strokewise.errors import ConfigError, InputError
 from strokewise.trajectory.events import Event, Failed, Finished, ImageFinished, TextFinished
 
 if TYPE_CHECKING:
-    from strokewise.inference import Engine, Policy, Request, Session
+    from strokewise.inference import Engine, ProtocolFormat, Request, Session
     from strokewise.inference.painter import Painter
     from strokewise.trajectory.gallery import Gallery
 
@@ -48,13 +48,18 @@ def paint(
     single_pass: Annotated[
         bool, typer.Option("--single-pass", help="One canvas right after the prompt, without messages.")
     ] = False,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Settings of BAGEL's released code: bagel-app, -edit, -geneval, -wise or -think."),
+    ] = None,
     options: dict[str, Any],
     any_prompt: Annotated[
         bool, typer.Option("--any-prompt", help="Feed prompts untouched, outside the vocabulary, too.")
     ] = False,
     protocol_format: Annotated[
-        str, typer.Option(help="Protocol format of the model's texts, for derivatives of BAGEL.")
-    ] = "strokewise",
+        str | None,
+        typer.Option(help="Protocol format of the model's texts, for derivatives of BAGEL; or strokewise."),
+    ] = None,
     system: Annotated[str, typer.Option(help="System prompt, for derivatives of BAGEL.")] = "",
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU if there is one.")
@@ -65,15 +70,22 @@ def paint(
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one a line.")] = False,
 ) -> None:
     """Paint a prompt in rounds of plan, sketch, inspect and refine."""
+    from strokewise.inference.policies import SinglePass, Think
+    from strokewise.inference.presets import set_up
+
     requests = _requests(_prompts(prompt, prompts), n, seed, image, instruct or [])
-    settings = {"model": model, "single_pass": single_pass, "options": options, "format": protocol_format}
+    setup = set_up(preset, protocol_format, system, options)
+    strategy, options = "single-pass" if single_pass else setup.strategy, setup.options
+    spoken = setup.protocol_format
+    settings = {"model": model, "strategy": strategy, "options": options}
+    settings |= {"format": spoken.name, "system": spoken.system}
     with _gallery(out, requests, settings, as_json) as gallery:
-        painter = _load(model, device, dtype, quantize, protocol_format, system)
+        painter = _load(model, device, dtype, quantize, spoken)
         several = len(requests) > 1
         shown, wanted = _view(as_json, several, requests[0].prompt)
         options.setdefault("previews", min(wanted, max(0, options.get("steps", painter.defaults.steps) - 1)))
         engine = painter.engine(batch)
-        policy = _policy(single_pass)
+        policy = {"single-pass": SinglePass(), "think": Think()}.get(strategy)
         for number, request in enumerate(requests):
             if gallery is None or number not in gallery.done:
                 session = painter.open(
@@ -130,12 +142,6 @@ def _gallery(
         yield gallery
 
 
-def _policy(single_pass: bool) -> "Policy | None":
-    from strokewise.inference.policies import SinglePass
-
-    return SinglePass() if single_pass else None
-
-
 def _report_rewriting(request: "Request") -> None:
     """Show the wording that is fed, where it is not the one that was given."""
     if request.original_prompt:
@@ -143,18 +149,12 @@ def _report_rewriting(request: "Request") -> None:
 
 
 def _load(
-    model: str, device: str | None, dtype: str | None, quantize: str | None, protocol_format: str, system: str
+    model: str, device: str | None, dtype: str | None, quantize: str | None, spoken: "ProtocolFormat"
 ) -> "Painter":
     from strokewise.cli.arguments import parse_dtype
-    from strokewise.inference import PROTOCOL_FORMATS
     from strokewise.inference.painter import Painter
 
-    if protocol_format not in PROTOCOL_FORMATS:
-        raise ConfigError(
-            f"unknown protocol format {protocol_format!r}; known are {', '.join(PROTOCOL_FORMATS)}"
-        )
     precision = None if dtype is None else parse_dtype(dtype)
-    spoken = PROTOCOL_FORMATS[protocol_format].with_system(system)
     return Painter.load(model, device, precision, quantize=quantize, protocol_format=spoken)
 
 

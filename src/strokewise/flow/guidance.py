@@ -25,7 +25,7 @@ class Guidance:
 
     Attributes:
         text_scale: weight of the full context against the one without its last texts; <= 1 is no guidance.
-        image_scale: weight against the texts alone; <= 1 leaves that branch out.
+        image_scale: weight against the texts alone, where there is an image; <= 1 leaves that branch out.
         interval: guidance acts at times low < t <= high.
         renorm: ``global`` (one norm an image), ``channel`` (one a token), ``text_channel`` (one a token,
             before the image guidance).

@@ -110,6 +110,15 @@ class ProtocolFormat:
 
 # The paper's protocol, on which our models are trained.
 STROKEWISE = ProtocolFormat("strokewise", "token", tagged=True, read_verdict=sprite_verdict)
+# BAGEL itself with its thinking mode: one thought, then one canvas (strategy ``think``). The system prompt is
+# part of the model's training, so it stands here word for word, its blank before the line break included.
+BAGEL_THINK = ProtocolFormat(
+    "bagel-think",
+    "always",
+    system="You should first think about the planning process in the mind and then generate the image. \n"
+    "The planning process is enclosed within <think> </think> tags, i.e."
+    " <think> planning process here </think> image here",
+)
 # Draws where the text holds this plain string (it is no token); three rounds in its released loop.
 THINKMORPH = ProtocolFormat("thinkmorph", "marker", markers=("<image_start>",))
 # Every thought is drawn until the answer is given; its released loop has no bound.
@@ -124,5 +133,5 @@ UMM_REFLECTION = ProtocolFormat("umm-reflection", "token")
 
 PROTOCOL_FORMATS = {
     protocol_format.name: protocol_format
-    for protocol_format in (STROKEWISE, THINKMORPH, BAGEL_ZEBRA_COT, UNICOT, UMM_REFLECTION)
+    for protocol_format in (STROKEWISE, BAGEL_THINK, THINKMORPH, BAGEL_ZEBRA_COT, UNICOT, UMM_REFLECTION)
 }

@@ -23,7 +23,11 @@ class PaintingOptions:
         steps: flow steps of each canvas.
         shift: timestep shift towards noise.
         text_guidance: guidance scale of the texts since the last canvas; at most 1 is off.
-        image_guidance: guidance scale of the earlier canvases; at most 1 is off.
+        image_guidance: guidance scale of the earlier canvases, where there are any; at most 1 is off.
+        interval: times low < t <= high at which guidance acts; None is BAGEL's, 0.4,1 for a first canvas and
+            0,1 for those after another.
+        renorm: how the guided velocity is scaled back (see :class:`Guidance`); None is BAGEL's, global for a
+            first canvas and text_channel for those after another.
         max_rounds: sketches at most; refinements belong to the round of their sketch.
         max_images: canvases at most, refinements included.
         max_tokens: tokens of one message at most.
@@ -38,6 +42,8 @@ class PaintingOptions:
     shift: float = 3.0
     text_guidance: float = 4.0
     image_guidance: float = 2.0
+    interval: tuple[float, float] | None = None
+    renorm: Literal["global", "channel", "text_channel"] | None = None
     max_rounds: int = 8
     max_images: int = 16
     max_tokens: int = 512
@@ -58,7 +64,8 @@ class PaintingOptions:
         if self.feedback not in ("pixels", "latents"):
             raise ConfigError(f"unknown feedback {self.feedback!r}; known are pixels, latents")
         self.writing(frozenset())
-        self.painting(after_image=False)
+        for after_image in (False, True):
+            self.painting(after_image)
 
     def changed(self, changes: Mapping[str, Any]) -> "PaintingOptions":
         """These options with some others in place.
@@ -80,10 +87,14 @@ class PaintingOptions:
 
     def painting(self, after_image: bool) -> PaintOptions:
         """How a canvas is painted; BAGEL guides otherwise where it sees an image already."""
-        if after_image:
-            guidance = Guidance.editing(text_scale=self.text_guidance, image_scale=self.image_guidance)
-        else:
-            guidance = Guidance(text_scale=self.text_guidance, image_scale=self.image_guidance)
+        base = Guidance.editing() if after_image else Guidance()
+        guidance = replace(
+            base,
+            text_scale=self.text_guidance,
+            image_scale=self.image_guidance if after_image else 1.0,
+            interval=self.interval or base.interval,
+            renorm=self.renorm or base.renorm,
+        )
         previews = max(0, min(self.previews, self.steps - 1))
         return PaintOptions(self.steps, self.shift, guidance, previews, self.feedback)
 
@@ -95,6 +106,8 @@ class OptionChanges(TypedDict, total=False):
     shift: float
     text_guidance: float
     image_guidance: float
+    interval: tuple[float, float] | None
+    renorm: Literal["global", "channel", "text_channel"] | None
     max_rounds: int
     max_images: int
     max_tokens: int

@@ -175,7 +175,8 @@ class Painting:
         without_text = [_Branch(i, c.blocks, c.position) for i, c in cut]
         without_image = []
         for i, context in enumerate(contexts):
-            # Without an image in the context this branch is the full one, so it is not computed twice.
+            # Without an image in the context this branch would be the full one: the image scale would only
+            # multiply the text scale.
             if guidance.uses_image_branch and context.has_image:
                 alone = [context.entries[j].alone for j in context.texts()]
                 blocks = [block for block in alone if block is not None]
@@ -189,18 +190,17 @@ class Painting:
         velocity = torch.cat([p.velocity(latents, time) for p in passes])
         if not guided:
             return self._unpad(velocity)
-        count = len(latents)
-        full, without_text = velocity[:count], velocity[count : 2 * count]
-        without_image = None
-        if self.options.guidance.uses_image_branch:
-            without_image = full.clone()
-            without_image[self.with_image] = velocity[2 * count :]
-            without_image = self._unpad(without_image)
-        return combine(self._unpad(full), self._unpad(without_text), without_image, self.options.guidance)
+        count, guidance = len(latents), self.options.guidance
+        full, without_text = self._unpad(velocity[:count]), self._unpad(velocity[count : 2 * count])
+        result = combine(full, without_text, None, guidance)
+        if at := self.with_image:
+            without_image = self._unpad(velocity[2 * count :], at)
+            result[at] = combine(full[at], without_text[at], without_image, guidance)
+        return result
 
-    def _unpad(self, velocity: Tensor) -> Tensor:
-        """Zero on padding tokens, so that norms over an image are its own."""
-        return velocity if self.padding is None else velocity.masked_fill(self.padding, 0)
+    def _unpad(self, velocity: Tensor, images: Sequence[int] | slice = slice(None)) -> Tensor:
+        """Zero on padding tokens of these images, so that norms over an image are its own."""
+        return velocity if self.padding is None else velocity.masked_fill(self.padding[images], 0)
 
 
 def _sketch(grid: tuple[int, int], spec: PackSpec) -> Segment:
