@@ -33,6 +33,7 @@ from strokewise.models.bagel import (
     costs,
     nano,
 )
+from strokewise.models.products import choose_products
 from strokewise.sequence import SpecialTokens
 
 PROMPT_TOKENS = TEXT_TOKENS = 40
@@ -97,7 +98,7 @@ def random_model(config: ModelConfig, device: str, dtype: torch.dtype) -> Unifie
     # Half of another token's logit is never the largest, so every text gets its full length.
     head = model.language.head.weight
     head[SPECIAL.text_end] = head[-1] / 2
-    return model
+    return choose_products(model)
 
 
 def guidance_of(round_number: int) -> Guidance:
@@ -150,7 +151,9 @@ class Engines:
         contexts, results = self.begin(rows), []
         for round_number in range(ROUNDS):
             self.write(contexts)
-            results.append(self.paint(contexts, round_number, feedback))
+            # Nothing follows the last image, so nobody reads it.
+            last = round_number == ROUNDS - 1
+            results.append(self.paint(contexts, round_number, "none" if last else feedback))
         return results
 
     @torch.inference_mode()

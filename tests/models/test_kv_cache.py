@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from strokewise.errors import ContextLengthError
-from strokewise.models import KVBlock, KVCache
+from strokewise.models import KVBlock, KVCache, image_visibility, visibility
+from strokewise.sequence import Kind, PackSpec, Segment, pack
 
 LAYERS, HEADS, SIZE = 2, 3, 4
 EMPTY = KVBlock(*(torch.zeros(LAYERS, HEADS, 0, SIZE) for _ in range(2)))
@@ -36,9 +37,9 @@ def test_gather_lays_rows_side_by_side():
     assert cache.used == 5
     assert cache.keys.shape == (LAYERS, 3, HEADS, 11, SIZE)
     assert torch.equal(cache.keys[:, 0, :, :5], KVBlock.join(rows[0]).keys)
-    assert torch.equal(cache.values[:, 1, :, :4], block(4, 3).values)
+    assert torch.equal(cache.values[:, 1, :, 1:5], block(4, 3).values)
     assert cache.valid.sum(1).tolist() == [5, 4, 0]
-    assert cache.valid[1].tolist() == [True] * 4 + [False] * 7
+    assert cache.valid[1].tolist() == [False] + [True] * 4 + [False] * 6
 
 
 def test_padding_of_the_workspace_holds_numbers():
@@ -63,7 +64,7 @@ def test_write_does_not_keep_and_keep_does():
     assert cache.used == 2
     cache.keep(3)
     assert cache.used == 5
-    assert cache.valid.tolist() == [[True] * 5 + [False], [True, False, True, True, True, False]]
+    assert cache.valid.tolist() == [[True] * 5 + [False], [False, True, True, True, True, False]]
     keys, _ = cache.write(0, [first[:, :1]], [first[:, :1]])
     assert keys[0, 0, :, 0].tolist()[2:] == [2, 2, 2, 1]
 
@@ -85,7 +86,34 @@ def test_the_mask_of_old_and_new_columns():
     mask = cache.mask(new)
     assert mask.shape == (2, 3, 5)
     assert mask[0, 0].tolist() == [True, True, True, False, False]
-    assert mask[1, 2].tolist() == [True, False, True, True, True]
+    assert mask[1, 2].tolist() == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "grids", "expected"),
+    [
+        ((2, 2), ((2, 2), (2, 2)), None),
+        ((3, 1, 0), ((2, 2), (2, 2), (2, 2)), (slice(0, 9), slice(2, 9), slice(3, 9))),
+        ((2, 2), ((2, 2), (1, 2)), (slice(0, 8), slice(0, 6))),
+    ],
+    ids=["alike", "other lengths", "other sizes"],
+)
+def test_rows_that_paint_see_one_range_of_columns(lengths, grids, expected, special):
+    spec = PackSpec(special, latent_channels=4, latent_side=8, patch_channels=48, patch_side=8)
+    blanks = [torch.zeros(rows * columns, 4) for rows, columns in grids]
+    images = [
+        Segment(Kind.NOISED, blank, grid=grid, noise=blank, time=1.0)
+        for blank, grid in zip(blanks, grids, strict=True)
+    ]
+    packed = pack([[[image]] for image in images], spec, lengths)
+    cache = KVCache.gather([[block(n)] if n else [] for n in lengths], packed.positions.shape[1], EMPTY)
+    assert image_visibility(packed, cache) == expected
+    mask = visibility(packed, cache)
+    for row, seen in enumerate(expected or ()):
+        # The queries of padding see nothing, and are cut off.
+        queries = packed.layout.valid[row].nonzero()[:, 0]
+        assert mask[row, queries][:, seen].all()
+        assert mask[row, queries].sum() == len(queries) * (seen.stop - seen.start)
 
 
 @pytest.mark.parametrize("columns", [slice(1, 3), torch.tensor([1, 2])], ids=["slice", "indices"])

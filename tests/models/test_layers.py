@@ -42,6 +42,16 @@ def test_attention_is_its_definition(heads, kv_heads, masked, queries):
     torch.testing.assert_close(found, explicit(query, keys, values, mask), atol=1e-5, rtol=1e-5)
 
 
+def test_a_range_of_keys_for_each_row_is_its_mask():
+    draw = torch.Generator().manual_seed(0)
+    query = torch.randn(3, 5, 4, 8, generator=draw)
+    keys, values = (torch.randn(3, 2, 7, 8, generator=draw) for _ in range(2))
+    ranges = (slice(0, 7), slice(2, 7), slice(6, 7))
+    mask = torch.tensor([[at.start <= i < at.stop for i in range(7)] for at in ranges])[:, None]
+    found = attend(query, keys, values, ranges)
+    torch.testing.assert_close(found, explicit(query, keys, values, mask), atol=1e-5, rtol=1e-5)
+
+
 def test_attention_takes_views():
     """Keys are views into a larger workspace, queries slices of a projection."""
     draw = torch.Generator().manual_seed(0)

@@ -16,7 +16,7 @@ from torch import Tensor
 from strokewise.errors import ConfigError
 from strokewise.flow import FlowStep, Guidance, combine, euler, timesteps
 from strokewise.inference.context import Context
-from strokewise.models import Backbone, KVBlock, KVCache
+from strokewise.models import Backbone, KVBlock, KVCache, image_visibility
 from strokewise.sequence import Kind, PackSpec, Segment, pack
 
 # Latent tokens that go through the network at once. Below it, one pass over all guidance branches costs less
@@ -110,8 +110,7 @@ class _Pass:
         self.packed = pack(rows, spec, [branch.position for branch in branches]).to(model.device)
         columns = self.packed.positions.shape[1]
         self.cache = KVCache.gather([b.blocks for b in branches], columns, model.empty_block())
-        seen = torch.cat([self.cache.valid[:, : self.cache.used], self.packed.layout.valid], dim=1)
-        self.mask = None if bool(seen.all()) else seen[:, None]
+        self.mask = image_visibility(self.packed, self.cache)
         self.images = torch.tensor([branch.image for branch in branches], device=model.device)
 
     def velocity(self, latents: Tensor, time: float) -> Tensor:

@@ -10,7 +10,7 @@ from strokewise.models.backbone import (
     TrainingCosts,
     module_of,
 )
-from strokewise.models.kv_cache import KVBlock, KVCache, visibility
+from strokewise.models.kv_cache import KVBlock, KVCache, image_visibility, visibility
 from strokewise.models.registry import (
     architecture_of,
     find_checkpoint,
@@ -33,6 +33,7 @@ __all__ = [
     "TrainingCosts",
     "architecture_of",
     "find_checkpoint",
+    "image_visibility",
     "is_local",
     "load_model",
     "module_of",

@@ -3,23 +3,30 @@
 Knows queries, keys, values and a mask; refuses to know positions, caches and experts.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# What queries see: all keys (None), the same range of keys in each row, or what a mask says.
+Visible = Tensor | tuple[slice, ...] | None
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
+
+def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Visible = None) -> Tensor:
     """Grouped-query attention.
 
     Args:
         query: (rows, queries, heads, head_dim).
         keys: (rows, kv_heads, length, head_dim); each serves ``heads / kv_heads`` query heads.
         values: like ``keys``.
-        mask: (rows, 1 or queries, length), added to the scores: 0 where attention is allowed, else -inf;
-            None: allowed everywhere.
+        mask: (rows, 1 or queries, length), added to the scores: 0 where attention is allowed, else -inf; or
+            the range of keys that all queries of each row see; None: allowed everywhere.
 
     Returns:
         (rows, queries, heads · head_dim).
     """
+    if isinstance(mask, tuple):
+        each = [(slice(row, row + 1), seen) for row, seen in enumerate(mask)]
+        return torch.cat([attend(query[row], keys[row, :, seen], values[row, :, seen]) for row, seen in each])
     rows, queries, heads, head_dim = query.shape
     kv_heads = keys.shape[1]
     if mask is None or mask.shape[1] == 1:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import MixedPrecisionPolicy
 
+from strokewise.models.attention import Visible
 from strokewise.models.kv_cache import KVBlock, KVCache
 from strokewise.sequence import ImageLimits, Packed, PackSpec, SpecialTokens
 
@@ -79,13 +80,14 @@ class Backbone(Protocol):
     def autoencoder(self) -> nn.Module:
         """The part between pixels and latents. It is never trained together with the rest."""
 
-    def __call__(self, packed: Packed, mask: Tensor | None = None, cache: KVCache | None = None) -> Hidden:
+    def __call__(self, packed: Packed, mask: Visible = None, cache: KVCache | None = None) -> Hidden:
         """Compute the hidden states of a batch.
 
         Args:
             packed: the batch.
-            mask: boolean visibility of cached and new columns, (R, 1 or U + G, K), see
-                `kv_cache.visibility`; None means that every token sees every other.
+            mask: boolean visibility of cached and new columns, (R, 1 or U + G, K), or the range of columns
+                that all tokens of each row see (`kv_cache.visibility`, `kv_cache.image_visibility`); None
+                means that every token sees every other.
             cache: what the rows have read before; new keys are written behind it and not kept.
         """
 

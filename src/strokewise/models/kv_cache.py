@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from strokewise.errors import ContextLengthError
+from strokewise.models.attention import Visible
 from strokewise.sequence import Packed
 
 
@@ -53,6 +54,8 @@ class KVCache:
     def gather(cls, rows: Sequence[Sequence[KVBlock]], room: int, like: KVBlock) -> "KVCache":
         """Lay the blocks of each row side by side, with ``room`` further columns.
 
+        Shorter rows begin later, so that what a row has read and what it will write are one range of columns.
+
         Args:
             rows: blocks of each row; rows may be of different length.
             room: columns to leave free.
@@ -74,16 +77,16 @@ class KVCache:
                 " use fewer prompts at once, smaller images or fewer rounds"
             ) from error
         for row, blocks in enumerate(rows):
-            at = 0
+            at = used - lengths[row]
+            # Masked columns must hold numbers: a NaN left in memory would pass through 0 · NaN.
+            keys[:, row, :, :at] = 0
+            values[:, row, :, :at] = 0
             for block in blocks:
                 keys[:, row, :, at : at + len(block)] = block.keys
                 values[:, row, :, at : at + len(block)] = block.values
                 at += len(block)
-            # Masked columns must hold numbers: a NaN left in memory would pass through 0 · NaN.
-            keys[:, row, :, at:used] = 0
-            values[:, row, :, at:used] = 0
         columns = torch.arange(used + room)
-        valid = columns < torch.tensor(lengths)[:, None]
+        valid = (columns < used) & (columns >= used - torch.tensor(lengths)[:, None])
         return cls(keys, values, used, valid.to(keys.device))
 
     def write(self, layer: int, keys: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -117,6 +120,22 @@ class KVCache:
         """A copy of some columns of a row, which shares no memory with the workspace."""
         keys, values = self.keys[:, row, :, columns], self.values[:, row, :, columns]
         return KVBlock(keys.contiguous().clone(), values.contiguous().clone())
+
+
+def image_visibility(packed: Packed, cache: KVCache) -> Visible:
+    """What the tokens of one image a row see: all that the row has read, and each other.
+
+    Returns:
+        None if no row is shorter than another; else on a CPU the range of columns of each row, because a row
+        at a time costs less there than padding and a mask, and elsewhere a mask (rows, 1, columns).
+    """
+    seen = torch.cat([cache.valid[:, : cache.used], packed.layout.valid], dim=1)
+    if bool(seen.all()):
+        return None
+    if seen.device.type != "cpu":
+        return seen[:, None]
+    firsts, counts = seen.int().argmax(1).tolist(), seen.sum(1).tolist()
+    return tuple(slice(first, first + count) for first, count in zip(firsts, counts, strict=True))
 
 
 def visibility(packed: Packed, cache: KVCache | None = None) -> Tensor | None:

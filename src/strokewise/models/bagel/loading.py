@@ -25,6 +25,7 @@ from strokewise.models.bagel.config import ModelConfig
 from strokewise.models.bagel.layouts import BAGEL_AUTOENCODER, read_config, stored_weights
 from strokewise.models.bagel.quantize import QUANTIZED, quantized_linear
 from strokewise.models.bagel.unified import UnifiedModel
+from strokewise.models.products import choose_products
 from strokewise.models.registry import CONFIG
 
 PATCH_EMBED = "vision.patch_embed.weight"
@@ -94,7 +95,7 @@ def fill_model(
                 setattr(module, name, nn.Parameter(tensor, requires_grad=tensor.is_floating_point()))
             else:
                 setattr(module, name, tensor)
-    return model.eval()
+    return choose_products(model.eval())
 
 
 def _open(folder: Path) -> tuple[ModelConfig, Names, dict[str, StoredTensor]]:

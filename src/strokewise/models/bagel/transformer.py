@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from strokewise.models.attention import attend
+from strokewise.models.attention import Visible, attend
 from strokewise.models.bagel.config import LanguageConfig
 from strokewise.models.bagel.layers import RMSNorm, rotary, rotate
 from strokewise.models.kv_cache import KVBlock, KVCache
@@ -69,7 +69,7 @@ class DecoderLayer(nn.Module):
         self.generation = Expert(config)
 
     def forward(
-        self, blocks: list[Tensor], turns: list[Rotary], mask: Tensor | None, cache: KVCache | None
+        self, blocks: list[Tensor], turns: list[Rotary], mask: Visible, cache: KVCache | None
     ) -> list[Tensor]:
         """Both blocks (rows, columns, size) one layer further; an empty block stays as it is."""
         experts = (self.understanding, self.generation)
@@ -106,7 +106,7 @@ class Decoder(nn.Module):
         understanding: Tensor,
         generation: Tensor,
         positions: Tensor,
-        mask: Tensor | None,
+        mask: Visible,
         cache: KVCache | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Hidden states after the final norms.
@@ -115,11 +115,12 @@ class Decoder(nn.Module):
             understanding: embedded tokens (rows, U, size).
             generation: embedded tokens (rows, G, size).
             positions: rotary positions (rows, U + G).
-            mask: boolean (rows, 1 or U + G, keys) over cached and new tokens; None: all are visible.
+            mask: boolean (rows, 1 or U + G, keys) over cached and new tokens, or the range that all tokens of
+                each row see; None: all are visible.
             cache: keys and values of what came before; new ones are written behind them, not kept.
         """
         dtype = _arithmetic(understanding)
-        if mask is not None:  # converted to numbers once, not in every layer
+        if isinstance(mask, Tensor):  # converted to numbers once, not in every layer
             mask = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, -torch.inf)
         cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta, dtype)
         edge = understanding.shape[1]

@@ -9,6 +9,7 @@ size = hidden size, n latent tokens of an image.
 import torch
 from torch import Tensor, nn
 
+from strokewise.models.attention import Visible
 from strokewise.models.backbone import Hidden
 from strokewise.models.bagel.config import ModelConfig
 from strokewise.models.bagel.layers import Connector, PositionTable, TimeEmbedding
@@ -73,13 +74,13 @@ class UnifiedModel(nn.Module):
         generation = self.latent_in(packed.latents.to(self.dtype)) + self.time(packed.times)
         return understanding, generation + self.latent_places(packed.latent_places).to(self.dtype)
 
-    def forward(self, packed: Packed, mask: Tensor | None = None, cache: KVCache | None = None) -> Hidden:
+    def forward(self, packed: Packed, mask: Visible = None, cache: KVCache | None = None) -> Hidden:
         """Hidden states of a batch.
 
         Args:
             packed: the batch.
-            mask: visibility of cached and new tokens, (rows, 1 or U + G, keys); see :func:`visibility`.
-                None: every token sees every other.
+            mask: visibility of cached and new tokens, (rows, 1 or U + G, keys), or a range of keys for each
+                row; see :func:`visibility`. None: every token sees every other.
             cache: what the rows have read before; new keys are written behind it, not kept.
         """
         understanding, generation = self.embed(packed)
