@@ -27,6 +27,7 @@ from strokewise.cli.data import data_app
 from strokewise.cli.evals import eval_app
 from strokewise.cli.paint import paint
 from strokewise.cli.probes import probe_app
+from strokewise.cli.serve import serve
 from strokewise.cli.train import app as train_app
 from strokewise.errors import InputError, StrokewiseError
 
@@ -37,6 +38,7 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(paint)
+app.command()(serve)
 app.add_typer(data_app, name="data")
 app.add_typer(eval_app, name="eval")
 eval_app.command()(ablate)

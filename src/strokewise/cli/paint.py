@@ -80,7 +80,7 @@ def paint(
     settings = {"model": model, "strategy": strategy, "options": options}
     settings |= {"format": spoken.name, "system": spoken.system}
     with _gallery(out, requests, settings, as_json) as gallery:
-        painter = _load(model, device, dtype, quantize, spoken)
+        painter = load(model, device, dtype, quantize, spoken)
         several = len(requests) > 1
         shown, wanted = _view(as_json, several, requests[0].prompt)
         options.setdefault("previews", min(wanted, max(0, options.get("steps", painter.defaults.steps) - 1)))
@@ -148,7 +148,7 @@ def _report_rewriting(request: "Request") -> None:
         print(f"read as: {request.prompt}", file=sys.stderr)
 
 
-def _load(
+def load(
     model: str, device: str | None, dtype: str | None, quantize: str | None, spoken: "ProtocolFormat"
 ) -> "Painter":
     from strokewise.cli.arguments import parse_dtype

@@ -87,7 +87,7 @@ class Engine:
         """
         options, policy = options or PaintingOptions(), policy or Policy()
         policy.check(request, protocol)
-        size = options.size or self._default_size(request.source)
+        size = self.size(options, request.source)
         self.generator.canvas.check(*size)
         if request.source is not None:
             request = replace(request, source=fitted(request.source, size))
@@ -95,7 +95,7 @@ class Engine:
         request = replace(request, canvases=canvases)
         context, name = self.generator.context(), name or str(self._opened)
         session = Session(name, request, protocol, options, policy, size, context, self.model, keep)
-        return self._join(session)
+        return self.join(session)
 
     def fork(
         self,
@@ -107,14 +107,19 @@ class Engine:
         name: str | None = None,
     ) -> Session:
         """Let a branch of a session join; see :meth:`Session.fork`."""
-        return self._join(session.fork(name or str(self._opened), at, seed=seed, policy=policy))
+        return self.join(session.fork(name or str(self._opened), at, seed=seed, policy=policy))
 
-    def _join(self, session: Session) -> Session:
+    def join(self, session: Session) -> Session:
+        """Let a session of this model join, such as one that left; ConfigError if its name is taken."""
         if session.name in self.sessions:
             raise ConfigError(f"there is a session {session.name!r} already")
         self.sessions[session.name] = session
         self._opened += 1
         return session
+
+    def leave(self, session: Session) -> None:
+        """Set a session aside, between stages; it keeps its memory and continues after :meth:`join`."""
+        self.sessions.pop(session.name, None)
 
     def cancel(self, session: Session) -> None:
         """End a session at the next stage boundary; what it has painted stays in its trajectory."""
@@ -200,8 +205,10 @@ class Engine:
 
     # --- reading -----------------------------------------------------------------------------------------
 
-    def _default_size(self, source: Image.Image | None) -> tuple[int, int]:
-        """The (height, width) a model paints by itself: like the source, else a square."""
+    def size(self, options: PaintingOptions, source: Image.Image | None) -> tuple[int, int]:
+        """The (height, width) of canvases: the stated one, or what the model paints by itself."""
+        if options.size is not None:
+            return options.size
         limits = self.generator.canvas
         # Twice the smallest side it is shown: 1024 for BAGEL, 128 for nano, what they were trained on.
         side = min(2 * limits.smallest, limits.largest)

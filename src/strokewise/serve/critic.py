@@ -1,0 +1,144 @@
+"""The critic of the sprite world beside the model's own inspections, and its helpers: words, icons, pictures.
+
+Knows the oracle, the recognizer and the renderer. It refuses to know sessions.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from PIL import Image
+
+from strokewise.critics.canvas_reader import fulfills
+from strokewise.critics.oracle import judge_plan, judge_sketch
+from strokewise.errors import InputError, LanguageError, SceneError
+from strokewise.inference.prompt_check import Vocabulary
+from strokewise.scene_graph import MAX_COUNT, RELATIONS, SceneGraph, SceneObject
+from strokewise.serve.values import Critic, Thing
+from strokewise.trajectory.files import encode_png
+from strokewise.world.atlas import sprite
+from strokewise.world.language import describe, parse_description, parse_prompt
+from strokewise.world.layout import MAX_INSTANCES, Placement, Scene, region_of
+from strokewise.world.recognize import Recognition, recognize
+from strokewise.world.recolor import PAINTS
+from strokewise.world.render import render, resized
+from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, REGIONS
+
+EXAMPLES = (
+    "a red apple left of a blue bus",
+    "three yellow bananas",
+    "a green dog above a purple chair",
+    "two cats and a pink umbrella",
+    "a black car below a white bird",
+    "a brown bear right of an orange kite",
+)
+
+
+def judge(prompt: str, plan: str | None, canvas: Image.Image) -> Critic | None:
+    """What the oracle says of a canvas and of the plan it shows; None where the prompt is of no sprite world.
+
+    Args:
+        prompt: of the painting.
+        plan: the description of the scene after the stroke; None: there is none, or it is not read.
+        canvas: what was painted.
+    """
+    try:
+        wanted = parse_prompt(prompt)
+    except LanguageError:
+        return None
+    found = recognize(canvas)
+    faults, plan_fits, sketch_fits = list[str](), None, None
+    try:
+        described = None if plan is None else parse_description(plan)
+        if described is not None:
+            wrong = judge_plan(wanted, described).plan or ()
+            plan_fits, faults = not wrong, [f"plan: {fault.message}" for fault in wrong]
+            if not found.unknown:
+                wrong = judge_sketch(described, describe(found.scene))
+                sketch_fits = not wrong
+                faults += [f"sketch: {fault.message}" for fault in wrong]
+    except (LanguageError, SceneError):
+        pass  # words or canvases that the oracle cannot read stay undecided
+    if found.unknown:
+        faults.append(f"{len(found.unknown)} shapes on the canvas are not recognized")
+    try:
+        right = fulfills(found, wanted)
+    except SceneError:
+        right = False
+    says = "; ".join(faults) or ("the canvas shows the prompt" if right else "no fault so far")
+    things = things_of(found)
+    return Critic(
+        by="oracle",
+        prompt=right,
+        plan=plan_fits,
+        sketch=sketch_fits,
+        says=says,
+        faults=faults,
+        things=things,
+        unknown=len(found.unknown),
+    )
+
+
+def things_of(found: Recognition) -> list[Thing]:
+    """What was recognized, as clients see it."""
+    return [
+        Thing(name=one.name or "", color=one.color, box=list(one.box), confidence=round(one.confidence, 3))
+        for one in found.instances
+    ]
+
+
+def draw(things: list[Thing], background: str, size: int) -> Image.Image:
+    """A canvas of things, the last one on top; InputError for words or boxes that cannot be drawn."""
+    objects, placements = [], []
+    for number, thing in enumerate(things):
+        if thing.name not in CLASSES or thing.color not in (None, *COLORS):
+            raise InputError(f"things.{number}: there is no {thing.color or ''} {thing.name} in this world")
+        x0, y0, x1, y1 = thing.box
+        if not (0 < x1 - x0 <= 1 and 0 < y1 - y0 <= 1):
+            raise InputError(
+                f"things.{number}: a box is [x0, y0, x1, y1] with x0 < x1, y0 < y1, at most 1 wide"
+            )
+        box = (x0, y0, x1, y1)
+        objects.append(SceneObject(str(number), thing.name, thing.color))
+        placements.append(Placement(str(number), 0, region_of(box), box))
+    return render(Scene(SceneGraph(tuple(objects), (), background), tuple(placements)), size)
+
+
+def words(vocabulary: Vocabulary) -> dict[str, Any]:
+    """All that a model of this world was trained to paint."""
+    return {
+        "classes": [
+            {
+                "name": name,
+                "icon": f"/v1/world/icons/{name.replace(' ', '%20')}.png",
+                "aspect": round(sprite(name).aspect, 4),
+            }
+            for name in vocabulary.classes
+        ],
+        "colors": [
+            {"name": name, "hex": "#{:02x}{:02x}{:02x}".format(*PAINTS[name])} for name in vocabulary.colors
+        ],
+        "backgrounds": list(BACKGROUNDS),
+        "regions": list(REGIONS),
+        "relations": list(RELATIONS),
+        "max_count": MAX_COUNT,
+        "max_things": MAX_INSTANCES,
+        "examples": [text for text in EXAMPLES if _known(vocabulary, text)],
+    }
+
+
+def _known(vocabulary: Vocabulary, prompt: str) -> bool:
+    try:
+        vocabulary.check(prompt)
+    except InputError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1024)
+def icon(name: str, color: str | None, size: int) -> bytes:
+    """A class as PNG with alpha, its longer side ``size`` pixels; InputError for an unknown word."""
+    if name not in CLASSES or color not in (None, *COLORS):
+        raise InputError(f"there is no {color or ''} {name} in this world")
+    aspect = sprite(name).aspect
+    width, height = max(1, round(size * min(1, aspect))), max(1, round(size * min(1, 1 / aspect)))
+    return encode_png(resized(name, color, width, height))
