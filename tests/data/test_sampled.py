@@ -15,8 +15,11 @@ from strokewise.data.conflict import judge_sampled
 from strokewise.data.multi_turn import adding, strokes
 from strokewise.data.sampled_plans import Sampler, plans_of
 from strokewise.data.scenes import SceneMix, sample_scene, unused_class, with_more, with_object
+from strokewise.data.self_sampling import PainterSampler
 from strokewise.data.wording import Canvas, truth_of, write_steps
 from strokewise.errors import SceneError
+from strokewise.inference.painter import Painter
+from strokewise.inference.prompt_check import Vocabulary
 from strokewise.scene_graph import SceneObject
 from strokewise.trajectory.values import Message, Step, Trajectory
 from strokewise.world.language import (
@@ -305,3 +308,16 @@ def test_a_canvas_that_is_right_by_chance_needs_no_correction():
             told.append(record.trajectory.steps[-1].message.refine)
     assert 30 < len(told) < 60
     assert all(region in refine for refine in told)
+
+
+def test_a_painter_samples_what_its_model_knows(tiny_folder):
+    painter = Painter.load(tiny_folder)
+    painter.vocabulary = Vocabulary(("bus",), ("red",))
+    told = []
+    sampler = PainterSampler(painter, {"steps": 2, "max_tokens": 4, "max_rounds": 1}, told.append)
+    sampled = sampler.sample(["a Red bus", "a cat", "a blue bus"], [1, 2, 3])
+    assert [(one.prompt, one.original_prompt, one.seed) for one in sampled] == [("a red bus", "a Red bus", 1)]
+    assert [line.partition(": not trained")[0] for line in told] == [
+        "left out: 'a cat'",
+        "left out: 'a blue bus'",
+    ]

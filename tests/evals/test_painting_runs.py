@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from copy import copy
 
 import numpy as np
 import pytest
@@ -167,12 +168,39 @@ def test_seeds_and_shards_in_words():
 def test_prompts_outside_the_vocabulary(tiny_folder):
     painter = Painter.load(tiny_folder)
     painter.vocabulary = Vocabulary(("bus",), ("red",))
-    assert known_prompts(painter, PROMPTS, "skip") == PROMPTS[:1]
+    told = []
+    assert known_prompts(painter, PROMPTS, "skip", told.append) == PROMPTS[:1]
+    assert [line.partition(": not trained")[0] for line in told] == [
+        "left out: prompt 2, 'two apples'",
+        "left out: prompt 3, 'a dog left of a cat'",
+    ]
     assert known_prompts(painter, PROMPTS, "paint") == PROMPTS
-    with pytest.raises(PromptError, match="2 of 3 prompts are outside this model's vocabulary"):
+    with pytest.raises(PromptError, match=r"2 of 3 prompts cannot be painted; the first is prompt 2"):
         known_prompts(painter, PROMPTS, "refuse")
     with pytest.raises(ConfigError):
         known_prompts(painter, PROMPTS, "perhaps")
+
+
+def test_a_prompt_too_long_is_found_before_anything_is_painted(painter):
+    prompts = [*PROMPTS, Prompt("bus " * 4000)]
+    for unknown in ("refuse", "paint"):
+        with pytest.raises(PromptError, match=r"1 of 4 .* prompt 4, 'bus .*positions"):
+            known_prompts(painter, prompts, unknown)
+    assert known_prompts(painter, prompts, "skip") == PROMPTS
+
+
+def test_strategies_feed_the_trained_wording(painter):
+    knowing = copy(painter)
+    knowing.vocabulary = Vocabulary(("bus",), ("red",))
+    task = Task("A photo of 1  RED bus", 3)
+    for name in ("single-pass", "best-of-n"):
+        (outcome,) = make_strategy(name, knowing, Helpers(Preference()), 2, **FAST).paint([task])
+        assert (outcome.trajectory.prompt, outcome.trajectory.original_prompt) == (
+            "a photo of a red bus",
+            task.prompt,
+        )
+        (raw,) = make_strategy(name, knowing.unchecked(), Helpers(Preference()), 2, **FAST).paint([task])
+        assert (raw.trajectory.prompt, raw.trajectory.original_prompt) == (task.prompt, "")
 
 
 def test_other_weights_have_another_fingerprint(tiny_folder, make_model, tiny_config, tmp_path):

@@ -19,6 +19,7 @@ from strokewise.inference import (
 )
 from strokewise.inference.messages import Draft
 from strokewise.inference.painter import raising
+from strokewise.inference.policies import Edit
 from strokewise.inference.writing import TextStep, Written
 from strokewise.sequence import ImageLimits
 from strokewise.trajectory.events import event_from_json
@@ -334,6 +335,28 @@ def test_an_instruction_follows_whatever_the_model_said(scripted, tiny_tokenizer
     inspect = "" if said == "<des>" else said.partition(" <refine>")[0]
     assert step.message == Message(inspect, ins="add a cat", des="a cat")
     assert step.image is not None
+
+
+def test_a_description_that_does_not_end_is_closed_and_painted(scripted):
+    request = Request("a cup", instruct=("add a dog",))
+    engine = scripted({"a cup": [("a blue blue blue", None), (DONE, "end")]}, [request])
+    (trajectory,) = engine.trajectories()
+    first, last = trajectory.steps
+    assert first.message == Message(ins="add a dog", des="a blue blue blue")
+    assert first.image is not None
+    assert (last.message.text(), trajectory.stop) == (DONE, "end")
+
+
+def test_an_edit_begins_with_the_prompt_as_a_stroke(scripted):
+    engine = scripted(
+        {"add a dog": [("a dog</des>", "end"), (DONE, "end")]}, [Request("add a dog")], policy=Edit()
+    )
+    (trajectory,) = engine.trajectories()
+    assert [step.message for step in trajectory.steps] == [
+        Message(ins="add a dog", des="a dog"),
+        Message(DONE),
+    ]
+    assert len(trajectory.images) == 1
 
 
 def test_what_the_model_read_is_what_was_told(tiny_tokenizer):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strokewise.cli.options import MAX_BATCH, MAX_RECORDS
+from strokewise.cli.options import MAX_BATCH, MAX_MONEY, MAX_RECORDS, MAX_SEED, MAX_SIDE, MAX_VALUE
 from strokewise.data.canvas_painters import KONTEXT
 from strokewise.errors import ConfigError, RecordError
 
@@ -24,8 +24,10 @@ JudgeUrl = Annotated[
     str | None, typer.Option(help="Address of the judge's API; default: OPENAI_BASE_URL, or OpenAI.")
 ]
 Cache = Annotated[Path | None, typer.Option(help="Folder of the judge's answers; default: OUT/.judge-cache.")]
-MaxRequests = Annotated[int | None, typer.Option(min=1, help="Requests to the judge at most.")]
-MaxTokens = Annotated[int | None, typer.Option(min=1, help="Tokens that the judge uses at most.")]
+MaxRequests = Annotated[int | None, typer.Option(min=1, max=MAX_MONEY, help="Requests to the judge at most.")]
+MaxTokens = Annotated[
+    int | None, typer.Option(min=1, max=MAX_MONEY, help="Tokens that the judge uses at most.")
+]
 EditorName = Annotated[
     str, typer.Option(help="FLUX.1-Kontext model that paints: hub id, or folder of a downloaded one.")
 ]
@@ -36,15 +38,16 @@ Device = Annotated[str, typer.Option(help="Where the image editor computes: cuda
 def build(
     subset: Annotated[str, typer.Argument(help="multi-turn, conflict or alignment.")],
     out: Annotated[Path, typer.Option(help="Folder to write; an unfinished build there is resumed.")],
-    n: Annotated[int, typer.Option(max=MAX_RECORDS, help="Records to build.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    size: Annotated[int, typer.Option(help="Side of the canvases in pixels.")] = 128,
-    workers: Annotated[int, typer.Option(max=MAX_BATCH, help="Processes.")] = 1,
+    n: Annotated[int, typer.Option(min=1, max=MAX_RECORDS, help="Records to build.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed.")] = 0,
+    size: Annotated[int, typer.Option(min=1, max=MAX_SIDE, help="Side of the canvases in pixels.")] = 128,
+    workers: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Processes.")] = 1,
     edit_share: Annotated[
-        float | None, typer.Option(help="multi-turn: share of trajectories with a change among the steps.")
+        float | None,
+        typer.Option(min=0, max=1, help="multi-turn: share of trajectories with a change among the steps."),
     ] = None,
     right_share: Annotated[
-        float | None, typer.Option(help="conflict, alignment: share of right examples.")
+        float | None, typer.Option(min=0, max=1, help="conflict, alignment: share of right examples.")
     ] = None,
     painter: Annotated[
         str, typer.Option(help="sprite, or kontext: canvases by an image editor (filter the result).")
@@ -64,8 +67,6 @@ def build(
     for name, share in shares.items():
         if share is None:
             continue
-        if not 0 <= share <= 1:
-            raise ConfigError(f"--{name.replace('_', '-')} is {share}; a share lies in 0..1")
         if not hasattr(recipe.mix, name):
             raise ConfigError(f"--{name.replace('_', '-')} does not apply to the {subset} subset")
         recipe = replace(recipe, mix=replace(recipe.mix, **{name: share}))  # type: ignore[type-var]
@@ -165,13 +166,11 @@ def stats(folder: Folder) -> None:
 def show(
     folder: Folder,
     out: Annotated[Path | None, typer.Option(help="Page to write; default FOLDER.html.")] = None,
-    n: Annotated[int, typer.Option(help="Records on the page.")] = 30,
+    n: Annotated[int, typer.Option(min=1, max=MAX_VALUE, help="Records on the page.")] = 30,
 ) -> None:
     """Write a self-contained page of a data set's first records."""
     from strokewise.data import report, storage
 
-    if n < 1:
-        raise ConfigError(f"--n is {n}; show at least one record")
     folder = folder.resolve()
     page = out or folder.with_name(folder.name + ".html")
     records = (record for _, record in islice(storage.read(folder), n))

@@ -1,11 +1,13 @@
 """The ``strokewise eval`` commands: parse, call, print. Everything heavy is imported when it is needed."""
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strokewise.cli.options import MAX_BATCH, MAX_VALUE, PAINTING_OPTIONS, options_of
+from strokewise.cli.options import MAX_BATCH, MAX_MONEY, MAX_SEED, PAINTING_OPTIONS, options_of
 from strokewise.cli.output import print_table, progress, tracked
 from strokewise.errors import ConfigError, InputError
 
@@ -19,13 +21,17 @@ eval_app = typer.Typer(no_args_is_help=True, help="Paint benchmarks, score pictu
 
 Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, or folders that hold some.")]
 Device = Annotated[str, typer.Option(help="Where mask2former computes: cpu, cuda, cuda:1.")]
-BootstrapSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap intervals.")]
+BootstrapSeed = Annotated[
+    int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of the bootstrap intervals.")
+]
+    int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of the bootstrap intervals.")
+]
 JudgeUrl = Annotated[
     str | None, typer.Option(help="URL of the judge's API; default: OPENAI_BASE_URL, or OpenAI.")
 ]
 Cache = Annotated[Path | None, typer.Option(help="Folder where the judge's answers are kept.")]
 MaxRequests = Annotated[
-    int | None, typer.Option(min=1, max=MAX_VALUE, help="Largest number of requests to the judge.")
+    int | None, typer.Option(min=1, max=MAX_MONEY, help="Largest number of requests to the judge.")
 ]
 
 
@@ -68,7 +74,7 @@ def run(
     shard: Annotated[str, typer.Option(help="Part i of n of the pictures, i/n with i from 0.")] = "0/1",
     batch: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Paintings that advance together.")] = 8,
     unknown: Annotated[
-        str, typer.Option(help="Prompts outside the model's vocabulary: refuse, skip or paint.")
+        str, typer.Option(help="Prompts the model does not know: refuse, skip, or paint (all fed untouched).")
     ] = "refuse",
     options: dict[str, Any],
     judge: Annotated[
@@ -99,14 +105,18 @@ def run(
     setup = set_up(preset, protocol_format, system, options)
     options, precision = setup.options, None if dtype is None else parse_dtype(dtype)
     painter = Painter.load(model, device, precision, quantize=quantize, protocol_format=setup.protocol_format)
-    kept = known_prompts(painter, wanted, unknown)
+    kept = known_prompts(painter, wanted, unknown, partial(print, file=sys.stderr))
     place = world or ("real" if painter.vocabulary is None else "sprite")
+    untouched = unknown == "paint" and painter.vocabulary is not None
+    if untouched:
+        painter = painter.unchecked()
     settings = {
         **_identity(model, painter, options),
         "seeds": numbers,
         "world": place,
         "left_out": len(wanted) - len(kept),
         "judge": judge,
+        **({"untouched": True} if untouched else {}),
     }
     helpers = _helpers(place, asker)
     for name in strategy or [setup.strategy]:

@@ -9,7 +9,6 @@ means; the dataclass validates the values.
 import ast
 import functools
 import inspect
-import math
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -23,8 +22,12 @@ from strokewise.cli.arguments import parse_interval, parse_size
 from strokewise.errors import ConfigError
 
 PAINTING_OPTIONS = "strokewise.inference.options:PaintingOptions"
-# Upper bounds of counts on the command line: a larger number is a typing error.
+# Every number on the command line has a smallest and a largest value (a larger one is a typing error), which
+# also keeps out what is no number.
 MAX_VALUE = 1_000_000
+MAX_SEED = 2**63 - 1
+MAX_SIDE = 4_096
+MAX_MONEY = 2**40  # requests, tokens
 MAX_RECORDS = 100_000_000
 MAX_PAINTINGS = 100_000
 MAX_BATCH = 4_096
@@ -137,10 +140,10 @@ def _parameter(field: DocumentedField) -> inspect.Parameter:
         kind: Any = bool
         option = typer.Option(f"{field.flag}/--no-{field.flag.removeprefix('--')}", help=field.help)
     elif annotation == "int":
-        kind, option = int, typer.Option(field.flag, help=field.help, max=MAX_VALUE)
+        kind, option = int, typer.Option(field.flag, help=field.help, min=0, max=MAX_VALUE)
     elif annotation == "float":
         kind = float
-        option = typer.Option(field.flag, help=field.help, parser=_finite(field), metavar="FLOAT")
+        option = typer.Option(field.flag, help=field.help, min=-MAX_VALUE, max=MAX_VALUE)
     elif annotation == "tuple[int, int]":
         kind = str
         option = typer.Option(field.flag, help=field.help, parser=parse_size, metavar="WIDTHxHEIGHT")
@@ -158,21 +161,6 @@ def _parameter(field: DocumentedField) -> inspect.Parameter:
     return inspect.Parameter(
         field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
-
-
-def _finite(field: DocumentedField) -> Callable[[str], float]:
-    """A parser of numbers; ``nan`` and ``inf`` pass comparisons that validation relies on."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise ConfigError(f"{field.flag} is {text!r}; it must be a finite number")
-        return value
-
-    return parse
 
 
 def _one_of(field: DocumentedField, known: Collection[str]) -> Callable[[str], str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strokewise.cli.options import MAX_BATCH, MAX_PAINTINGS, PAINTING_OPTIONS, options_of
+from strokewise.cli.options import MAX_BATCH, MAX_PAINTINGS, MAX_SEED, PAINTING_OPTIONS, options_of
 from strokewise.errors import ConfigError, InputError
 from strokewise.trajectory.events import Event, Failed, Finished, ImageFinished, TextFinished
 
@@ -31,7 +31,7 @@ def paint(
     *,
     prompt: Annotated[str | None, typer.Argument(help="What to paint; or give --prompts.")] = None,
     model: Annotated[str, typer.Option(help="Folder, built-in name or hub id.")] = "nano",
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; default: paintings/PROMPT-SEED (none with --json).")
     ] = None,

@@ -30,7 +30,8 @@ def strokes(
     model: Model,
     n: Annotated[int, typer.Option("--n", min=1, max=MAX_VALUE, help="Strokes to paint.")] = 64,
     guidance: Annotated[
-        list[float] | None, typer.Option(help="Guidance scale of the text; repeatable. Default: 1 and 2.")
+        list[float] | None,
+        typer.Option(min=0, max=MAX_VALUE, help="Guidance scale of the text; repeatable. Default: 1 and 2."),
     ] = None,
     layout_jitter: Annotated[
         float, typer.Option(min=0, max=1, help="Variation of sizes and places within the cells, 0 to 1.")

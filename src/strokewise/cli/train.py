@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from strokewise.cli.options import MAX_RECORDS
+from strokewise.cli.options import MAX_RECORDS, MAX_SEED, MAX_VALUE
 
 if TYPE_CHECKING:
     from strokewise.inference.options import OptionChanges
@@ -39,10 +39,12 @@ def run(
         typer.Option("--set", help="Such as steps=500 or running.workers=8; repeatable."),
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, help="Stop, with a checkpoint, after so many optimizer steps.")
+        int | None,
+        typer.Option(min=1, max=MAX_RECORDS, help="Stop, with a checkpoint, after so many optimizer steps."),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Stop, with a checkpoint, after so many minutes.")
+        float | None,
+        typer.Option(min=0, max=MAX_VALUE, help="Stop, with a checkpoint, after so many minutes."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate parameters, memory and time; train nothing.")
@@ -113,17 +115,25 @@ def sample(
     model: Annotated[str, typer.Option(help="Folder, built-in name or hub id.")],
     out: Annotated[Path, typer.Option(help="Folder for the two data sets; an interrupted build resumes.")],
     n: Annotated[int, typer.Option(min=1, max=MAX_RECORDS, help="Number of prompts to paint.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    right_share: Annotated[float, typer.Option(help="Largest share of records without a fault.")] = 0.45,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed.")] = 0,
+    right_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest share of records without a fault.")
+    ] = 0.45,
     layout_jitter: Annotated[
-        float, typer.Option(help="Random variation of sizes and places in corrections, 0 to 1.")
+        float, typer.Option(min=0, max=1, help="Random variation of sizes and places in corrections, 0 to 1.")
     ] = 1.0,
     plain: Annotated[
         bool, typer.Option(help="Write inspections in one wording, as nano was trained on.")
     ] = False,
-    temperature: Annotated[float, typer.Option(help="Sampling temperature of the model's texts.")] = 1.0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Velocity evaluations of each canvas.")] = None,
-    text_guidance: Annotated[float | None, typer.Option(help="Guidance scale of the text; 1 is off.")] = None,
+    temperature: Annotated[
+        float, typer.Option(min=0, max=MAX_VALUE, help="Sampling temperature of the model's texts.")
+    ] = 1.0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=MAX_VALUE, help="Velocity evaluations of each canvas.")
+    ] = None,
+    text_guidance: Annotated[
+        float | None, typer.Option(min=0, max=MAX_VALUE, help="Guidance scale of the text; 1 is off.")
+    ] = None,
 ) -> None:
     """Build conflict and alignment data from what a model paints, judged by the oracle (self-sampling)."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

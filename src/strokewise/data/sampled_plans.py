@@ -27,7 +27,7 @@ class Sampler(Protocol):
     """What self-sampling needs of a model."""
 
     def sample(self, prompts: list[str], seeds: list[int]) -> list[Trajectory]:
-        """A trajectory of each prompt, as the model paints it."""
+        """A trajectory of each prompt that the model knows, as it paints it."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from strokewise.data.records import Record
 from strokewise.data.sampled_plans import Sampler, plans_of
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.data.storage import write_shards
-from strokewise.errors import ConfigError
-from strokewise.inference.options import OptionChanges
+from strokewise.errors import ConfigError, PromptError
+from strokewise.inference.options import OptionChanges, Request
 from strokewise.inference.painter import Painter
 from strokewise.trajectory.values import Trajectory
 from strokewise.world.language import PlainWording, write_prompt
@@ -61,14 +61,22 @@ class PainterSampler:
     Attributes:
         painter: what paints.
         painting: its options.
+        report: is told of each prompt that the painter's model does not know.
     """
 
     painter: Painter
     painting: OptionChanges
+    report: Callable[[str], None] = print
 
     def sample(self, prompts: list[str], seeds: list[int]) -> list[Trajectory]:
-        """A trajectory of each prompt."""
-        return self.painter.paint_many(prompts, seeds, batch=CHUNK, check=False, **self.painting)
+        """A trajectory of each prompt that the model knows."""
+        known: list[Request] = []
+        for prompt, seed in zip(prompts, seeds, strict=True):
+            try:
+                known.append(self.painter.prepare(Request(prompt, seed)))
+            except PromptError as error:
+                self.report(f"left out: {prompt!r}: {error}")
+        return self.painter.paint_requests(known, batch=CHUNK, check=False, **self.painting)
 
 
 def self_sample(

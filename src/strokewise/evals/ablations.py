@@ -130,7 +130,7 @@ def _run(ablation: Ablation, variant: Variant, log: Log) -> Run:
     place = variant.name.replace(", ", "-")
     model = trained(ablation.folder / "models", place, ablation.config(variant), log)
     painter = Painter.load(model)
-    known = known_prompts(painter, list(ablation.prompts), "skip")
+    known = known_prompts(painter, list(ablation.prompts), "skip", log)
     settings = {
         "model": variant.name,
         "strategy": "process",

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strokewise.errors import ConfigError, PromptError
+from strokewise.errors import ConfigError, ContextLengthError, PromptError
 from strokewise.evals.prompt_sets import Prompt
 from strokewise.evals.run_store import Run, Writer, prepare
 from strokewise.evals.strategies.strategies import BATCH, Strategy, Task
+from strokewise.inference.options import Request
 from strokewise.inference.painter import Painter
 
 UNKNOWN = ("refuse", "skip", "paint")
 OnProgress = Callable[[int, int], None]
+Report = Callable[[str], None]
+SHOWN = 80  # characters of a prompt that is refused
 MAX_SEEDS = 100_000
 _SAMPLE = 1 << 20
 
@@ -85,34 +88,42 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def known_prompts(painter: Painter, prompts: Sequence[Prompt], unknown: str) -> list[Prompt]:
-    """The prompts to paint, where some may be outside the model's vocabulary.
+def known_prompts(
+    painter: Painter, prompts: Sequence[Prompt], unknown: str, report: Report = lambda line: None
+) -> list[Prompt]:
+    """The prompts to paint, where the model may not know some, or have no room for them.
 
     Args:
-        painter: whose vocabulary it is; without one, all are known.
+        painter: whose model it is; one without a vocabulary knows all prompts.
         prompts: all.
-        unknown: ``refuse``, ``skip`` or ``paint`` those that are not known.
+        unknown: ``refuse`` or ``skip`` those that cannot be painted; ``paint`` is ``refuse`` for a painter
+            that feeds prompts untouched (:meth:`Painter.unchecked`), and then only the length is asked for.
+        report: with ``skip``, told of each prompt that is left out.
 
     Raises:
         ConfigError: if ``unknown`` is none of these.
-        PromptError: with ``refuse``, if there are such; with ``skip``, if there are no others.
+        PromptError: if there are such prompts and they are not skipped, or there are no others.
     """
     if unknown not in UNKNOWN:
         raise ConfigError(f"--unknown is {unknown!r}; it is one of {', '.join(UNKNOWN)}")
-    if unknown == "paint" or painter.vocabulary is None:
-        return list(prompts)
-    kept, reason = [], ""
-    for prompt in prompts:
+    if unknown == "paint":
+        painter = painter.unchecked()
+    kept: list[Prompt] = []
+    refused: list[str] = []
+    for number, prompt in enumerate(prompts, 1):
         try:
-            painter.vocabulary.check(prompt.text)
+            painter.prepare(Request(prompt.text))
             kept.append(prompt)
-        except PromptError as error:
-            reason = reason or str(error)
-    if len(kept) < len(prompts) and (unknown == "refuse" or not kept):
+        except (PromptError, ContextLengthError) as error:
+            shown = prompt.text if len(prompt.text) <= SHOWN else prompt.text[:SHOWN] + "…"
+            refused.append(f"prompt {number}, {shown!r}: {error}")
+    if refused and (unknown != "skip" or not kept):
         raise PromptError(
-            f"{len(prompts) - len(kept)} of {len(prompts)} prompts are outside this model's vocabulary"
-            f" ({reason}); --unknown skip leaves them out, --unknown paint paints them all the same"
+            f"{len(refused)} of {len(prompts)} prompts cannot be painted; the first is {refused[0]};"
+            " --unknown skip leaves them out, --unknown paint feeds all prompts untouched"
         )
+    for line in refused:
+        report(f"left out: {line}")
     return kept
 
 

@@ -244,9 +244,8 @@ class Engine:
     def _with_prompt_room(self, sessions: list[Session], system: int) -> list[Session]:
         """Those whose prompt fits; the others fail."""
         for session in sessions:
-            length = len(self.tokenizer.encode(session.request.prompt)) + system + 4
             try:
-                self.generator.check_length(session.context.position + length)
+                check_prompt_room(self.generator, self.tokenizer, session.request.prompt, system)
             except StrokewiseError as error:
                 session.fail(error)
         return [session for session in sessions if not session.done]
@@ -342,6 +341,11 @@ class Engine:
             event = ImageFinished(session.number, session.stage, encode_png(image), seconds)
             session.painted(image, seed, seconds)
             yield session, event
+
+
+def check_prompt_room(generator: Generator, tokenizer: Tokenizer, prompt: str, system: int = 0) -> None:
+    """Refuse a prompt (ContextLengthError) that leaves no room behind a system prompt of that many ids."""
+    generator.check_length(len(tokenizer.encode(prompt)) + system + 4)
 
 
 def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -107,6 +107,10 @@ class ProtocolFormat:
         """How a message begins whose instruction is supplied; the model describes the scene after it."""
         return f"<ins>{instruction}</ins> <des>"
 
+    def tail(self) -> str:
+        """How such a message ends."""
+        return "</des>"
+
 
 # The paper's protocol, on which our models are trained.
 STROKEWISE = ProtocolFormat("strokewise", "token", tagged=True, read_verdict=sprite_verdict)

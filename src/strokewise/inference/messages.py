@@ -83,6 +83,10 @@ class Messages:
                 self._supply(draft)
                 yield draft.session, TextDelta(draft.number, draft.new_text())
         yield from self._stream([draft for draft in self.drafts if draft.ended is None])
+        if self.protocol.tagged:
+            for draft in self._with(Instruct):
+                if draft.ended == "tokens":
+                    self._close(draft)
         seconds = perf_counter() - start
         for draft, following in zip(self.drafts, self._followings(), strict=True):
             assert draft.ended is not None, "every text was written to its end"
@@ -148,6 +152,16 @@ class Messages:
             beginning = rest + ("" if not beginning or beginning[-1].isspace() else " ")
         ids = self.tokenizer.encode(beginning + self.protocol.head(instruction))
         self._append(draft, ids, Segment.text(ids, opens=not draft.number, closes=False))
+
+    def _close(self, draft: Draft) -> None:
+        """End a description at its bound, so that the canvas of a supplied instruction follows."""
+        if not self.protocol.readable(draft.text + self.protocol.tail()).paints:
+            return  # tags inside it: no message, wherever it ends
+        context = draft.session.context
+        context.truncate(tokens=context.length - 1)  # its closing delimiter comes after the tag
+        ids = self.tokenizer.encode(self.protocol.tail())
+        draft.ended = "whole"
+        self._append(draft, ids, Segment.text(ids, opens=False))
 
     def _append(self, draft: Draft, ids: Sequence[int], segment: Segment) -> None:
         if has_room(self.generator, draft.session.context, segment.length):

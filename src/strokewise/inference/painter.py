@@ -19,11 +19,11 @@ import torch
 from PIL import Image
 
 from strokewise.errors import CheckpointError, ConfigError
-from strokewise.inference.engine import BATCH, Emitted, Engine
+from strokewise.inference.engine import BATCH, Emitted, Engine, check_prompt_room, encode_all
 from strokewise.inference.formats import STROKEWISE, ProtocolFormat
 from strokewise.inference.generator import Generator
 from strokewise.inference.options import OptionChanges, PaintingOptions, Request
-from strokewise.inference.policies import Policy
+from strokewise.inference.policies import Edit, Policy
 from strokewise.inference.prompt_check import DEFAULTS, Vocabulary, read_object
 from strokewise.inference.session import Session
 from strokewise.models import Backbone, find_checkpoint, is_local, load_model
@@ -101,6 +101,12 @@ class Painter:
         other.protocol_format = protocol_format
         return other
 
+    def unchecked(self) -> "Painter":
+        """The same model without its vocabulary: every prompt is fed as it is written."""
+        other = copy(self)
+        other.vocabulary = None
+        return other
+
     def engine(self, batch: int = BATCH) -> Engine:
         """An engine without sessions; open them with :meth:`open`."""
         return Engine(self.generator, self.tokenizer, self.name, batch)
@@ -124,28 +130,41 @@ class Painter:
             name: unique in the engine; default: its number.
             policy: who decides what is said and painted; default: the model.
             check: where the model states a vocabulary, rewrite prompt and instructions in the wording that it
-                was trained on (the original is recorded beside it), and refuse what cannot be read.
+                was trained on (the original is recorded beside it), and refuse what cannot be read. On a
+                picture that is given, the prompt is then the first stroke.
             keep: keep the contexts of all steps, so that the session can be edited and forked.
             options: see :class:`PaintingOptions`; the model's defaults for the others.
 
         Raises:
             PromptError: if the prompt holds what the model was not trained on.
+            ContextLengthError: if the prompt is longer than the model's positions.
             ConfigError: if an option is unknown or has no meaning, or the policy cannot follow the request.
             InputError: if a picture cannot be used, or the model cannot paint such a size.
         """
-        if check and self.vocabulary is not None:
-            request = self._prepared(request, self.vocabulary)
+        request = self.prepare(request, check)
+        if check and self.vocabulary is not None and request.source is not None:
+            policy = policy or Edit()
         changed = self.defaults.changed(options)
         return engine.open(
             request, changed, policy=policy, protocol=self.protocol_format, name=name, keep=keep
         )
 
-    @staticmethod
-    def _prepared(request: Request, vocabulary: Vocabulary) -> Request:
-        """A request in the wording that the model was trained on."""
-        prepared = vocabulary.prepare(request.prompt, request.instruct, request.source is not None)
-        original = "" if prepared.prompt == request.prompt else request.prompt
-        return replace(request, prompt=prepared.prompt, instruct=prepared.instruct, original_prompt=original)
+    def prepare(self, request: Request, check: bool = True) -> Request:
+        """A request as it is fed; with ``check``, in the wording that the model was trained on.
+
+        Raises:
+            PromptError: if it holds what the model was not trained on.
+            ContextLengthError: if its prompt is longer than the model's positions.
+        """
+        if check and self.vocabulary is not None:
+            prepared = self.vocabulary.prepare(request.prompt, request.instruct, request.source is not None)
+            original = "" if prepared.prompt == request.prompt else request.prompt
+            request = replace(
+                request, prompt=prepared.prompt, instruct=prepared.instruct, original_prompt=original
+            )
+        system = len(encode_all(self.tokenizer, self.protocol_format.system))
+        check_prompt_room(self.generator, self.tokenizer, request.prompt, system)
+        return request
 
     def start(
         self,

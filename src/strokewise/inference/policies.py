@@ -82,6 +82,17 @@ class Policy:
         return None
 
 
+class Edit(Policy):
+    """The prompt is the first stroke on a picture that is given; then the model decides.
+
+    For models that were trained on strokes of their own world, and never saw a picture before a prompt.
+    """
+
+    def message(self, session: "Session") -> Reply | None:
+        """See :class:`Policy`."""
+        return None if session.steps else Instruct(session.request.prompt)
+
+
 class SinglePass(Policy):
     """One canvas right after the prompt, without a message: plain text-to-image or editing."""
 

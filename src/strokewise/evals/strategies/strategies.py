@@ -104,7 +104,7 @@ def play(
     policy: Policy | None = None,
     batch: int | None = None,
 ) -> list[Played]:
-    """Paint tasks under a policy, ``batch`` (default: all) at once; prompts are not checked.
+    """Paint tasks under a policy, ``batch`` (default: all) at once, in the painter's trained wording.
 
     Raises:
         StrokewiseError: as ``Painter.open``, or if a helper fails.
@@ -112,7 +112,7 @@ def play(
     start = perf_counter()
     requests = [Request(task.prompt, task.seed) for task in tasks]
     batch = batch or max(1, len(tasks))
-    engine = painter.start(requests, batch=batch, policy=policy, check=False, **options)
+    engine = painter.start(requests, batch=batch, policy=policy, **options)
     sessions = list(engine.sessions.values())
     previews: dict[str, list[bytes]] = {session.name: [] for session in sessions}
     for session, event in raising(engine.run()):
