@@ -24,8 +24,6 @@ Device = Annotated[str, typer.Option(help="Where mask2former computes: cpu, cuda
 BootstrapSeed = Annotated[
     int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of the bootstrap intervals.")
 ]
-    int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of the bootstrap intervals.")
-]
 JudgeUrl = Annotated[
     str | None, typer.Option(help="URL of the judge's API; default: OPENAI_BASE_URL, or OpenAI.")
 ]
