@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from strokewise.cli import main as cli
+from strokewise.inference import painter
 from strokewise.io import atomic
 from strokewise.trajectory import gallery
 from strokewise.trajectory.events import Envelope, event_from_json
@@ -153,8 +154,9 @@ def test_an_empty_folder_is_used_and_a_full_one_refused(paint, tmp_path):
         (("a cup", "--size", "16"), "size '16' is not of the form"),
         (("a cup", "--size", "18x16"), "image width 18 is not a multiple of 4"),
         (("a cup", "--max-rounds", "0"), "max_rounds is 0"),
-        (("a cup", "--previews", "-1"), "previews is -1"),
-        (("a cup", "--text-guidance", "nan"), "--text-guidance is 'nan'; it must be a finite number"),
+        (("a cup", "--previews", "-1"), "Invalid value for '--previews'"),
+        (("a cup", "--text-guidance", "nan"), "Invalid value for '--text-guidance'"),
+        (("a cup", "--n", "100001"), "Invalid value for '--n'"),
         (("a cup", "--instruct", "<ins>"), "an instruction is plain words"),
         (("a cup", "--instruct", "x", "--single-pass"), "a single pass follows no instructions"),
         (("a cup", "--protocol-format", "latin"), "unknown protocol format 'latin'; known are strokewise"),
@@ -186,6 +188,33 @@ def test_prompts_beyond_the_models_words(run, tiny_folder, tmp_path):
     assert "not trained: bus. This model knows: cup; in the colors red" in err
     status, _, _ = run("paint", "a bus", "--model", "model", "--single-pass", "--any-prompt", *FAST)
     assert status == 0
+
+
+def test_all_prompts_are_checked_before_the_first_is_painted(run, tiny_folder, tmp_path):
+    shutil.copytree(tiny_folder, tmp_path / "model")
+    (tmp_path / "model" / "vocabulary.json").write_text('{"classes": ["cup"], "colors": ["red"]}')
+    arguments = ("paint", "--prompts", "p.txt", "--model", "model", "--single-pass", "--out", "all", *FAST)
+    for bad, said in (("a bus", "not trained: bus"), ("a cup. " * 3000, "positions")):
+        (tmp_path / "p.txt").write_text(f"a cup\n\n{bad}\n")
+        status, out, err = run(*arguments, *(("--any-prompt",) if said == "positions" else ()))
+        assert (status, out) == (2, "")
+        assert err.startswith("strokewise: p.txt, line 3: ")
+        assert said in err
+        assert not list(tmp_path.glob("all/**/*.png"))
+        shutil.rmtree(tmp_path / "all", ignore_errors=True)
+    (tmp_path / "p.txt").write_text("a cup\n" * 60_000)
+    status, _, err = run(*arguments, "--n", "2")
+    assert (status, err) == (2, "strokewise: 60,000 prompts, 2 of each, are more than 100,000 paintings\n")
+
+
+def test_the_wording_that_is_fed_is_shown_and_stored(run, tiny_folder, tmp_path):
+    shutil.copytree(tiny_folder, tmp_path / "model")
+    (tmp_path / "model" / "vocabulary.json").write_text('{"classes": ["cup"], "colors": ["red"]}')
+    arguments = ("--model", "model", "--single-pass", "--out", "mine", "--n", "2", *FAST)
+    status, _, err = run("paint", "2  RED cups", *arguments)
+    assert (status, err) == (0, "read as: two red cups\n")
+    for trajectory in map(load, (tmp_path / "mine").glob("*-0")):
+        assert (trajectory.prompt, trajectory.original_prompt) == ("two red cups", "2  RED cups")
 
 
 def test_a_model_that_paints_nothing_is_told(paint, tmp_path):
@@ -291,7 +320,8 @@ def test_a_folder_is_painted_in_by_one_process(paint, tmp_path):
     assert names(tmp_path) == []
 
 
-def test_a_prompt_that_fails_does_not_end_the_others(paint, tmp_path):
+def test_a_prompt_that_fails_does_not_end_the_others(paint, tmp_path, monkeypatch):
+    monkeypatch.setattr(painter, "check_prompt_room", lambda *_: None)  # only the engine finds it
     (tmp_path / "prompts.txt").write_text(f"a cup\n{'a ' * 9000}\na bus\n")
     status, _, err = paint("--prompts", "prompts.txt", "--single-pass", "--out", "all")
     assert status == 2

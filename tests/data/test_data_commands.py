@@ -53,6 +53,9 @@ def run(*given):
 def refused(*given):
     """The message of a command that a user's error ends."""
     result = CliRunner().invoke(app, ["data", *map(str, given)])
+    if isinstance(result.exception, SystemExit):  # wrong usage
+        assert result.exit_code == 2, result.output
+        return result.output
     assert isinstance(result.exception, StrokewiseError), result.output
     return str(result.exception)
 
@@ -194,12 +197,12 @@ class TestBuild:
         ("given", "fault"),
         [
             (("another",), "unknown subset 'another'; known are multi-turn, conflict, alignment"),
-            (("conflict", "--n", 0), "count is 0; build at least one record"),
-            (("conflict", "--workers", 0), "workers is 0; it must be at least 1"),
+            (("conflict", "--n", 0), "Invalid value for '--n'"),
+            (("conflict", "--workers", 0), "Invalid value for '--workers'"),
             (("conflict", "--size", 8), "size is 8; canvases are 64 to 1024 pixels wide"),
-            (("conflict", "--right-share", 1.5), "--right-share is 1.5; a share lies in 0..1"),
-            (("conflict", "--right-share", "nan"), "--right-share is nan; a share lies in 0..1"),
-            (("multi-turn", "--edit-share", -1), "--edit-share is -1.0; a share lies in 0..1"),
+            (("conflict", "--right-share", 1.5), "Invalid value for '--right-share'"),
+            (("conflict", "--right-share", "nan"), "Invalid value for '--right-share'"),
+            (("multi-turn", "--edit-share", -1), "Invalid value for '--edit-share'"),
             (("conflict", "--edit-share", 0.5), "--edit-share does not apply to the conflict subset"),
             (("multi-turn", "--right-share", 0.5), "--right-share does not apply to the multi-turn subset"),
         ],
@@ -262,7 +265,7 @@ class TestShow:
 
     @pytest.mark.parametrize("n", [0, -1])
     def test_at_least_one(self, built, n):
-        assert "show at least one record" in refused("show", built / "conflict", "--n", n)
+        assert "Invalid value for '--n'" in refused("show", built / "conflict", "--n", n)
 
 
 class TestCheck:

@@ -109,7 +109,7 @@ def test_shards_paint_what_one_run_paints(painter, tmp_path):
 
 def test_killed_and_resumed_loses_and_repeats_nothing(tiny_folder, painter, prompts_file, tmp_path):
     arguments = ["eval", "run", tiny_folder, "--out", tmp_path / "killed", "--prompts", prompts_file]
-    arguments += ["--seeds", "0-3", "--batch", "1", "--device", "cpu", *WORDS]
+    arguments += ["--seeds", "0-3", "--batch", "5", "--device", "cpu", *WORDS]
     command = [sys.executable, "-m", "strokewise", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
@@ -130,8 +130,33 @@ def test_killed_and_resumed_loses_and_repeats_nothing(tiny_folder, painter, prom
     assert len(keys) == len(set(keys)) == 12
     options = {**FAST, "size": (16, 16)}
     whole = make_strategy("process", painter, **options)
-    paint_run(tmp_path / "whole", settings(seeds=[0, 1, 2, 3]), PROMPTS, whole)
+    paint_run(tmp_path / "whole", settings(seeds=[0, 1, 2, 3]), PROMPTS, whole, batch=5)
     assert contents(tmp_path / "killed" / "process") == contents(tmp_path / "whole")
+
+
+def test_a_batch_that_was_cut_short_is_painted_again_as_a_whole(painter, tmp_path):
+    """Else what is left would be batched anew, and its pictures would differ by rounding."""
+    inner = make_strategy("process", painter, **FAST)
+    batches = []
+
+    class Watched:
+        def paint(self, tasks):
+            batches.append([(task.prompt, task.seed) for task in tasks])
+            return inner.paint(tasks)
+
+    def stop(done, total):
+        if done == 5:
+            raise KeyboardInterrupt
+
+    paint_run(tmp_path / "whole", settings(), PROMPTS, Watched(), batch=4)
+    wanted, batches = batches, []
+    with pytest.raises(KeyboardInterrupt):
+        paint_run(tmp_path / "cut", settings(), PROMPTS, Watched(), batch=4, on_progress=stop)
+    before = contents(tmp_path / "cut")
+    assert paint_run(tmp_path / "cut", settings(), PROMPTS, Watched(), batch=4) == 1
+    assert batches == [*wanted, wanted[1]]
+    assert before.items() <= contents(tmp_path / "cut").items()
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
 def test_a_folder_of_other_pictures_is_refused(painter, tmp_path):

@@ -48,15 +48,15 @@ def parse_dtype(text: str) -> "torch.dtype":
     return known[text]
 
 
-def read_prompts(path: Path) -> list[str]:
-    """The prompts of a file, one a line; blank lines are skipped.
+def read_prompts(path: Path) -> dict[str, str]:
+    """The prompts of a file, one a line, by where they stand ("FILE, line 3"); blank lines are skipped.
 
     Raises:
         InputError: if it cannot be read, or holds none.
     """
-    from strokewise.io.outside import read_lines
+    from strokewise.io.outside import read_numbered_lines
 
-    prompts = read_lines(path)
+    prompts = {f"{path}, line {number}": line for number, line in read_numbered_lines(path)}
     if not prompts:
         raise InputError(f"{path} holds no prompts; write one a line")
     return prompts

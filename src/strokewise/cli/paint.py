@@ -6,7 +6,7 @@ painter's business, files are the gallery's.
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strokewise.cli.options import MAX_BATCH, MAX_PAINTINGS, MAX_SEED, PAINTING_OPTIONS, options_of
-from strokewise.errors import ConfigError, InputError
+from strokewise.errors import ConfigError, InputError, StrokewiseError
 from strokewise.trajectory.events import Event, Failed, Finished, ImageFinished, TextFinished
 
 if TYPE_CHECKING:
@@ -73,25 +73,31 @@ def paint(
     from strokewise.inference.policies import SinglePass, Think
     from strokewise.inference.presets import set_up
 
-    requests = _requests(_prompts(prompt, prompts), n, seed, image, instruct or [])
+    wanted = _prompts(prompt, prompts)
+    if len(wanted) * n > MAX_PAINTINGS:
+        raise ConfigError(
+            f"{len(wanted):,} prompts, {n:,} of each, are more than {MAX_PAINTINGS:,} paintings"
+        )
+    requests = _requests(wanted.values(), n, seed, image, instruct or [])
     setup = set_up(preset, protocol_format, system, options)
     strategy, options = "single-pass" if single_pass else setup.strategy, setup.options
     spoken = setup.protocol_format
     settings = {"model": model, "strategy": strategy, "options": options}
-    settings |= {"format": spoken.name, "system": spoken.system}
+    settings |= {"format": spoken.name, "system": spoken.system, "any_prompt": any_prompt}
     with _gallery(out, requests, settings, as_json) as gallery:
         painter = load(model, device, dtype, quantize, spoken)
+        _prepare(painter, requests[::n], list(wanted), not any_prompt)
         several = len(requests) > 1
-        shown, wanted = _view(as_json, several, requests[0].prompt)
-        options.setdefault("previews", min(wanted, max(0, options.get("steps", painter.defaults.steps) - 1)))
+        shown, previews = _view(as_json, several, requests[0].prompt)
+        most = max(0, options.get("steps", painter.defaults.steps) - 1)
+        options.setdefault("previews", min(previews, most))
         engine = painter.engine(batch)
         policy = {"single-pass": SinglePass(), "think": Think()}.get(strategy)
         for number, request in enumerate(requests):
             if gallery is None or number not in gallery.done:
-                session = painter.open(
+                painter.open(
                     engine, request, name=str(number), policy=policy, check=not any_prompt, **options
                 )
-                _report_rewriting(session.request)
         with shown as emit:
             finished = _follow(engine, gallery, emit)
         if gallery is not None and not as_json:
@@ -108,24 +114,40 @@ def paint(
 # --- what is requested --------------------------------------------------------------------------------------
 
 
-def _prompts(prompt: str | None, path: Path | None) -> list[str]:
+def _prompts(prompt: str | None, path: Path | None) -> dict[str, str]:
+    """The prompts by where they stand; the one of the command line needs no place."""
     if (prompt is None) == (path is None):
         raise ConfigError("give either a prompt or --prompts FILE")
     if path is None:
-        return [prompt or ""]
+        return {"": prompt or ""}
     from strokewise.cli.arguments import read_prompts
 
     return read_prompts(path)
 
 
 def _requests(
-    prompts: Sequence[str], count: int, seed: int, path: Path | None, instruct: Sequence[str]
+    prompts: Iterable[str], count: int, seed: int, path: Path | None, instruct: Sequence[str]
 ) -> "list[Request]":
     from strokewise.inference import Request
     from strokewise.io.outside import read_picture
 
     source = None if path is None else read_picture(path)
     return [Request(prompt, seed + i, source, tuple(instruct)) for prompt in prompts for i in range(count)]
+
+
+def _prepare(painter: "Painter", requests: "Sequence[Request]", places: Sequence[str], check: bool) -> None:
+    """Have every prompt checked before the first is painted, and show the wording that is fed.
+
+    Raises:
+        InputError: if a prompt cannot be painted; it names its line.
+    """
+    for where, request in zip(places, requests, strict=True):
+        try:
+            fed = painter.prepare(request, check)
+        except StrokewiseError as error:
+            raise InputError(f"{where}: {error}" if where else str(error)) from error
+        if fed.original_prompt:
+            print(f"read as: {fed.prompt}", file=sys.stderr)
 
 
 @contextmanager
@@ -140,12 +162,6 @@ def _gallery(
         return
     with Gallery(out, [(request.prompt, request.seed) for request in requests], settings) as gallery:
         yield gallery
-
-
-def _report_rewriting(request: "Request") -> None:
-    """Show the wording that is fed, where it is not the one that was given."""
-    if request.original_prompt:
-        print(f"read as: {request.prompt}", file=sys.stderr)
 
 
 def load(

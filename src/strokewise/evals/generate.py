@@ -159,17 +159,20 @@ def paint_run(
     jobs = _jobs(prompts, settings["seeds"])[shard.number :: shard.count]
     with Writer(folder, prompts, shard.number, shard.count) as writer:
         done = {(entry.prompt, entry.sample) for entry in Run(folder).entries()}
-        waiting = [job for job in jobs if (job.prompt, job.sample) not in done]
-        finished = len(jobs) - len(waiting)
+        made, finished = 0, sum((job.prompt, job.sample) in done for job in jobs)
         on_progress(finished, len(jobs))
-        for at in range(0, len(waiting), batch):
-            chunk = waiting[at : at + batch]
-            outcomes = strategy.paint([job.task for job in chunk])
-            for job, outcome in zip(chunk, outcomes, strict=True):
-                writer.write(job.prompt, job.sample, job.task.seed, outcome)
-                finished += 1
-                on_progress(finished, len(jobs))
-    return len(waiting)
+        for at in range(0, len(jobs), batch):
+            # Pictures of a batch differ by rounding from those painted alone, so a batch that was cut short
+            # is painted again as a whole, and what is stored of it stays.
+            chunk = jobs[at : at + batch]
+            missing = [(job.prompt, job.sample) not in done for job in chunk]
+            outcomes = strategy.paint([job.task for job in chunk]) if any(missing) else []
+            for job, outcome, wanted in zip(chunk, outcomes, missing, strict=False):
+                if wanted:
+                    writer.write(job.prompt, job.sample, job.task.seed, outcome)
+                    made, finished = made + 1, finished + 1
+                    on_progress(finished, len(jobs))
+    return made
 
 
 def _is_number(text: str) -> bool:

@@ -69,7 +69,13 @@ def read_lines(path: Path, error: Error = InputError) -> list[str]:
     Raises:
         StrokewiseError: as :func:`read_text`.
     """
-    return [line.strip() for line in read_text(path, error).splitlines() if line.strip()]
+    return [line for _, line in read_numbered_lines(path, error)]
+
+
+def read_numbered_lines(path: Path, error: Error = InputError) -> list[tuple[int, str]]:
+    """The same, each with its number in the file, from 1; errors as for :func:`read_text`."""
+    lines = enumerate(read_text(path, error).splitlines(), 1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
 def _decoded(data: bytes, where: object, error: Error) -> str:
