@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from strokewise.errors import ConfigError, ContextLengthError, InputError
-from strokewise.flow import RENORMS, Guidance, clean_estimate, timesteps
+from strokewise.flow import RENORMS, SOLVERS, Guidance, clean_estimate, timesteps
 from strokewise.inference import Painted, PaintOptions, Preview, WriteOptions, painting
 from strokewise.sequence import Kind, Segment
 
@@ -202,6 +202,44 @@ def test_without_guidance_or_image_scale_fewer_branches_are_computed(generator, 
         assert rows_of(generator, count_rows, [build(samples[1])], options) == 2 * branches
 
 
+@pytest.mark.parametrize(("evaluate", "guide"), [(1, 1), (1, 3), (2, 1), (2, 2)])
+@pytest.mark.parametrize("row", [0, 1])
+def test_what_is_extrapolated_is_not_computed(generator, build, samples, count_rows, evaluate, guide, row):
+    guidance = Guidance(4.0, 1.5 if row else 1.0, interval=(0.3, 1))
+    options = PaintOptions(9, 3.0, guidance, 0, "none", evaluate_every=evaluate, guide_every=guide)
+    found = rows_of(generator, count_rows, [build(samples[row])], options)
+    assert found == options.passes(after_image=row > 0)
+    # 9 steps, 8 of them with guidance; every second step is 0, 1, 2, 4, 6, 8, the last without guidance.
+    full, others = {(1, 1): (9, 8), (1, 3): (9, 4), (2, 1): (6, 5), (2, 2): (6, 4)}[evaluate, guide]
+    assert found == full + others * (2 if row else 1)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_extrapolating_and_second_order_come_near_many_steps(generator, build, samples, solver):
+    """All end where 200 Euler steps end, each nearer than a few Euler steps."""
+
+    def latents(num_steps, **options):
+        guidance = Guidance(3.0, 1.5, interval=(0, 1))
+        chosen = PaintOptions(num_steps, 3.0, guidance, 0, "none", **options)
+        return latents_of(generator, build(samples[1]), (8, 12), chosen)
+
+    exact, rough = latents(200), latents(6)
+
+    def error(found):
+        return float((found - exact).norm() / exact.norm())
+
+    assert error(latents(24, solver=solver)) < error(rough)
+    assert error(latents(24, solver=solver, evaluate_every=2)) < error(rough)
+    assert error(latents(24, solver=solver, guide_every=2)) < error(rough)
+
+
+def test_extrapolation_leaves_batches_equal(generator, build, samples, close):
+    options = PaintOptions(7, 3.0, Guidance.editing(), 0, "none", "unipc", guide_every=2)
+    together = paint(generator, [build(s) for s in samples], SIZES, options)[1].latents
+    for i, (sample, size) in enumerate(zip(samples, SIZES, strict=True)):
+        close(together[i], latents_of(generator, build(sample), size, options, seeds=[i]))
+
+
 def test_the_context_is_read_once_not_in_every_step(generator, build, samples):
     """A step feeds the canvas and its two delimiters only."""
     widths = []
@@ -348,6 +386,9 @@ def test_a_canvas_of_odd_size_is_refused_with_one_that_works(generator, build, s
     [
         ({"num_steps": 0}, "num_steps is 0"),
         ({"shift": 0.0}, "shift is 0.0"),
+        ({"solver": "heun"}, "unknown solver 'heun'; known are euler, adams, dpm, unipc"),
+        ({"evaluate_every": 0}, "evaluate_every is 0; it must be at least 1"),
+        ({"guide_every": -1}, "guide_every is -1; it must be at least 1"),
         ({"previews": -1}, r"previews is -1; it must lie in 0\.\.48"),
         ({"num_steps": 3, "previews": 4}, r"previews is 4; it must lie in 0\.\.2"),
     ],

@@ -1,7 +1,8 @@
 """Rectified-flow math: schedule, guidance, sampler. Tensors in and out; knows no models."""
 
+from strokewise.flow.extrapolation import Extrapolation, is_computed
 from strokewise.flow.guidance import RENORMS, Guidance, combine
-from strokewise.flow.sampler import FlowStep, euler
+from strokewise.flow.sampler import SOLVERS, FlowStep, integrate
 from strokewise.flow.schedule import (
     clean_estimate,
     interpolate,
@@ -13,12 +14,15 @@ from strokewise.flow.schedule import (
 
 __all__ = [
     "RENORMS",
+    "SOLVERS",
+    "Extrapolation",
     "FlowStep",
     "Guidance",
     "clean_estimate",
     "combine",
-    "euler",
+    "integrate",
     "interpolate",
+    "is_computed",
     "shift_time",
     "timesteps",
     "training_times",

@@ -36,6 +36,9 @@ class PaintingOptions:
         top_p: share of probability kept when texts are sampled.
         previews: intermediate pictures emitted for each canvas.
         feedback: how a canvas is read back by the model (see :class:`PaintOptions`).
+        solver: of the flow (see :func:`integrate`); those of second order need fewer steps.
+        evaluate_every: the velocity is computed at every n-th step and extrapolated in between.
+        guide_every: what guidance compares with is computed at every n-th step and extrapolated in between.
     """
 
     steps: int = 49
@@ -52,6 +55,9 @@ class PaintingOptions:
     top_p: float = 1.0
     previews: int = 0
     feedback: Literal["pixels", "latents"] = "pixels"
+    solver: Literal["euler", "adams", "dpm", "unipc"] = "euler"
+    evaluate_every: int = 1
+    guide_every: int = 1
 
     def __post_init__(self) -> None:
         """Refuse values that have no meaning; those of one text or canvas are checked where they are used."""
@@ -96,7 +102,16 @@ class PaintingOptions:
             renorm=self.renorm or base.renorm,
         )
         previews = max(0, min(self.previews, self.steps - 1))
-        return PaintOptions(self.steps, self.shift, guidance, previews, self.feedback)
+        return PaintOptions(
+            self.steps,
+            self.shift,
+            guidance,
+            previews,
+            self.feedback,
+            self.solver,
+            self.evaluate_every,
+            self.guide_every,
+        )
 
 
 class OptionChanges(TypedDict, total=False):
@@ -116,6 +131,9 @@ class OptionChanges(TypedDict, total=False):
     top_p: float
     previews: int
     feedback: Literal["pixels", "latents"]
+    solver: Literal["euler", "adams", "dpm", "unipc"]
+    evaluate_every: int
+    guide_every: int
 
 
 @dataclass(frozen=True)

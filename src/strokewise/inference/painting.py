@@ -14,7 +14,16 @@ from PIL import Image
 from torch import Tensor
 
 from strokewise.errors import ConfigError
-from strokewise.flow import FlowStep, Guidance, combine, euler, timesteps
+from strokewise.flow import (
+    SOLVERS,
+    Extrapolation,
+    FlowStep,
+    Guidance,
+    combine,
+    integrate,
+    is_computed,
+    timesteps,
+)
 from strokewise.inference.context import Context
 from strokewise.models import Backbone, KVBlock, KVCache, image_visibility
 from strokewise.sequence import Kind, PackSpec, Segment, pack
@@ -30,12 +39,16 @@ class PaintOptions:
     """How an image is painted.
 
     Attributes:
-        num_steps: velocity evaluations (BAGEL's ``num_timesteps=50`` makes 49).
+        num_steps: steps of the flow (BAGEL's ``num_timesteps=50`` makes 49).
         shift: timestep shift towards noise.
         guidance: scales, interval, renorm.
         previews: how many times on the way the clean estimate is decoded and shown.
         feedback: how the finished image enters the context: ``pixels`` (decoded, then encoded again, as in
             training), ``latents`` (its own latents, without that round trip), ``none``.
+        solver: of the flow, see :func:`integrate`.
+        evaluate_every: the velocity is computed at every n-th step, and extrapolated in between.
+        guide_every: the branches without text and without image are computed at every n-th step at which
+            guidance acts; in between, what sets them apart from the full one is extrapolated.
     """
 
     num_steps: int = 49
@@ -43,6 +56,9 @@ class PaintOptions:
     guidance: Guidance = field(default_factory=Guidance)
     previews: int = 0
     feedback: Literal["pixels", "latents", "none"] = "pixels"
+    solver: str = "euler"
+    evaluate_every: int = 1
+    guide_every: int = 1
 
     def __post_init__(self) -> None:
         """Refuse values that have no meaning; the schedule checks steps and shift."""
@@ -51,6 +67,11 @@ class PaintOptions:
             raise ConfigError(f"previews is {self.previews}; it must lie in 0..{self.num_steps - 1}")
         if self.feedback not in ("pixels", "latents", "none"):
             raise ConfigError(f"unknown feedback {self.feedback!r}; known are pixels, latents, none")
+        if self.solver not in SOLVERS:
+            raise ConfigError(f"unknown solver {self.solver!r}; known are {', '.join(SOLVERS)}")
+        for name in ("evaluate_every", "guide_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1 (every step)")
 
     def passes(self, after_image: bool) -> int:
         """Network passes of one image.
@@ -60,7 +81,9 @@ class PaintOptions:
         """
         branches = 1 + (after_image and self.guidance.uses_image_branch)
         times = timesteps(self.num_steps, self.shift)[:-1]
-        return self.num_steps + branches * sum(self.guidance.acts_at(time) for time in times)
+        computed = [time for i, time in enumerate(times) if is_computed(i, self.evaluate_every)]
+        guided = sum(self.guidance.acts_at(time) for time in computed)
+        return len(computed) + branches * sum(is_computed(i, self.guide_every) for i in range(guided))
 
     def previews_at(self, step: int) -> bool:
         """Whether a preview is due after this step (from 0): evenly spread, none after the last."""
@@ -152,13 +175,17 @@ class Painting:
             each = [passes(rows) for rows in branches]
             self.guided, self.plain = [*chain(*each)], each[0]
         self.with_image = [branch.image for branch in branches[2]]
+        self.others = [branch.image for branch in chain(*branches[1:])]
+        self.offsets = Extrapolation(options.guide_every)
+        self.velocities = Extrapolation(options.evaluate_every)
         valid = torch.arange(self.tokens)[None] < torch.tensor(self.counts)[:, None]
         self.padding = None if bool(valid.all()) else ~valid.to(self.device)[:, :, None]
 
     def run(self, noise: Sequence[Tensor]) -> Iterator[FlowStep]:
         """Integrate from noise, latent tokens (n, channels) of each image."""
         start = torch.nn.utils.rnn.pad_sequence(list(noise), batch_first=True).to(self.device).float()
-        return euler(self._velocity, start, timesteps(self.options.num_steps, self.options.shift))
+        times = timesteps(self.options.num_steps, self.options.shift)
+        return integrate(self._velocity, start, times, self.options.solver)
 
     def unpadded(self, latents: Tensor) -> list[Tensor]:
         """Latent tokens of each image alone."""
@@ -184,22 +211,36 @@ class Painting:
         return [full, without_text, without_image]
 
     def _velocity(self, latents: Tensor, time: float) -> Tensor:
-        guided = self.options.guidance.acts_at(time)
-        passes = self.guided if guided else self.plain
-        velocity = torch.cat([p.velocity(latents, time) for p in passes])
-        if not guided:
-            return self._unpad(velocity)
-        count, guidance = len(latents), self.options.guidance
-        full, without_text = self._unpad(velocity[:count]), self._unpad(velocity[count : 2 * count])
+        if not self.velocities.is_due:
+            return self.velocities.at(time)
+        return self.velocities.computed(time, self._computed(latents, time))
+
+    def _computed(self, latents: Tensor, time: float) -> Tensor:
+        guidance, count = self.options.guidance, len(latents)
+        if not guidance.acts_at(time):
+            return self._unpad(_run(self.plain, latents, time))
+        if self.offsets.is_due:
+            full, others = _run(self.guided, latents, time).split([count, len(self.others)])
+            if self.offsets.every > 1:
+                self.offsets.computed(time, others - full[self.others])
+        else:
+            full = _run(self.plain, latents, time)
+            others = full[self.others] + self.offsets.at(time)
+        full, without_text = self._unpad(full), self._unpad(others[:count])
         result = combine(full, without_text, None, guidance)
         if at := self.with_image:
-            without_image = self._unpad(velocity[2 * count :], at)
+            without_image = self._unpad(others[count:], at)
             result[at] = combine(full[at], without_text[at], without_image, guidance)
         return result
 
     def _unpad(self, velocity: Tensor, images: Sequence[int] | slice = slice(None)) -> Tensor:
         """Zero on padding tokens of these images, so that norms over an image are its own."""
         return velocity if self.padding is None else velocity.masked_fill(self.padding[images], 0)
+
+
+def _run(passes: Sequence[_Pass], latents: Tensor, time: float) -> Tensor:
+    """Velocities of all branches of some passes."""
+    return torch.cat([one.velocity(latents, time) for one in passes])
 
 
 def _sketch(grid: tuple[int, int], spec: PackSpec) -> Segment:
