@@ -82,7 +82,7 @@ def paint(
     setup = set_up(preset, protocol_format, system, options)
     strategy, options = "single-pass" if single_pass else setup.strategy, setup.options
     spoken = setup.protocol_format
-    settings = {"model": model, "strategy": strategy, "options": options}
+    settings: dict[str, Any] = {"model": model, "strategy": strategy, "options": options}
     settings |= {"format": spoken.name, "system": spoken.system, "any_prompt": any_prompt}
     with _gallery(out, requests, settings, as_json) as gallery:
         painter = load(model, device, dtype, quantize, spoken)
