@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from strokewise import __version__
 from strokewise.errors import StrokewiseError
 from strokewise.inference.painter import Painter
-from strokewise.serve import critic, problems, routes, world_routes
+from strokewise.serve import critic, file_routes, problems, routes, world_routes
 from strokewise.serve.deps import Parts, Server
 from strokewise.serve.live import Live, Registry
 from strokewise.serve.manager import Limits, Manager
@@ -103,6 +103,7 @@ def make_app(
     app.state.parts = Parts(manager, secret, metrics, limits)
     _answer_errors(app)
     _add_basics(app)
+    app.include_router(file_routes.router)
     app.include_router(routes.router)
     app.include_router(world_routes.router)
     if STATIC.is_dir():
