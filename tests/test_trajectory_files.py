@@ -45,11 +45,11 @@ WHOLE = Trajectory(
         Step(
             Message("the cat is blue.", "Make it red.", "Add it\nin red.", 'a "red" cat'),
             noise(2, (4, 6)),
-            Verdict(True, False),
+            Verdict(True, False, "the plan fits."),
             seed=2**40,
             seconds=0.0,
         ),
-        Step(Message("fine.", ins="Add a dog.", des="both"), noise(3), Verdict(None, True)),
+        Step(Message("fine.", ins="Add a dog.", des="both"), noise(3), Verdict(None, True, "")),
         Step(Message("all is there."), None, Verdict(False, None)),
     ),
     source=noise(4, (3, 3), "RGBA"),
@@ -88,6 +88,8 @@ def assert_same(one, other):
         replace(t, source=None, steps=tuple(replace(s, image=None) for s in t.steps)) for t in (one, other)
     ]
     assert plain[0] == plain[1]
+    texts = [[s.verdict and s.verdict.plan_text for s in t.steps] for t in plain]
+    assert texts[0] == texts[1]
     for left, right in zip(
         [one.source, *(s.image for s in one.steps)],
         [other.source, *(s.image for s in other.steps)],
@@ -252,6 +254,8 @@ class TestDamagedFolders:
             ({"steps": [{}, {"other": 1}]}, "steps.1.other: is unknown"),
             ({"steps": [{"ins": 1}]}, "steps.0.ins: input should be a valid string, not 1"),
             ({"steps": [{"inspect": None}]}, "steps.0.inspect: input should be a valid string"),
+            ({"steps": [{"refine": None}]}, "steps.0.refine: input should be a valid string"),
+            ({"steps": [{"verdict": None}]}, "steps.0.verdict: input should be"),
             ({"steps": [{"image": 4}]}, "steps.0.image: there is no image 4, only 4 images"),
             ({"steps": [{"image": -1}]}, "steps.0.image: there is no image -1, only 4 images"),
             (
@@ -264,6 +268,10 @@ class TestDamagedFolders:
             (
                 {"steps": [{"verdict": {"plan": 1, "sketch": None}}]},
                 "steps.0.verdict.plan: input should be a valid boolean",
+            ),
+            (
+                {"steps": [{"verdict": {"plan": None, "sketch": None, "plan_text": 1}}]},
+                "steps.0.verdict.plan_text: input should be a valid string",
             ),
             (
                 {"steps": [{"verdict": {"plan": None, "sketch": None, "x": 1}}]},

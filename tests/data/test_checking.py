@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from strokewise.critics.verdicts import word_inspection
 from strokewise.data.checking import faults_of
 from strokewise.data.records import Record, from_table_row, to_table_row
 from strokewise.data.scenes import scene_from_json
 from strokewise.errors import RecordError
 from strokewise.scene_graph import SceneGraph, Thing
-from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
+from strokewise.trajectory.values import Message, Step, Trajectory
 from strokewise.world.language import (
     Inspection,
     parse_correction,
@@ -24,7 +25,6 @@ from strokewise.world.language import (
     parse_instruction,
     write_correction,
     write_description,
-    write_inspection,
     write_instruction,
     write_prompt,
 )
@@ -85,12 +85,20 @@ def inspection_reversed(record):
         found = parse_inspection(record.trajectory.steps[at].message.inspect)
         blamed = parse_inspection("the plan fits the prompt. the sketch lacks a bus.").sketch
         wrong = replace(found, sketch=() if found.sketch else blamed)
-        text = write_inspection(wrong, RNG)
-        yield with_step(record, at, inspect=text, verdict=Verdict(_fits(found.plan), _fits(wrong.sketch)))
+        yield reworded(record, at, wrong)
 
 
-def _fits(faults):
-    return None if faults is None else not faults
+def reworded(record, at, inspection):
+    """Another inspection, text and verdict alike."""
+    text, verdict = word_inspection(inspection, RNG)
+    return with_step(record, at, inspect=text, verdict=verdict)
+
+
+def plan_text_changed(record):
+    """What is stored of the plan alone is not what the inspection says of it."""
+    for at in steps_where(record, lambda step: step.message.inspect):
+        verdict = record.trajectory.steps[at].verdict
+        yield with_step(record, at, verdict=replace(verdict, plan_text=f"{verdict.plan_text} a bus."))
 
 
 def nothing_to_come(record):
@@ -100,10 +108,9 @@ def nothing_to_come(record):
         if found.plan is None:
             continue
         if found.pending:
-            yield with_step(record, at, inspect=write_inspection(replace(found, pending=()), RNG))
+            yield reworded(record, at, replace(found, pending=()))
         else:
-            text = write_inspection(replace(found, pending=(Thing("bus", "purple", 1),)), RNG)
-            yield with_step(record, at, inspect=text)
+            yield reworded(record, at, replace(found, pending=(Thing("bus", "purple", 1),)))
 
 
 def background_to_come(record):
@@ -111,8 +118,7 @@ def background_to_come(record):
     for at in steps_where(record, lambda step: step.message.inspect):
         found = parse_inspection(record.trajectory.steps[at].message.inspect)
         if found.plan is not None:
-            text = write_inspection(replace(found, pending_background="night"), RNG)
-            yield with_step(record, at, inspect=text)
+            yield reworded(record, at, replace(found, pending_background="night"))
 
 
 def another_description(record):
@@ -285,6 +291,7 @@ def broken_protocol(record):
 
 CORRUPTIONS = [
     verdict_flipped,
+    plan_text_changed,
     inspection_reversed,
     nothing_to_come,
     background_to_come,
@@ -440,12 +447,13 @@ def test_the_example_of_a_hand_made_record():
         "seed": 0,
     }
     image = render(scene_from_json(scene), 64)
+    text, verdict = word_inspection(Inspection(), RNG)
     steps = (
         Step(
             Message(ins="add a red cat at the center.", des="a red cat at the center; a white background."),
             image,
         ),
-        Step(Message(write_inspection(Inspection(), RNG)), None, Verdict(True, True)),
+        Step(Message(text), None, verdict),
     )
     record = Record(
         "multi-turn",

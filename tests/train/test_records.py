@@ -1,5 +1,6 @@
 """Built data sets and the rendered sprite world as sources of samples, in every view."""
 
+import json
 import random
 import shutil
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 
 from strokewise.data.build import MAKERS, Recipe, build
 from strokewise.data.canvas_painters import SpritePainter
+from strokewise.data.records import from_table_row, to_table_row
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.datasets.prepare import Preparer
 from strokewise.datasets.records import Rendered, Shards
@@ -18,6 +20,7 @@ from strokewise.errors import ConfigError, LanguageError, RecordError
 from strokewise.models.bagel import nano
 from strokewise.recipes.nano.initial_model import nano_tokenizer
 from strokewise.train.config import Dropout
+from strokewise.trajectory.values import Verdict
 from strokewise.world.language import Inspection, describe, split_inspection, write_inspection
 
 SIDE = 64
@@ -185,6 +188,27 @@ def test_of_texts_alone_a_wrong_plan_is_shown_and_what_is_said_of_it_learnt(reco
         assert texts(sample, tokenizer) == [(record.trajectory.prompt, False), *wanted]
         assert not sample.ends
     assert kinds == {"right", "wrong"}
+
+
+def test_plans_are_trained_on_from_records_of_versions_without_plan_texts(records, tokenizer):
+    for record in [*records["multi-turn"][:10], *records["conflict"]]:
+        row = to_table_row(record)
+        stored = json.loads(row["trajectory"])
+        assert all("plan_text" in step["verdict"] for step in stored["steps"][1:])
+        for step in stored["steps"][1:]:
+            del step["verdict"]["plan_text"]
+        old = from_table_row(row | {"trajectory": json.dumps(stored)}, "old").trajectory
+        assert same(VIEWS["planning"](old, tokenizer, 0), VIEWS["planning"](record.trajectory, tokenizer, 0))
+
+
+def test_an_inspection_in_other_words_gives_no_plans_to_train_on(records, tokenizer):
+    trajectory = records["multi-turn"][0].trajectory
+    first, second = trajectory.steps[:2]
+    unread = replace(
+        second, message=replace(second.message, inspect="well done."), verdict=Verdict(True, True)
+    )
+    with pytest.raises(RecordError, match=r"step 1: it is not known what of the inspection 'well done\.'"):
+        VIEWS["planning"](replace(trajectory, steps=(first, unread)), tokenizer, 0)
 
 
 def test_texts_alone_do_not_teach_what_opens_after_them(records, tokenizer):

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from strokewise.critics.verdicts import word_inspection
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.conflict import EXCERPT, accepted, right_plan
 from strokewise.data.multi_turn import strokes
@@ -24,11 +25,11 @@ from strokewise.data.scenes import (
     with_one_more,
     without,
 )
-from strokewise.data.wording import Canvas, Query, inspect, sample_query, truth_of, verdict_of, write_steps
+from strokewise.data.wording import Canvas, Query, inspect, sample_query, truth_of, write_steps
 from strokewise.errors import SceneError
 from strokewise.scene_graph import SceneObject
 from strokewise.trajectory.values import Message, Step, Trajectory
-from strokewise.world.language import describe, repair, write_correction, write_inspection
+from strokewise.world.language import describe, repair, write_correction
 from strokewise.world.layout import Scene, place_in
 
 
@@ -67,9 +68,10 @@ def _negative(
     steps = write_steps(prompt, [*canvases[:at], wrong], painter, wording_rng)[:-1]
     found = inspect(prompt, wrong, wording_rng)
     refine = write_correction(repair(describe(right.plan), describe(shown)), wording_rng)
-    message = Message(write_inspection(found, wording_rng), refine)
+    inspection, verdict = word_inspection(found, wording_rng)
+    message = Message(inspection, refine)
     canvas = painter.paint(steps[-1].image, refine, steps[-1].message.des or "", right.shown, 0)
-    steps.append(Step(message, canvas, verdict_of(found)))
+    steps.append(Step(message, canvas, verdict))
     scenes = [*(c.shown for c in canvases[:at]), shown, right.shown]
     trajectory = Trajectory(query.prompt, tuple(steps), stop=EXCERPT)
     return Record("alignment", "negative", trajectory, fault, truth_of(prompt, scenes))
@@ -140,7 +142,7 @@ def judge_sketches(
         if not faults:
             yield Record("alignment", "positive", accepted(plan, found, rng), "", truth)
             continue
-        inspection = write_inspection(found, rng)
+        inspection, verdict = word_inspection(found, rng)
         try:
             regions = {o.id: plan.described.regions_of(o.id) for o in plan.described.graph.objects}
             target = place_in(plan.described.graph, regions, layout_jitter=plan.layout_jitter)
@@ -148,6 +150,6 @@ def judge_sketches(
         except SceneError:
             continue  # a plan that no layout obeys has no corrected canvas
         canvas = painter.paint(plan.steps[-1].image, refine, plan.steps[-1].message.des or "", target, 0)
-        last = Step(Message(inspection, refine), canvas, verdict_of(found))
+        last = Step(Message(inspection, refine), canvas, verdict)
         trajectory = Trajectory(plan.text, (*plan.steps, last), stop=EXCERPT)
         yield Record("alignment", "negative", trajectory, faults[0].kind, truth)

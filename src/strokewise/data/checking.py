@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from strokewise.critics.oracle import judge_plan, judge_sketch, prompt_fulfilled
+from strokewise.critics.verdicts import read_verdict
 from strokewise.data.records import Record
 from strokewise.data.scenes import scene_from_json
-from strokewise.data.wording import verdict_of
 from strokewise.errors import ConfigError, LanguageError, ProtocolError, SceneError
 from strokewise.scene_graph import Relation, SceneGraph, SceneObject
 from strokewise.trajectory.values import Message, Step, from_parts, to_parts
@@ -104,7 +104,8 @@ def _check_steps(steps: Sequence[Step], prompt: SceneGraph, scenes: Sequence[Sce
         if i > 0:
             found = parse_inspection(message.inspect)
             yield from (f"step {i}: {fault}" for fault in _check_inspection(found, prompt, plan, seen))
-            if step.verdict != verdict_of(found):
+            stored, read = step.verdict, read_verdict(message)
+            if stored is None or read is None or vars(stored) != vars(read):
                 yield f"step {i}: the verdict is not what the inspection says"
             if (message.refine is None) != found.accepted:
                 yield f"step {i}: a correction stands if and only if a fault was found"

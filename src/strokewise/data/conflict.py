@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from strokewise.critics.verdicts import word_inspection
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.multi_turn import adding, strokes
 from strokewise.data.records import Record
@@ -28,7 +29,6 @@ from strokewise.data.wording import (
     plan_message,
     sample_query,
     truth_of,
-    verdict_of,
     write_steps,
 )
 from strokewise.errors import SceneError
@@ -38,7 +38,6 @@ from strokewise.world.language import (
     Inspection,
     describe,
     repair,
-    write_inspection,
 )
 from strokewise.world.layout import Scene
 
@@ -84,9 +83,10 @@ def wrong_plan(
     right, prompt, wording_rng = canvases[at], query.scene.graph, query.wording_rng
     steps = write_steps(prompt, [*canvases[:at], wrong], painter, wording_rng)[:-1]
     found = inspect(prompt, wrong, wording_rng)
-    message = plan_message(right, wording_rng, found, repair(describe(right.plan), describe(wrong.shown)))
+    changes = repair(describe(right.plan), describe(wrong.shown))
+    message, verdict = plan_message(right, wording_rng, found, changes)
     canvas = painter.paint(steps[-1].image, message.refine or "", message.des or "", right.shown, 0)
-    steps.append(Step(message, canvas, verdict_of(found)))
+    steps.append(Step(message, canvas, verdict))
     scenes = [*(c.shown for c in canvases[:at]), wrong.shown, right.shown]
     trajectory = Trajectory(query.prompt, tuple(steps), stop=EXCERPT)
     return Record("conflict", "wrong", trajectory, fault, truth_of(prompt, scenes))
@@ -141,9 +141,9 @@ BREAKS: dict[str, Callable[[SceneGraph, Scene, SceneObject, Sequence[str], rando
 
 def accepted(plan: SampledPlan, found: Inspection, rng: random.Random) -> Trajectory:
     """The steps up to a plan without faults, its inspection, and the next step if that is right."""
-    inspection, following = write_inspection(found, rng), plan.following
+    (inspection, verdict), following = word_inspection(found, rng), plan.following
     message = replace(following.message, inspect=inspection) if following else Message(inspection)
-    last = Step(message, following.image if following else None, verdict_of(found))
+    last = Step(message, following.image if following else None, verdict)
     done = not (following or found.pending or found.pending_background)
     return Trajectory(plan.text, (*plan.steps, last), stop=StopReason.END if done else EXCERPT)
 
@@ -166,7 +166,7 @@ def judge_sampled(
         changes = repair(describe(right.plan), plan.seen or plan.described)
         if not changes:
             continue  # the canvas does not show the wrong plan but, by chance, the right one
-        message = plan_message(right, rng, found, changes)
+        message, verdict = plan_message(right, rng, found, changes)
         canvas = painter.paint(steps[-1].image, message.refine or "", message.des or "", right.plan, 0)
-        trajectory = Trajectory(plan.text, (*steps, Step(message, canvas, verdict_of(found))), stop=EXCERPT)
+        trajectory = Trajectory(plan.text, (*steps, Step(message, canvas, verdict)), stop=EXCERPT)
         yield Record("conflict", "wrong", trajectory, found.plan[0].kind, truth)

@@ -169,9 +169,8 @@ def _records(
 ) -> Iterator[Record]:
     """What one judged step teaches."""
     steps = trajectory.steps[: number + 1]
-    verdict = Verdict(plan.consistent, sketch.consistent)
     if plan.consistent and sketch.consistent:
-        message = Message(f"{plan.analysis} {sketch.analysis}")
+        message, verdict = Message(f"{plan.analysis} {sketch.analysis}"), Verdict(True, True, plan.analysis)
         ended = replace(trajectory, steps=(*steps, Step(message, None, verdict)), stop=EXCERPT)
         yield Record("conflict", "right", ended)
         yield Record("alignment", "positive", ended)
@@ -180,6 +179,7 @@ def _records(
     if wrong.refine is None or (wrong is plan and (wrong.instruction is None or wrong.description is None)):
         return  # found wrong, but without a correction to train on
     message = Message(wrong.analysis, wrong.refine)
+    verdict = Verdict(plan.consistent, sketch.consistent, plan.analysis if wrong is plan else "")
     if wrong is plan:
         message = replace(message, ins=wrong.instruction, des=wrong.description)
     described = [*(step.message.des for step in steps), message.des]

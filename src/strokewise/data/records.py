@@ -4,16 +4,17 @@ This file knows rows of a table. It refuses to know how they are made and what i
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
+from strokewise.critics.verdicts import read_verdict
 from strokewise.errors import RecordError
 from strokewise.io.outside import parse_json
 from strokewise.io.schema import checked_row
 from strokewise.trajectory.files import from_row, to_row
-from strokewise.trajectory.values import Trajectory
+from strokewise.trajectory.values import Step, Trajectory
 
 SUBSETS = ("multi-turn", "conflict", "alignment")
 LABELS = {"multi-turn": ("complete",), "conflict": ("right", "wrong"), "alignment": ("positive", "negative")}
@@ -71,4 +72,21 @@ def from_table_row(row: dict[str, Any], where: str) -> Record:
     truth = parse_json(text, f"{where}: the truth") if text else {}
     if not isinstance(truth, dict):
         raise RecordError(f"{where}: the truth is no JSON object")
-    return Record(subset, label, from_row(row, where), data["fault"], truth)
+    return Record(subset, label, _with_plan_texts(from_row(row, where)), data["fault"], truth)
+
+
+def _with_plan_texts(trajectory: Trajectory) -> Trajectory:
+    """Records of versions that did not store what an inspection says of the plan, with it.
+
+    Where an inspection is not in the language of the sprite world, it stays unknown.
+    """
+
+    def upgraded(step: Step) -> Step:
+        if step.verdict is None or step.verdict.plan_text is not None:
+            return step
+        found = read_verdict(step.message)
+        return (
+            step if found is None else replace(step, verdict=replace(step.verdict, plan_text=found.plan_text))
+        )
+
+    return replace(trajectory, steps=tuple(map(upgraded, trajectory.steps)))

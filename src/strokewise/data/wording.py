@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from strokewise.critics.oracle import judge_plan, judge_sketch
+from strokewise.critics.verdicts import word_inspection
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.scenes import SceneMix, in_prompt_order, sample_scene, scene_to_json
 from strokewise.scene_graph import Fault, SceneGraph
@@ -23,7 +24,6 @@ from strokewise.world.language import (
     parse_prompt,
     write_correction,
     write_description,
-    write_inspection,
     write_instruction,
     write_prompt,
 )
@@ -96,22 +96,18 @@ def with_sketch(
     return replace(found, seen=in_order_of(plan, seen))
 
 
-def verdict_of(inspection: Inspection) -> Verdict:
-    """The inspection as two yes-or-no answers."""
-    plan, sketch = inspection.plan, inspection.sketch
-    return Verdict(None if plan is None else not plan, None if sketch is None else not sketch)
-
-
 def plan_message(
     canvas: Canvas, rng: random.Random, inspection: Inspection | None = None, refine: Sequence[Stroke] = ()
-) -> Message:
-    """Inspection of the canvas before, perhaps a correction, and the plan of this one."""
-    return Message(
-        inspect=write_inspection(inspection, rng) if inspection else "",
+) -> tuple[Message, Verdict | None]:
+    """Inspection of the canvas before, perhaps a correction, and the plan of this one; the verdict."""
+    inspect, verdict = word_inspection(inspection, rng) if inspection else ("", None)
+    message = Message(
+        inspect,
         refine=write_correction(refine, rng) if refine else None,
         ins=write_instruction(canvas.stroke, rng),
         des=write_description(describe(canvas.plan), rng),
     )
+    return message, verdict
 
 
 def write_steps(
@@ -121,12 +117,13 @@ def write_steps(
     steps: list[Step] = []
     image, found = None, None
     for canvas in canvases:
-        message = plan_message(canvas, rng, found)
+        message, verdict = plan_message(canvas, rng, found)
         image = painter.paint(image, message.ins or "", message.des or "", canvas.shown, rng.randrange(2**31))
-        steps.append(Step(message, image, verdict_of(found) if found else None))
+        steps.append(Step(message, image, verdict))
         found = inspect(prompt, canvas, rng)
     assert found is not None, "a scene has at least one thing"
-    steps.append(Step(Message(write_inspection(found, rng)), None, verdict_of(found)))
+    text, verdict = word_inspection(found, rng)
+    steps.append(Step(Message(text), None, verdict))
     return steps
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from strokewise.datasets.samples import Part, Picture, Sample, Text
+from strokewise.errors import RecordError
 from strokewise.sequence import Tokenizer, load_rgb
-from strokewise.trajectory.values import Message, Trajectory, Verdict
-from strokewise.world.language import split_inspection
+from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 
 NOT_JUDGED = Verdict()
 # Steps that the planning view keeps of a trajectory without a wrong plan.
@@ -66,15 +66,14 @@ def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sam
     image it could only be guessed.
 
     Raises:
-        LanguageError: if an inspection is not in the language of the sprite world.
+        RecordError: if it is not known what an inspection says of the plan alone.
     """
     verdicts = [step.verdict or NOT_JUDGED for step in trajectory.steps[1:]]
     wrong = next((i for i, verdict in enumerate(verdicts) if verdict.plan is False), None)
     last = PLANNED_STEPS if wrong is None else wrong + 2
     parts = [_text(trajectory.prompt, tokenizer, False)]
     for i, step in enumerate(trajectory.steps[:last]):
-        inspect = split_inspection(step.message.inspect).of_plan if step.message.inspect else ""
-        message = replace(step.message, inspect=inspect)
+        message = replace(step.message, inspect=_of_plan(step, i))
         parts.append(replace(_text(message.text(), tokenizer, i != wrong), opens=False))
     return Sample(tuple(parts), ends=False)
 
@@ -99,6 +98,18 @@ VIEWS: dict[str, View] = {
 }
 # How many turns a trajectory has, so that a finite set of them shows all of its strokes.
 TURNS = {"process": 1, "caption": 1, "stroke": 4, "planning": 1, "inspection": 1}
+
+
+def _of_plan(step: Step, number: int) -> str:
+    """What the inspection of a step says of the plan alone."""
+    if not step.message.inspect:
+        return ""
+    if step.verdict is None or step.verdict.plan_text is None:
+        raise RecordError(
+            f"step {number}: it is not known what of the inspection {step.message.inspect[:60]!r} judges the"
+            " plan alone; take another view than planning"
+        )
+    return step.verdict.plan_text
 
 
 def _text(text: str, tokenizer: Tokenizer, loss: bool) -> Text:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from strokewise.errors import LanguageError, ProtocolError
+from strokewise.critics.verdicts import read_verdict
+from strokewise.errors import ProtocolError
 from strokewise.trajectory.values import Message, Verdict
-from strokewise.world.language import parse_inspection
 
 Following = Literal["text", "image", "end"]
 Decision = Literal["draw", "end", "protocol"]
@@ -22,16 +22,6 @@ VerdictReader = Callable[[Message], Verdict | None]
 def no_verdict(message: Message) -> Verdict | None:
     """The reader of formats whose inspections nobody can read as values."""
     return None
-
-
-def sprite_verdict(message: Message) -> Verdict | None:
-    """The verdict of an inspection in the sprite world's language; None where it is in other words."""
-    try:
-        found = parse_inspection(message.inspect)
-    except LanguageError:
-        return None
-    plan, sketch = found.plan, found.sketch
-    return Verdict(None if plan is None else not plan, None if sketch is None else not sketch)
 
 
 @dataclass(frozen=True)
@@ -113,7 +103,7 @@ class ProtocolFormat:
 
 
 # The paper's protocol, on which our models are trained.
-STROKEWISE = ProtocolFormat("strokewise", "token", tagged=True, read_verdict=sprite_verdict)
+STROKEWISE = ProtocolFormat("strokewise", "token", tagged=True, read_verdict=read_verdict)
 # BAGEL itself with its thinking mode: one thought, then one canvas (strategy ``think``). The system prompt is
 # part of the model's training, so it stands here word for word, its blank before the line break included.
 BAGEL_THINK = ProtocolFormat(

@@ -85,7 +85,7 @@ def _faults(error: "ValidationError") -> str:
         message = fault["msg"][:1].lower() + fault["msg"][1:]
         if fault["type"] == "missing":
             message = "is missing"
-        elif fault["type"].startswith("unexpected"):
+        elif fault["type"].startswith(("unexpected", "extra_forbidden")):
             message = "is unknown"
         elif fault["type"] == "value_error":
             message = message.removeprefix("value error, ")

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 from PIL import Image
 from typing_extensions import TypedDict
@@ -55,7 +55,9 @@ def to_json(trajectory: Trajectory) -> dict[str, Any]:
         if step.image is not None:
             value["image"] = next(numbers)
         if step.verdict is not None:
-            value["verdict"] = vars(step.verdict)
+            text = step.verdict.plan_text
+            judged = {"plan": step.verdict.plan, "sketch": step.verdict.sketch}
+            value["verdict"] = judged | ({} if text is None else {"plan_text": text})
         value |= {key: getattr(step, key) for key in ("seed", "seconds") if getattr(step, key) is not None}
         steps.append(value)
     return {
@@ -75,24 +77,23 @@ def all_images(trajectory: Trajectory) -> list[Image.Image]:
     return ([] if trajectory.source is None else [trajectory.source]) + trajectory.images
 
 
-@dataclass(frozen=True)
-class _StoredVerdict:
+class _StoredVerdict(TypedDict):
     plan: bool | None
     sketch: bool | None
+    plan_text: NotRequired[str]  # missing in files of earlier versions
 
 
-@dataclass(frozen=True)
-class _StoredStep:
-    """A step as JSON has it: the parts of its message, and the number of its image."""
+class _StoredStep(TypedDict, total=False):
+    """A step as JSON has it: the parts of its message, and the number of its image. Nothing is null."""
 
-    inspect: str = ""
-    refine: str | None = None
-    ins: str | None = None
-    des: str | None = None
-    image: int | None = None
-    verdict: _StoredVerdict | None = None
-    seed: int | None = None
-    seconds: float | None = None
+    inspect: str
+    refine: str
+    ins: str
+    des: str
+    image: int
+    verdict: _StoredVerdict
+    seed: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,10 @@ def from_json(value: object, images: Sequence[Image.Image], where: str) -> Traje
 
     steps = []
     for i, step in enumerate(data.steps):
-        message = Message(step.inspect, step.refine, step.ins, step.des)
-        verdict = None if step.verdict is None else Verdict(step.verdict.plan, step.verdict.sketch)
-        canvas = image(step.image, f"steps.{i}.image")
-        steps.append(Step(message, canvas, verdict, step.seed, step.seconds))
+        message = Message(step.get("inspect", ""), step.get("refine"), step.get("ins"), step.get("des"))
+        verdict = Verdict(**step["verdict"]) if "verdict" in step else None
+        canvas = image(step.get("image"), f"steps.{i}.image")
+        steps.append(Step(message, canvas, verdict, step.get("seed"), step.get("seconds")))
     source = image(data.source, "source")
     stop = _stop_reason(data.stop, where)
     return Trajectory(data.prompt, tuple(steps), source, stop, data.model, data.seed, data.original_prompt)

@@ -11,7 +11,7 @@ This file knows the tags and the order of the stages. It refuses to know what th
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from PIL import Image
@@ -105,10 +105,19 @@ class Message:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the plan fits the prompt and the sketch the plan; None: not judged."""
+    """Whether the plan fits the prompt and the sketch the plan; None: not judged.
+
+    Attributes:
+        plan: whether the plan fits the prompt.
+        sketch: whether the sketch shows the plan.
+        plan_text: what the inspection says of the plan alone, so that it can be trained on without the
+            canvas; empty if it says nothing, None if that is not known. Verdicts are equal if they judge
+            alike, however they are worded.
+    """
 
     plan: bool | None = None
     sketch: bool | None = None
+    plan_text: str | None = field(default=None, compare=False)
 
     @property
     def accepted(self) -> bool:

@@ -95,9 +95,8 @@ class GraphPlanner:
         try:
             canvases = strokes(place(graph, seed, layout_jitter=0.0), wording_rng, in_order=True)
             found = [None, *(inspect(graph, canvas, wording_rng) for canvas in canvases)]
-            return [
-                plan_message(canvas, wording_rng, one) for canvas, one in zip(canvases, found, strict=False)
-            ]
+            pairs = zip(canvases, found, strict=False)  # the last canvas is inspected by the model
+            return [plan_message(canvas, wording_rng, one)[0] for canvas, one in pairs]
         except InputError:
             return list(_plain_strokes(graph))
 

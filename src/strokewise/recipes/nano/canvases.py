@@ -20,14 +20,14 @@ from strokewise.sequence import Tokenizer
 from strokewise.trajectory.values import Message
 from strokewise.world.language import (
     Inspection,
+    InspectionParts,
     PlainWording,
     describe,
     in_order_of,
     repair,
-    split_inspection,
     write_correction,
     write_description,
-    write_inspection,
+    write_inspection_parts,
 )
 from strokewise.world.layout import Scene
 from strokewise.world.render import render_array
@@ -135,7 +135,7 @@ def verification(
 ) -> list[CanvasPart]:
     """A plan, a canvas with some faults, and its inspection, which first says what the canvas shows."""
     shown = _faulty(scene, classes, draw)
-    inspection = _inspected(scene, shown, wording_rng)
+    inspection = _inspected(scene, shown, wording_rng).text
     return [CanvasPart(scene), CanvasPart(shown, rendered=True), CanvasPart(inspection, loss=True)]
 
 
@@ -144,7 +144,7 @@ def comparison(
 ) -> list[CanvasPart]:
     """The same without the canvas: what it shows is given, and only what follows from it is supervised."""
     shown = _faulty(scene, classes, draw)
-    parts = split_inspection(_inspected(scene, shown, wording_rng))
+    parts = _inspected(scene, shown, wording_rng)
     strokes = repair(describe(scene), describe(shown))
     verdict = Message(parts.sketch, write_correction(strokes, wording_rng) if strokes else None)
     return [CanvasPart(scene), CanvasPart(parts.seen), CanvasPart(verdict.text(), loss=True)]
@@ -179,10 +179,10 @@ def _faulty(scene: Scene, classes: Sequence[str], draw: random.Random) -> Scene:
     return scene
 
 
-def _inspected(scene: Scene, shown: Scene, wording_rng: random.Random) -> str:
+def _inspected(scene: Scene, shown: Scene, wording_rng: random.Random) -> InspectionParts:
     plan, seen = describe(scene), describe(shown)
     found = Inspection(None, judge_sketch(plan, seen), seen=in_order_of(plan, seen))
-    return write_inspection(found, wording_rng)
+    return write_inspection_parts(found, wording_rng)
 
 
 def _in_reading_order(scene: Scene) -> Scene:
