@@ -162,7 +162,17 @@ def test_the_painter_checks_prompts_unless_told_otherwise(with_file):
     assert painter.paint("a cup", **FAST).images
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"classes": ["cup"], "colors": "red"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"classes": ["cup"], "colors": "red"}',
+        '{"classes": ["cup", 1], "colors": []}',
+        '{"classes": ["cup"], "colors": [], "sizes": []}',
+    ],
+)
 def test_a_damaged_vocabulary_is_named(with_file, text):
     with pytest.raises(CheckpointError, match=r"vocabulary\.json"):
         Painter.load(with_file("vocabulary.json", text))
@@ -178,7 +188,10 @@ def test_a_model_may_have_its_own_defaults(with_file):
     assert painter.paint("a cup", policy=SinglePass(), size=(8, 8)).images[0].size == (8, 8)
 
 
-@pytest.mark.parametrize("text", ["{", '{"stepps": 2}', '{"steps": 0}', '{"steps": "two"}', "3"])
+@pytest.mark.parametrize(
+    "text",
+    ["{", '{"stepps": 2}', '{"steps": 0}', '{"steps": "two"}', '{"steps": true}', '{"size": [8]}', "3"],
+)
 def test_damaged_defaults_are_named(with_file, text):
     with pytest.raises(CheckpointError, match=r"painting\.json"):
         Painter.load(with_file("painting.json", text))

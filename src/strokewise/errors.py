@@ -37,7 +37,16 @@ class SceneError(InputError):
 
 
 class LanguageError(InputError):
-    """A text the sprite world does not understand."""
+    """A text the sprite world does not understand.
+
+    Attributes:
+        problem: what was not understood, without the list of all known words.
+    """
+
+    def __init__(self, problem: str, known: str = "") -> None:
+        """Say what was not understood, and what would be."""
+        super().__init__(f"{problem}. {known}" if known else problem)
+        self.problem = problem
 
 
 class PromptError(InputError):

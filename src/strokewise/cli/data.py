@@ -7,26 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strokewise.cli.judging import JudgeCache, JudgeUrl, MaxRequests
 from strokewise.cli.options import MAX_BATCH, MAX_MONEY, MAX_RECORDS, MAX_SEED, MAX_SIDE, MAX_VALUE
+from strokewise.cli.output import progress
 from strokewise.data.canvas_painters import KONTEXT
 from strokewise.errors import ConfigError, RecordError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from strokewise.critics.judges import Judge
 
 data_app = typer.Typer(no_args_is_help=True, help="Build, filter, inspect, check and convert training data.")
 
 Folder = Annotated[Path, typer.Argument(help="Folder of a built data set.")]
 JudgeName = Annotated[str, typer.Option(help="Vision model that judges; oracle: the sprite world's own.")]
-JudgeUrl = Annotated[
-    str | None, typer.Option(help="Address of the judge's API; default: OPENAI_BASE_URL, or OpenAI.")
-]
-Cache = Annotated[Path | None, typer.Option(help="Folder of the judge's answers; default: OUT/.judge-cache.")]
-MaxRequests = Annotated[int | None, typer.Option(min=1, max=MAX_MONEY, help="Requests to the judge at most.")]
 MaxTokens = Annotated[
-    int | None, typer.Option(min=1, max=MAX_MONEY, help="Tokens that the judge uses at most.")
+    int | None, typer.Option(min=1, max=MAX_MONEY, help="Largest number of tokens that the judge uses.")
 ]
 EditorName = Annotated[
     str, typer.Option(help="FLUX.1-Kontext model that paints: hub id, or folder of a downloaded one.")
@@ -71,9 +66,8 @@ def build(
             raise ConfigError(f"--{name.replace('_', '-')} does not apply to the {subset} subset")
         recipe = replace(recipe, mix=replace(recipe.mix, **{name: share}))  # type: ignore[type-var]
     editor = None if painter == SPRITE else KontextPainter.load(painter_model, device, size)
-    with _progress() as bar:
-        task = bar.add_task(f"building {subset}", total=n)
-        build_subset(recipe, out, workers, lambda done, _: bar.update(task, completed=done), editor)
+    with progress(f"building {subset}", n) as update:
+        build_subset(recipe, out, workers, lambda done, _: update(done), editor)
     print(f"{n:,} records in {out}")
 
 
@@ -83,7 +77,7 @@ def filter_(
     judge: JudgeName,
     out: Annotated[Path, typer.Option(help="Folder to write; an unfinished one is resumed.")],
     judge_url: JudgeUrl = None,
-    cache: Cache = None,
+    cache: JudgeCache = None,
     max_requests: MaxRequests = None,
     max_tokens: MaxTokens = None,
 ) -> None:
@@ -91,11 +85,8 @@ def filter_(
     from strokewise.data.critiqued import filter_data
 
     found = _judge(judge, judge_url, cache or out / ".judge-cache", max_requests, max_tokens)
-    with _progress() as bar:
-        task = bar.add_task("judging", total=None)
-        count = filter_data(
-            found, judge, folder, out, lambda done, total: bar.update(task, completed=done, total=total)
-        )
+    with progress("judging") as update:
+        count = filter_data(found, judge, folder, out, update)
     print(f"{count:,} records in {out}")
 
 
@@ -109,7 +100,7 @@ def critique(
     painter_model: EditorName = KONTEXT,
     device: Device = "cuda",
     judge_url: JudgeUrl = None,
-    cache: Cache = None,
+    cache: JudgeCache = None,
     max_requests: MaxRequests = None,
     max_tokens: MaxTokens = None,
 ) -> None:
@@ -121,11 +112,8 @@ def critique(
     found = _judge(judge, judge_url, cache or out / ".judge-cache", max_requests, max_tokens)
     name = f"{source.resolve().name} by {judge}, corrected by {painter_model}"
     editor = KontextPainter.load(painter_model, device)
-    with _progress() as bar:
-        task = bar.add_task("judging", total=None)
-        counts = critique_data(
-            found, name, trajectories(source), editor, out, lambda done: bar.update(task, completed=done)
-        )
+    with progress("judging") as update:
+        counts = critique_data(found, name, trajectories(source), editor, out, update)
     for subset, count in counts.items():
         print(f"{count:,} records in {out / subset}")
 
@@ -138,9 +126,8 @@ def import_(
     """Make an alignment data set of GenRef's pairs of good and bad images."""
     from strokewise.data.genref import import_genref
 
-    with _progress() as bar:
-        task = bar.add_task("importing", total=len(shards))
-        count = import_genref(shards, out, lambda done: bar.update(task, completed=done))
+    with progress("importing", len(shards)) as update:
+        count = import_genref(shards, out, update)
     print(f"{count:,} records in {out}")
 
 
@@ -225,10 +212,3 @@ def _judge(name: str, url: str | None, cache: Path, requests: int | None, tokens
     if name == "oracle":
         return OracleJudge()
     return VlmJudge(VlmClient(name, url, cache=cache, limits=Limits(requests=requests, tokens=tokens)))
-
-
-def _progress() -> "Progress":
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns)

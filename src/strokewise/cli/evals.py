@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strokewise.cli.options import MAX_BATCH, MAX_MONEY, MAX_SEED, PAINTING_OPTIONS, options_of
+from strokewise.cli.judging import JudgeCache, JudgeUrl, MaxRequests
+from strokewise.cli.options import MAX_BATCH, MAX_SEED, PAINTING_OPTIONS, options_of
 from strokewise.cli.output import print_table, progress, tracked
 from strokewise.errors import ConfigError, InputError
 
@@ -23,13 +24,6 @@ Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, or folders th
 Device = Annotated[str, typer.Option(help="Where mask2former computes: cpu, cuda, cuda:1.")]
 BootstrapSeed = Annotated[
     int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of the bootstrap intervals.")
-]
-JudgeUrl = Annotated[
-    str | None, typer.Option(help="URL of the judge's API; default: OPENAI_BASE_URL, or OpenAI.")
-]
-Cache = Annotated[Path | None, typer.Option(help="Folder where the judge's answers are kept.")]
-MaxRequests = Annotated[
-    int | None, typer.Option(min=1, max=MAX_MONEY, help="Largest number of requests to the judge.")
 ]
 
 
@@ -80,7 +74,7 @@ def run(
         typer.Option(help="Vision model that verifies, inspects and plans outside the sprite world."),
     ] = None,
     judge_url: JudgeUrl = None,
-    cache: Cache = None,
+    cache: JudgeCache = None,
     max_requests: MaxRequests = None,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU if there is one.")
@@ -179,7 +173,7 @@ def process(
         str | None, typer.Option(help="Vision model that judges; default: the sprite world's oracle.")
     ] = None,
     judge_url: JudgeUrl = None,
-    cache: Cache = None,
+    cache: JudgeCache = None,
     max_requests: MaxRequests = None,
 ) -> None:
     """Judge the trajectories of runs: Inspect, Refine, growth of errors, rounds, cost."""
@@ -208,7 +202,7 @@ def wise(
         str, typer.Option(help="legacy (0 to 2, WiScore) or verified (right or wrong).")
     ] = "verified",
     judge_url: JudgeUrl = None,
-    cache: Cache = None,
+    cache: JudgeCache = None,
     max_requests: MaxRequests = None,
 ) -> None:
     """Have pictures of WISE's prompts rated by a vision model; stored in the run as wise-MODE.jsonl."""

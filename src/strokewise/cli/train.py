@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from strokewise.cli.options import MAX_RECORDS, MAX_SEED, MAX_VALUE
+from strokewise.cli.output import progress
 
 if TYPE_CHECKING:
     from strokewise.inference.options import OptionChanges
@@ -136,8 +137,6 @@ def sample(
     ] = None,
 ) -> None:
     """Build conflict and alignment data from what a model paints, judged by the oracle (self-sampling)."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from strokewise.data.scenes import SceneMix
     from strokewise.data.self_sampling import PainterSampler, Sampling, self_sample
     from strokewise.inference.painter import Painter
@@ -150,8 +149,6 @@ def sample(
     scenes = SceneMix(classes=classes, layout_jitter=layout_jitter, plain=plain)
     sampling = Sampling(painter.name, n, seed, scenes, right_share, painting)
     sampler = PainterSampler(painter, painting)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task("painting and judging", total=n)
-        self_sample(sampling, sampler, out, lambda done, _: bar.update(task, completed=done))
+    with progress("painting and judging", n) as update:
+        self_sample(sampling, sampler, out, lambda done, _: update(done))
     print(f"{out / 'conflict'}, {out / 'alignment'}")

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from PIL import Image
+from typing_extensions import TypedDict
 
 from strokewise.errors import ConfigError, InputError
 from strokewise.flow import Guidance

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
 from PIL import Image
@@ -24,7 +24,7 @@ from strokewise.inference.formats import STROKEWISE, ProtocolFormat
 from strokewise.inference.generator import Generator
 from strokewise.inference.options import OptionChanges, PaintingOptions, Request
 from strokewise.inference.policies import Edit, Policy
-from strokewise.inference.prompt_check import DEFAULTS, Vocabulary, read_object
+from strokewise.inference.prompt_check import DEFAULTS, Vocabulary, stored_options
 from strokewise.inference.session import Session
 from strokewise.models import Backbone, find_checkpoint, is_local, load_model
 from strokewise.sequence import Tokenizer
@@ -85,7 +85,7 @@ class Painter:
         folder = find_checkpoint(model)
         tokenizer = Tokenizer.load(folder)
         try:
-            defaults = PaintingOptions().changed(_options(read_object(folder / DEFAULTS) or {}))
+            defaults = PaintingOptions().changed(stored_options(folder))
         except ConfigError as error:
             raise CheckpointError(f"{folder / DEFAULTS}: {error}") from error
         precision = dtype or (torch.bfloat16 if place.type == "cuda" else torch.float32)
@@ -294,8 +294,3 @@ def _device(name: str | torch.device | None) -> torch.device:
         reason = str(error).splitlines()[0][:120]
         raise ConfigError(f"device {str(name)!r} cannot be used: {reason}; cpu can") from error
     return device
-
-
-def _options(values: dict[str, Any]) -> dict[str, Any]:
-    """Stored options as they are used: JSON has no pairs."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

@@ -7,10 +7,12 @@ Two files may lie beside the weights: ``vocabulary.json`` ({"classes": [...], "c
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from strokewise.errors import CheckpointError, LanguageError, PromptError
-from strokewise.io import outside
+from strokewise.inference.options import OptionChanges
+from strokewise.io.outside import read_object
+from strokewise.io.schema import Shape, checked
 from strokewise.scene_graph import Thing
 from strokewise.world.language import parse_instruction, parse_prompt, trained_instruction, trained_prompt
 
@@ -49,15 +51,7 @@ class Vocabulary:
         Raises:
             CheckpointError: if the file is damaged.
         """
-        value = read_object(folder / VOCABULARY)
-        if value is None:
-            return None
-        lists = [value.get(key) for key in ("classes", "colors")]
-        for words in lists:
-            if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-                raise CheckpointError(f'{folder / VOCABULARY} must be {{"classes": [...], "colors": [...]}}')
-        classes, colors = (tuple(words or ()) for words in lists)
-        return cls(classes, colors)
+        return _read(cls, folder / VOCABULARY)
 
     def __str__(self) -> str:
         """All words, in one line."""
@@ -79,7 +73,7 @@ class Vocabulary:
             fed = trained_prompt(prompt)
         except LanguageError as error:
             if not editing:
-                raise self._refusal(error) from error
+                raise self._refusal(error.problem) from error
             fed = self._instruction(prompt)
         return Prepared(fed, tuple(self._instruction(text) for text in instruct))
 
@@ -94,7 +88,7 @@ class Vocabulary:
             self._know(thing for thing in (stroke.thing, stroke.becomes, beside) if thing)
             return trained_instruction(text)
         except LanguageError as error:
-            raise self._refusal(f"instruction {text!r}: {error}") from error
+            raise self._refusal(f"instruction {text!r}: {error.problem}") from error
 
     def _know(self, things: Iterable[Thing]) -> None:
         """Refuse things of another class or color than the model was trained on."""
@@ -104,16 +98,22 @@ class Vocabulary:
         if unknown := list(dict.fromkeys([*names, *colors])):
             raise self._refusal(f"not trained: {', '.join(unknown)}")
 
-    def _refusal(self, reason: object) -> PromptError:
-        # The language's error lists all words of the world; a model may know fewer.
-        problem = str(reason).partition(". Known are")[0].rstrip(". ")
-        return PromptError(f"{problem}. This model knows: {self} ({OVERRIDE})")
+    def _refusal(self, reason: str) -> PromptError:
+        # A language's error lists all words of the world; a model may know fewer.
+        return PromptError(f"{reason.rstrip('. ')}. This model knows: {self} ({OVERRIDE})")
 
 
-def read_object(path: Path) -> dict[str, Any] | None:
-    """The JSON object of a file; None if there is no such file.
+def stored_options(folder: Path) -> OptionChanges:
+    """A model's own defaults of painting options, of its checkpoint folder; none where it states none.
 
     Raises:
-        CheckpointError: if it is damaged.
+        CheckpointError: if the file is damaged.
     """
-    return outside.read_object(path, CheckpointError) if path.exists() else None
+    return _read(OptionChanges, folder / DEFAULTS) or OptionChanges()
+
+
+def _read(shape: type[Shape], path: Path) -> Shape | None:
+    """A checked value of a file; None if there is no such file."""
+    if not path.exists():
+        return None
+    return checked(shape, read_object(path, CheckpointError), path, CheckpointError)

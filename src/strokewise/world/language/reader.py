@@ -112,6 +112,11 @@ _KNOWN = {
     *(word for phrase in _PHRASES for word in en.parts(phrase)),
     *_CLOSING,
 }
+_KNOWN_WORDS = (
+    f"Known are the names of the {len(CLASSES)} GenEval classes, the colors {', '.join(COLORS)}, the counts"
+    f" {', '.join(en.NUMBERS)}, the relations left of, right of, above, below, and the backgrounds"
+    f" {', '.join(BACKGROUNDS)}"
+)
 
 
 class Reader:
@@ -131,7 +136,7 @@ class Reader:
         self.position = next((i for i in range(self._end) if self.words[i] not in _QUOTES), 0)
         unknown = [word for word in dict.fromkeys(self.words) if word not in _KNOWN and not word.isdecimal()]
         if unknown:
-            raise LanguageError(_unknown_words(unknown))
+            raise LanguageError(_unknown_words(unknown), _KNOWN_WORDS)
 
     @property
     def done(self) -> bool:
@@ -326,8 +331,4 @@ def _unknown_words(unknown: list[str]) -> str:
         )
         named.append(f"{word[:40]!r}" + (f" (did you mean '{near}'?)" if near else ""))
     more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-    return (
-        f"unknown words: {', '.join(named)}{more}. Known are the names of the {len(CLASSES)} GenEval "
-        f"classes, the colors {', '.join(COLORS)}, the counts {', '.join(en.NUMBERS)}, the relations "
-        f"left of, right of, above, below, and the backgrounds {', '.join(BACKGROUNDS)}"
-    )
+    return f"unknown words: {', '.join(named)}{more}"
