@@ -12,7 +12,13 @@ from strokewise.errors import ConfigError
 from strokewise.recipes.nano.canvases import Canvases
 from strokewise.recipes.nano.initial_model import nano_tokenizer
 from strokewise.trajectory.values import Message
-from strokewise.world.language import apply_stroke, parse_correction, parse_description, parse_inspection
+from strokewise.world.language import (
+    apply_stroke,
+    parse_correction,
+    parse_description,
+    parse_inspection,
+    split_inspection,
+)
 from strokewise.world.language.descriptions import compare
 from strokewise.world.vocabulary import REGIONS
 
@@ -69,10 +75,11 @@ def test_what_is_compared_leads_to_the_right_verdict_and_correction(tokenizer):
     corrections = 0
     for index in range(40):
         parts = source.sample(index).parts
-        assert [part.loss for part in parts] == [False, False, True]
-        plan, seen, said = (tokenizer.decode(list(part.ids)) for part in parts)
+        assert [part.loss for part in parts] == [False, True]
+        plan, said = (tokenizer.decode(list(part.ids)) for part in parts)
         wanted, message = parse_description(plan[5:-6]), Message.parse(said)
-        found = parse_inspection(f"{seen} {message.inspect}")
+        found, sentences = parse_inspection(message.inspect), split_inspection(message.inspect)
+        assert tokenizer.decode(list(parts[1].ids[: parts[1].given])) == sentences.seen
         assert set(found.sketch) == set(judge_sketch(wanted, found.seen))
         repaired = found.seen
         for stroke in parse_correction(message.refine) if message.refine else ():

@@ -194,3 +194,17 @@ def test_pictures_are_resized_as_the_generator_does(prepared, generator, random_
     shown = generator.image_segments(image)
     assert made.segments[0].grid == shown[0].grid
     assert torch.equal(made.segments[1].tokens, shown[1].tokens)
+
+
+def test_what_is_given_of_a_text_carries_no_loss_and_changes_nothing_else(tiny_model, prepared, special):
+    """The first token behind it is supervised, and every token is seen as in one whole text."""
+    spec = tiny_model.pack_spec(special)
+    whole = prepared(Sample((text(2), text(5, loss=True))))
+    parted = prepared(Sample((text(2), text(5, loss=True, given=3))))
+    packs = [pack([[list(made.segments)]], spec) for made in (whole, parted)]
+    assert torch.equal(packs[0].ids, packs[1].ids)
+    assert torch.equal(packs[0].positions, packs[1].positions)
+    labels = [list(zip(p.text_slots.tolist(), p.text_labels.tolist(), strict=True)) for p in packs]
+    assert labels[1] == labels[0][3:]
+    hidden = [tiny_model(p, p.layout.mask()).understanding for p in packs]
+    torch.testing.assert_close(hidden[0], hidden[1])

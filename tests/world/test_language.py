@@ -107,13 +107,31 @@ def faults(draw: st.DrawFn) -> Fault:
     return Fault(kind, thing, draw(things), *pair(st.sampled_from(RELATIONS)))
 
 
+JUDGMENTS = (lang.FITS, lang.FAILS, lang.EXTRA)
+
+
+@st.composite
+def items(draw: st.DrawFn) -> lang.Item:
+    def placed() -> tuple[Thing, tuple[str, ...]]:
+        thing = draw(things)
+        return thing, draw(st.just(()) | st.tuples(*[st.sampled_from(REGIONS)] * thing.count))
+
+    if draw(st.booleans()):
+        return lang.Item(None, kind=draw(backgrounds))
+    if draw(st.booleans()):
+        return lang.Item(*placed())
+    return lang.Item(*placed(), draw(st.sampled_from(RELATIONS)), *placed())
+
+
 @st.composite
 def inspections(draw: st.DrawFn) -> lang.Inspection:
     some = st.lists(faults(), max_size=3).map(tuple)
     plan, sketch = draw(st.none() | some), draw(st.none() | some)
     pending = draw(st.lists(things, max_size=3).map(tuple))
     coming, seen = draw(st.none() | backgrounds), draw(st.none() | descriptions())
-    return lang.Inspection(() if plan is sketch is None else plan, sketch, pending, coming, seen)
+    checks = st.lists(st.builds(lang.Check, items(), st.sampled_from(JUDGMENTS)), max_size=3).map(tuple)
+    plan = () if plan is sketch is None else plan
+    return lang.Inspection(plan, sketch, pending, coming, seen, draw(checks), draw(checks))
 
 
 def assert_closed(text: str) -> None:
@@ -182,8 +200,8 @@ def test_the_parts_of_an_inspection_make_up_its_text(inspection, seed, plain):
     )
     assert parts.plan.startswith("the plan") == (inspection.plan is not None)
     if inspection.plan is not None:
-        judged = lang.parse_inspection(f"{parts.plan} {parts.pending}")
-        assert judged == replace(inspection, sketch=None, seen=None)
+        judged = lang.parse_inspection(parts.of_plan)
+        assert judged == replace(inspection, sketch=None, seen=None, plan_checks=())
     if inspection.sketch is not None:
         assert lang.parse_inspection(parts.sketch).sketch == inspection.sketch
     if inspection.seen is not None:
@@ -203,14 +221,11 @@ def test_a_plain_voice_has_one_wording(value, one, other):
     assert told[0] == told[1]
 
 
-def test_what_is_seen_is_told_in_the_order_of_the_plan():
-    plan = lang.parse_description("a red bus on the left; a cat at the top; a dog on the right.")
-    seen = lang.parse_description(
-        "a cup at the bottom; a dog in the center; a vase at the top; two buses on the left and right."
-    )
-    told = lang.in_order_of(plan, seen)
-    assert [obj.name for obj in told.graph.objects] == ["bus", "vase", "dog", "cup"]
-    assert told.regions == (("left", "right"), ("top",), ("center",), ("bottom",))
+def test_what_is_seen_stands_in_reading_order_with_equal_things_together():
+    seen = "a dog in the center; a red bus on the right; a dog in the upper left; a red bus on the left."
+    together = "two dogs in the upper left and center; two red buses on the left and right."
+    assert lang.seen_text(seen) == f"the sketch shows: {together}"
+    assert lang.seen_text("something else.") == "the sketch shows: something else."
 
 
 def test_one_seed_gives_one_text_and_many_seeds_give_many():

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import product
 
 from strokewise.scene_graph import INVERSE, RELATIONS, Fault, SceneGraph, Thing, diff
-from strokewise.world.language import Description, Inspection, compare
+from strokewise.world.language import EXTRA, FAILS, FITS, Check, Description, Inspection, Item, compare
 from strokewise.world.layout import CROWDED, Box, Scene, holds
 from strokewise.world.vocabulary import DEFAULT_BACKGROUND, GRID, region_cell
 
@@ -46,6 +46,69 @@ def judge_plan(prompt: SceneGraph, plan: Description) -> Inspection:
 def judge_sketch(plan: Description, seen: Description) -> tuple[Fault, ...]:
     """How a canvas differs from the plan; () if it shows it."""
     return compare(replace(plan, graph=replace(plan.graph, relations=())), seen).faults
+
+
+def prompt_checks(prompt: SceneGraph, plan: Description, faults: tuple[Fault, ...]) -> tuple[Check, ...]:
+    """The plan's last thing and its relations beside what the prompt asks for, and all else that is wrong.
+
+    What stands earlier in the plan was checked when it was planned.
+
+    Args:
+        prompt: what is asked for.
+        plan: what is planned; what of the prompt is not in it yet is not checked.
+        faults: of the plan (:func:`judge_plan`).
+    """
+    asked = {obj.name: obj.thing for obj in prompt.objects}
+    planned = dict(zip((obj.name for obj in plan.graph.objects), plan.regions, strict=True))
+    wrong = {fault.subject.name for fault in faults if fault.subject and fault.kind != "wrong relation"}
+    last = next(reversed(planned), "")
+    checks = []
+    for obj in plan.graph.objects:
+        if obj.name not in asked:
+            checks.append(Check(Item(obj.thing), EXTRA))
+        elif obj.name == last or obj.name in wrong:
+            checks.append(_check(Item(asked[obj.name]), obj.name in wrong))
+    for relation in prompt.relations:
+        subject, target = prompt[relation.subject].thing, prompt[relation.target].thing
+        if subject.name not in planned or target.name not in planned:
+            continue
+        fails = any((f.subject, f.target, f.wanted) == (subject, target, relation.kind) for f in faults)
+        if fails or last in (subject.name, target.name):
+            first, second = _as_planned(subject, planned), _as_planned(target, planned)
+            checks.append(_check(Item(*first, relation.kind, *second), fails))
+    return (*checks, *_backgrounds(faults))
+
+
+def plan_checks(plan: Description, faults: tuple[Fault, ...]) -> tuple[Check, ...]:
+    """The plan's things, the last with its places, each as the sketch shows it, and what else is wrong.
+
+    Args:
+        plan: what is planned.
+        faults: of the sketch (:func:`judge_sketch`).
+    """
+    planned = {obj.name for obj in plan.graph.objects}
+    wrong = {fault.subject.name for fault in faults if fault.subject}
+    items = [Item(obj.thing) for obj in plan.graph.objects]
+    if items:
+        items[-1] = replace(items[-1], regions=plan.regions[-1])
+    checks = [_check(item, item.thing is not None and item.thing.name in wrong) for item in items]
+    extras = dict.fromkeys(f.subject for f in faults if f.subject and f.subject.name not in planned)
+    return (*checks, *(Check(Item(thing), EXTRA) for thing in extras), *_backgrounds(faults))
+
+
+def _as_planned(thing: Thing, planned: dict[str, tuple[str, ...]]) -> tuple[Thing, tuple[str, ...]]:
+    """A thing of the prompt with its places in the plan, in the plan's number."""
+    return replace(thing, count=len(planned[thing.name])), planned[thing.name]
+
+
+def _backgrounds(faults: tuple[Fault, ...]) -> list[Check]:
+    """A check of the background, where it is wrong."""
+    wrong = [fault for fault in faults if fault.kind == "wrong background"]
+    return [Check(Item(None, kind=str(fault.wanted)), FAILS) for fault in wrong]
+
+
+def _check(item: Item, fails: bool) -> Check:
+    return Check(item, FAILS if fails else FITS)
 
 
 def prompt_fulfilled(prompt: SceneGraph, scene: Scene) -> bool:

@@ -34,4 +34,4 @@ def read_verdict(message: Message) -> Verdict | None:
 def _verdict(inspection: Inspection, parts: InspectionParts) -> Verdict:
     plan, sketch = inspection.plan, inspection.sketch
     fits, shows = (None if faults is None else not faults for faults in (plan, sketch))
-    return Verdict(fits, shows, parts.of_plan)
+    return Verdict(fits, shows, parts.of_plan, parts.seen)

@@ -151,5 +151,5 @@ def judge_sketches(
             continue  # a plan that no layout obeys has no corrected canvas
         canvas = painter.paint(plan.steps[-1].image, refine, plan.steps[-1].message.des or "", target, 0)
         last = Step(Message(inspection, refine), canvas, verdict)
-        trajectory = Trajectory(plan.text, (*plan.steps, last), stop=EXCERPT)
+        trajectory = Trajectory(plan.text, (*plan.restated(rng), last), stop=EXCERPT)
         yield Record("alignment", "negative", trajectory, faults[0].kind, truth)

@@ -145,7 +145,7 @@ def accepted(plan: SampledPlan, found: Inspection, rng: random.Random) -> Trajec
     message = replace(following.message, inspect=inspection) if following else Message(inspection)
     last = Step(message, following.image if following else None, verdict)
     done = not (following or found.pending or found.pending_background)
-    return Trajectory(plan.text, (*plan.steps, last), stop=StopReason.END if done else EXCERPT)
+    return Trajectory(plan.text, (*plan.restated(rng), last), stop=StopReason.END if done else EXCERPT)
 
 
 def judge_sampled(
@@ -154,7 +154,7 @@ def judge_sampled(
     """Records of self-sampled plans: the steps up to each, and the right inspection of it."""
     for plan in plans:
         found = plan.inspected(rng)
-        steps = plan.steps
+        steps = plan.restated(rng)
         truth: dict[str, object] = {"prompt": plan.prompt.to_json()}
         if not found.plan:
             if not found.sketch:  # a faulty sketch is the business of the other subset

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from strokewise.critics.canvas_reader import read_canvas
 from strokewise.critics.oracle import judge_plan
+from strokewise.critics.verdicts import word_inspection
 from strokewise.data.conflict import EXCERPT
 from strokewise.data.records import Record
-from strokewise.data.wording import verdict_of, with_sketch
+from strokewise.data.wording import with_sketch
 from strokewise.errors import InputError, LanguageError, ProtocolError, SceneError
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 from strokewise.world.language import (
@@ -22,7 +23,6 @@ from strokewise.world.language import (
     parse_prompt,
     repair,
     write_correction,
-    write_inspection,
 )
 
 
@@ -67,15 +67,16 @@ def accepted(trajectory: Trajectory, subset: str) -> Record:
     last = trajectory.steps[-1]
     if last.image is None:
         raise InputError("a right example needs a canvas; let it be painted first")
-    text = "The plan fits the prompt. The sketch shows the plan."
+    text, verdict = "The plan fits the prompt. The sketch shows the plan.", Verdict(True, True)
     try:
-        plan, seen = _described(last), read_canvas(last.image)
-        judged = replace(judge_plan(parse_prompt(trajectory.prompt), plan), plan=())
-        text = write_inspection(with_sketch(judged, (), plan, seen, PlainWording(0)), PlainWording(0))
+        plan, seen, rng = _described(last), read_canvas(last.image), PlainWording(0)
+        prompt = parse_prompt(trajectory.prompt)
+        judged = replace(judge_plan(prompt, plan), plan=())
+        text, verdict = word_inspection(with_sketch(prompt, judged, (), plan, seen, rng), rng)
     except (LanguageError, SceneError):
         pass  # another world: plain words say it
     label = "right" if subset == "conflict" else "positive"
-    return Record(subset, label, _excerpt(trajectory, Step(Message(text), None, Verdict(True, True))))
+    return Record(subset, label, _excerpt(trajectory, Step(Message(text), None, verdict)))
 
 
 def inspected(trajectory: Trajectory) -> Record:
@@ -118,7 +119,8 @@ def _sprite_words(prompt: str, worse: Step, better: Step, replans: bool) -> tupl
     plan, seen, rng = _described(worse), read_canvas(worse.image), PlainWording(0)
     if seen is None:
         raise LanguageError("the canvas is not recognized")
-    judged = judge_plan(parse_prompt(prompt), plan)
+    graph = parse_prompt(prompt)
+    judged = judge_plan(graph, plan)
     if replans:
         target = _described(better)
         # What the oracle accepts, a person may still want otherwise.
@@ -131,9 +133,8 @@ def _sprite_words(prompt: str, worse: Step, better: Step, replans: bool) -> tupl
         wrong = sketch
     if not wrong:
         raise LanguageError("the oracle sees no difference")
-    found = with_sketch(judged, sketch, plan, seen, rng)
-    refine = write_correction(repair(target, seen), rng)
-    return Message(write_inspection(found, rng), refine), verdict_of(found)
+    text, verdict = word_inspection(with_sketch(graph, judged, sketch, plan, seen, rng), rng)
+    return Message(text, write_correction(repair(target, seen), rng)), verdict
 
 
 def _plain_words(better: Step, replans: bool) -> tuple[Message, Verdict]:

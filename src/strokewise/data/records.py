@@ -72,21 +72,22 @@ def from_table_row(row: dict[str, Any], where: str) -> Record:
     truth = parse_json(text, f"{where}: the truth") if text else {}
     if not isinstance(truth, dict):
         raise RecordError(f"{where}: the truth is no JSON object")
-    return Record(subset, label, _with_plan_texts(from_row(row, where)), data["fault"], truth)
+    return Record(subset, label, _with_texts(from_row(row, where)), data["fault"], truth)
 
 
-def _with_plan_texts(trajectory: Trajectory) -> Trajectory:
-    """Records of versions that did not store what an inspection says of the plan, with it.
+def _with_texts(trajectory: Trajectory) -> Trajectory:
+    """Records of versions that did not store what an inspection says of plan and canvas apart, with it.
 
     Where an inspection is not in the language of the sprite world, it stays unknown.
     """
 
     def upgraded(step: Step) -> Step:
-        if step.verdict is None or step.verdict.plan_text is not None:
+        if step.verdict is None or None not in (step.verdict.plan_text, step.verdict.seen_text):
             return step
         found = read_verdict(step.message)
-        return (
-            step if found is None else replace(step, verdict=replace(step.verdict, plan_text=found.plan_text))
-        )
+        if found is None:
+            return step
+        plan_text, seen_text = found.plan_text, found.seen_text
+        return replace(step, verdict=replace(step.verdict, plan_text=plan_text, seen_text=seen_text))
 
     return replace(trajectory, steps=tuple(map(upgraded, trajectory.steps)))

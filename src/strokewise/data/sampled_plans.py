@@ -12,13 +12,20 @@ from typing import Protocol
 
 from strokewise.critics.canvas_reader import read_canvas
 from strokewise.critics.oracle import judge_plan, judge_sketch
+from strokewise.critics.verdicts import word_inspection
 from strokewise.data.multi_turn import adding
 from strokewise.data.scenes import later_to_earlier
 from strokewise.data.wording import Canvas, with_sketch
 from strokewise.errors import LanguageError, SceneError
 from strokewise.scene_graph import Fault, SceneGraph
 from strokewise.trajectory.values import Step, Trajectory
-from strokewise.world.language import Description, Inspection, parse_description, parse_prompt
+from strokewise.world.language import (
+    FITS,
+    Description,
+    Inspection,
+    parse_description,
+    parse_prompt,
+)
 from strokewise.world.layout import place, place_in
 from strokewise.world.vocabulary import DEFAULT_BACKGROUND
 
@@ -37,7 +44,8 @@ class SampledPlan:
     Attributes:
         text: the prompt in words.
         prompt: the prompt's graph.
-        steps: the steps up to and with this plan's canvas.
+        steps: the steps up to and with this plan's canvas, or with a correction of it.
+        earlier: the plans of the steps before.
         following: the step after it, if that paints a right plan rightly.
         before: the scene this plan adds to, as its own plan describes it.
         described: the scene the plan describes.
@@ -52,6 +60,7 @@ class SampledPlan:
     before: Description
     described: Description
     seen: Description | None
+    earlier: tuple["SampledPlan", ...] = ()
     layout_jitter: float = 1.0
 
     @property
@@ -62,7 +71,27 @@ class SampledPlan:
     def inspected(self, wording_rng: random.Random) -> Inspection:
         """The right inspection of plan and sketch."""
         judged = judge_plan(self.prompt, self.described)
-        return with_sketch(judged, self.sketch_faults, self.described, self.seen, wording_rng)
+        return with_sketch(self.prompt, judged, self.sketch_faults, self.described, self.seen, wording_rng)
+
+    def restated(self, wording_rng: random.Random) -> tuple[Step, ...]:
+        """The steps, with what their inspections decided put into the words of the right inspections.
+
+        What a model overlooked is passed over in them, as somebody would who overlooks it; what it corrected
+        without need stays in its own words.
+        """
+        steps = list(self.steps)
+        for plan in self.earlier:
+            message, found = steps[len(plan.steps)].message, plan.inspected(wording_rng)
+            if message.refine is None and not message.ins:
+                continue
+            if message.refine is None:
+                found = _overlooked(found)
+            elif found.accepted:
+                continue
+            text, verdict = word_inspection(found, wording_rng)
+            at = len(plan.steps)
+            steps[at] = replace(steps[at], message=replace(message, inspect=text), verdict=verdict)
+        return tuple(steps)
 
     @property
     def right(self) -> bool:
@@ -97,6 +126,17 @@ class SampledPlan:
         return Canvas(adding(scene, added.id), scene, scene)
 
 
+def _overlooked(found: Inspection) -> Inspection:
+    """An inspection that finds nothing wrong."""
+    return replace(
+        found,
+        plan=None if found.plan is None else (),
+        sketch=None if found.sketch is None else (),
+        prompt_checks=tuple(replace(check, judgment=FITS) for check in found.prompt_checks),
+        plan_checks=tuple(replace(check, judgment=FITS) for check in found.plan_checks),
+    )
+
+
 def plans_of(trajectories: Iterable[Trajectory], layout_jitter: float = 1.0) -> Iterator[SampledPlan]:
     """The plans of trajectories, each up to the first text outside the world's language.
 
@@ -120,17 +160,31 @@ def plans_of(trajectories: Iterable[Trajectory], layout_jitter: float = 1.0) -> 
 def _plans(trajectory: Trajectory, prompt: SceneGraph) -> Iterator[SampledPlan]:
     empty = Description(SceneGraph((), (), prompt.background or DEFAULT_BACKGROUND), ())
     before, described = empty, empty
+    plans: list[SampledPlan] = []
     for i, step in enumerate(trajectory.steps):
-        if step.message.des is None or step.image is None:
+        message = step.message
+        if step.image is None or (message.des is None and not (message.refine and plans)):
             continue
-        try:
-            parsed = parse_description(step.message.des)
-            parsed.validate()
-            judge_plan(prompt, parsed)
-        except (LanguageError, SceneError):
-            return
-        # A revised plan is for the canvas before the one it revises.
-        before, described = (described if step.message.refine is None else before), parsed
-        steps = trajectory.steps[: i + 1]
+        if message.des is not None:
+            try:
+                parsed = parse_description(message.des)
+                parsed.validate()
+                judge_plan(prompt, parsed)
+            except (LanguageError, SceneError):
+                return
+            # A revised plan is for the canvas before the one it revises.
+            before, described = (described if message.refine is None else before), parsed
         seen = read_canvas(step.image)
-        yield SampledPlan(trajectory.prompt, prompt, steps, None, before, described, seen)
+        plans.append(
+            SampledPlan(
+                trajectory.prompt,
+                prompt,
+                trajectory.steps[: i + 1],
+                None,
+                before,
+                described,
+                seen,
+                tuple(plans),
+            )
+        )
+        yield plans[-1]

@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from strokewise.critics.oracle import judge_plan, judge_sketch
+from strokewise.critics.oracle import judge_plan, judge_sketch, plan_checks, prompt_checks
 from strokewise.critics.verdicts import word_inspection
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.scenes import SceneMix, in_prompt_order, sample_scene, scene_to_json
@@ -20,7 +20,7 @@ from strokewise.world.language import (
     PlainWording,
     Stroke,
     describe,
-    in_order_of,
+    in_reading_order,
     parse_prompt,
     write_correction,
     write_description,
@@ -75,10 +75,11 @@ def inspect(prompt: SceneGraph, canvas: Canvas, wording_rng: random.Random) -> I
     """The right inspection of a canvas."""
     plan, shown = describe(canvas.plan), describe(canvas.shown)
     judged = judge_plan(prompt, plan) if canvas.judged else Inspection(None)
-    return with_sketch(judged, judge_sketch(plan, shown), plan, shown, wording_rng)
+    return with_sketch(prompt, judged, judge_sketch(plan, shown), plan, shown, wording_rng)
 
 
 def with_sketch(
+    prompt: SceneGraph,
     judged: Inspection,
     faults: tuple[Fault, ...] | None,
     plan: Description,
@@ -87,13 +88,17 @@ def with_sketch(
 ) -> Inspection:
     """An inspection of a plan with that of its sketch.
 
-    With a plain wording the inspection also states what is seen: a small model judges better what it has put
-    into words.
+    With a plain wording the inspection first says what is seen, and judges item by item: a small model judges
+    better what it has put into words.
     """
     found = replace(judged, sketch=faults)
-    if seen is None or not isinstance(wording_rng, PlainWording):
+    if not isinstance(wording_rng, PlainWording):
         return found
-    return replace(found, seen=in_order_of(plan, seen))
+    if judged.plan is not None:
+        found = replace(found, prompt_checks=prompt_checks(prompt, plan, judged.plan))
+    if faults is not None and seen is not None:
+        found = replace(found, seen=in_reading_order(seen), plan_checks=plan_checks(plan, faults))
+    return found
 
 
 def plan_message(

@@ -133,7 +133,15 @@ class _Row:
             shown = index + 1 < len(self.sample.parts) or self.sample.ends or not part.loss
             self._add_picture(part, label, shown)
         elif index not in self.dropped_texts:
-            self._add(Segment.text(part.ids, loss=part.loss, end_label=label))
+            self._add_text(part, label)
+
+    def _add_text(self, text: Text, label: int | None) -> None:
+        """One segment, or two: the last given token opens the supervised one, to predict the next."""
+        cut = text.given - 1 if text.loss and text.given else 0
+        if cut > 0:
+            self._add(Segment.text(text.ids[:cut], closes=False))
+        rest = text.ids[max(cut, 0) :]
+        self._add(Segment.text(rest, loss=text.loss, end_label=label, opens=cut <= 0))
 
     def _next_opens(self, index: int) -> int | None:
         """The id that the closing delimiter of a part should predict."""

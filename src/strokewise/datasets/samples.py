@@ -25,12 +25,15 @@ class Text:
         guided: whether text guidance leaves it out (False for a system prompt; see ``Generator.read``).
         opens: whether what opens after it is supervised too (False where the sample leaves out what would
             follow).
+        given: how many of the first tokens are a condition all the same: words that somebody else writes, or
+            the model elsewhere (what a canvas shows, read from the canvas alone).
     """
 
     ids: tuple[int, ...]
     loss: bool = False
     guided: bool = True
     opens: bool = True
+    given: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,15 @@ class Picture:
 
 
 Part = Text | Picture
+
+
+def text_of(text: str, tokenizer: Tokenizer, loss: bool, given: str = "", opens: bool = True) -> Text:
+    """A text whose beginning ``given`` carries no loss; both are encoded apart, as they are written."""
+    assert text.startswith(given), "a text begins with what is given of it"
+    first = tokenizer.encode(given) if given else []
+    rest = text[len(given) :]
+    ids = (*first, *(tokenizer.encode(rest) if rest else ()))
+    return Text(ids, loss, opens=opens, given=len(first))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Trajectories as samples: which of their texts and images carry a loss.
 
-There are five views: the whole process, its prompt with the last canvas (plain text-to-image), one stroke
-(canvas, plan, next canvas), the texts alone, and the last inspection. Knows trajectories and a tokenizer, no
-files.
+There are seven views: the whole process, its prompt with the last canvas (plain text-to-image), one stroke
+(canvas, plan, next canvas), the texts alone, the last step, the last inspection, and what it saw. Knows
+trajectories and a tokenizer, no files.
 
 A step that the next one finds fault with is a condition without loss: the text of a wrong plan, the image of
 a sketch that does not show its plan. Otherwise the model would be trained to make the faults it has to find.
@@ -14,10 +14,11 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from strokewise.datasets.samples import Part, Picture, Sample, Text
+from strokewise.datasets.samples import Part, Picture, Sample, Text, text_of
 from strokewise.errors import RecordError
 from strokewise.sequence import Tokenizer, load_rgb
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
+from strokewise.world.language import SEEN
 
 NOT_JUDGED = Verdict()
 # Steps that the planning view keeps of a trajectory without a wrong plan.
@@ -34,7 +35,7 @@ def process(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Samp
     parts.append(_text(trajectory.prompt, tokenizer, False))
     verdicts = [step.verdict or NOT_JUDGED for step in trajectory.steps[1:]] + [NOT_JUDGED]
     for step, found in zip(trajectory.steps, verdicts, strict=True):
-        parts.append(_text(step.message.text(), tokenizer, found.plan is not False))
+        parts.append(_message(step, tokenizer, found.plan is not False))
         if step.image is not None:
             parts.append(_picture(step.image, found.sketch is not False))
     return Sample(tuple(parts), ends=trajectory.stop == "end")
@@ -47,9 +48,14 @@ def caption(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Samp
 
 
 def stroke(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """One stroke alone: the canvas before it, the plan, the canvas after it; ``turn`` selects the stroke."""
+    """One stroke alone: the canvas before it, the plan, the canvas after it.
+
+    ``turn`` selects one among the canvases that no later step finds at fault.
+    """
     painted = [step for step in trajectory.steps if step.image is not None]
-    at = turn % len(painted)
+    verdicts = [step.verdict or NOT_JUDGED for step in trajectory.steps[1:]] + [NOT_JUDGED]
+    right = [i for i in range(len(painted)) if verdicts[i].sketch is not False]
+    at = right[turn % len(right)]
     before = painted[at - 1].image if at else trajectory.source
     message, after = painted[at].message, painted[at].image
     plan = Message(refine=message.refine, ins=message.ins, des=message.des)
@@ -84,8 +90,39 @@ def inspection(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> S
     assert inspected.image is not None
     prompt, plan = (_text(t, tokenizer, False) for t in (trajectory.prompt, inspected.message.text()))
     ends = last.image is None and trajectory.stop == "end"
-    verdict = replace(_text(last.message.text(), tokenizer, True), opens=ends)
+    verdict = replace(_message(last, tokenizer, True), opens=ends)
     return Sample((prompt, plan, _picture(inspected.image, False), verdict), ends=ends)
+
+
+def last(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
+    """The whole process, of which the last message and its canvas alone are supervised.
+
+    So a model learns from what it made itself without imitating the faults of it.
+    """
+    whole, final = process(trajectory, tokenizer, turn), trajectory.steps[-1]
+    first = len(whole.parts) - (1 if final.image is None else 2)
+    past = (replace(part, loss=False) for part in whole.parts[:first])
+    opens = whole.ends or final.image is not None
+    supervised = replace(_message(final, tokenizer, True), opens=opens)
+    return Sample((*past, supervised, *whole.parts[first + 1 :]), ends=whole.ends)
+
+
+def look(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
+    """The last inspected canvas alone, and what its inspection says that it shows.
+
+    Inspections are written so: what is seen is read from the canvas alone (``inference.look``).
+
+    Raises:
+        RecordError: if the inspection does not say what the canvas shows.
+    """
+    *_, inspected, last = trajectory.steps
+    assert inspected.image is not None
+    seen = (last.verdict.seen_text if last.verdict else "") or ""
+    if not seen:
+        raise RecordError("the last inspection does not say what the canvas shows; take another view")
+    seen = seen.removeprefix(f"{SEEN} ")
+    text = _text(Message(des=seen).text(), tokenizer, True)
+    return Sample((_picture(inspected.image, False), replace(text, opens=False)), ends=False)
 
 
 View = Callable[[Trajectory, Tokenizer, int], Sample]
@@ -95,9 +132,18 @@ VIEWS: dict[str, View] = {
     "stroke": stroke,
     "planning": planning,
     "inspection": inspection,
+    "last": last,
+    "look": look,
 }
 # How many turns a trajectory has, so that a finite set of them shows all of its strokes.
-TURNS = {"process": 1, "caption": 1, "stroke": 4, "planning": 1, "inspection": 1}
+TURNS = {"process": 1, "caption": 1, "stroke": 4, "planning": 1, "inspection": 1, "last": 1, "look": 1}
+
+
+def _message(step: Step, tokenizer: Tokenizer, loss: bool) -> Text:
+    """A message; what it says that the canvas shows is written apart from it, and given to it."""
+    seen = step.verdict.seen_text if step.verdict else None
+    given = seen if seen and step.message.inspect.startswith(seen) else ""
+    return text_of(step.message.text(), tokenizer, loss, given)
 
 
 def _of_plan(step: Step, number: int) -> str:

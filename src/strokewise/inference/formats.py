@@ -12,6 +12,7 @@ from typing import Literal
 from strokewise.critics.verdicts import read_verdict
 from strokewise.errors import ProtocolError
 from strokewise.trajectory.values import Message, Verdict
+from strokewise.world.language import seen_text
 
 Following = Literal["text", "image", "end"]
 Decision = Literal["draw", "end", "protocol"]
@@ -38,6 +39,7 @@ class ProtocolFormat:
         tagged: whether messages follow our grammar, ``<refine> <ins> <des>``.
         system: read before everything else and never left out by guidance; empty for none.
         read_verdict: what an inspection says of the canvas before, as values.
+        say_seen: how an inspection begins that states what the canvas shows, given a description of it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ProtocolFormat:
     tagged: bool = False
     system: str = ""
     read_verdict: VerdictReader = no_verdict
+    say_seen: Callable[[str], str] | None = None
 
     def with_system(self, system: str) -> "ProtocolFormat":
         """The same protocol_format with a system prompt."""
@@ -103,7 +106,7 @@ class ProtocolFormat:
 
 
 # The paper's protocol, on which our models are trained.
-STROKEWISE = ProtocolFormat("strokewise", "token", tagged=True, read_verdict=read_verdict)
+STROKEWISE = ProtocolFormat("strokewise", "token", tagged=True, read_verdict=read_verdict, say_seen=seen_text)
 # BAGEL itself with its thinking mode: one thought, then one canvas (strategy ``think``). The system prompt is
 # part of the model's training, so it stands here word for word, its blank before the line break included.
 BAGEL_THINK = ProtocolFormat(

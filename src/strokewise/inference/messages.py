@@ -13,7 +13,7 @@ from strokewise.inference.formats import Following
 from strokewise.inference.generator import Generator
 from strokewise.inference.policies import Begin, Instruct, Say
 from strokewise.inference.session import Ended, Session
-from strokewise.inference.writing import TextStep, WriteEvent
+from strokewise.inference.writing import TextStep, WriteEvent, WriteOptions
 from strokewise.sequence import Segment, Tokenizer
 from strokewise.trajectory.events import Event, TextDelta, TextFinished, TextStarted
 from strokewise.trajectory.values import TAG
@@ -51,6 +51,13 @@ class Draft:
         new, self.emitted = text[len(self.emitted) :], text
         return new
 
+    @property
+    def looks(self) -> bool:
+        """Whether it begins with what the canvas before it shows, read from the canvas alone."""
+        session, inspects = self.session, self.supplied is None or isinstance(self.supplied, Instruct)
+        seen = session.number > 0 and session.steps[-1].image is not None
+        return session.options.look and session.protocol.say_seen is not None and inspects and seen
+
     def keep(self, beginning: str) -> str:
         """Drop the ids behind ``beginning`` of the text; returns the part of it that no whole id makes up."""
         while self.ids and not beginning.startswith(self.text):
@@ -75,6 +82,7 @@ class Messages:
         start = perf_counter()
         for draft in self.drafts:
             yield draft.session, TextStarted(draft.number, draft.session.stage)
+        yield from self._look([draft for draft in self.drafts if draft.looks])
         if self.protocol.tagged:
             # The verdict on the canvas before is the model's; what it would paint next is dropped.
             yield from self._stream([d for d in self._with(Instruct) if d.number], TAG_START)
@@ -122,6 +130,34 @@ class Messages:
         contexts = [draft.session.context for draft in drafts]
         seeds = [draft.session.seed("text") for draft in drafts]
         return self.generator.write(contexts, self.options.writing(stop_ids), seeds)
+
+    def _look(self, drafts: list[Draft]) -> Iterator[tuple[Session, Event]]:
+        """Begin messages with what their canvases show.
+
+        In the sequence the plan stands before the canvas, and the likeliest words for what is seen are the
+        plan's own. So they are written in a context of the canvas alone, and read into the sequence.
+        """
+        if not drafts:
+            return
+        assert self.protocol.say_seen is not None, "such drafts look"
+        for draft, (text, tokens) in zip(drafts, self._descriptions(drafts), strict=True):
+            draft.session.usage.text_tokens += tokens
+            described = self.protocol.readable(text).des
+            if described:
+                ids = self.tokenizer.encode(self.protocol.say_seen(described))
+                self._append(draft, ids, Segment.text(ids, closes=False))
+                yield draft.session, TextDelta(draft.number, draft.new_text())
+
+    def _descriptions(self, drafts: list[Draft]) -> list[tuple[str, int]]:
+        """What the model writes, greedily, after each canvas alone, and in how many tokens."""
+        contexts = [self.generator.context() for _ in drafts]
+        images = [draft.session.steps[-1].image for draft in drafts]
+        self.generator.see(contexts, [image for image in images if image is not None])
+        written: tuple[tuple[int, ...], ...] = ()
+        for event in self.generator.write(contexts, WriteOptions(self.options.max_tokens)):
+            if not isinstance(event, TextStep):
+                written = event.ids
+        return [(self.tokenizer.decode(list(ids)), len(ids)) for ids in written]
 
     def _supply(self, draft: Draft) -> None:
         """Read what is supplied of a message, and leave the text open where the model continues it."""

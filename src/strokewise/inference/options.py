@@ -40,6 +40,7 @@ class PaintingOptions:
         solver: of the flow (see :func:`integrate`); those of second order need fewer steps.
         evaluate_every: the velocity is computed at every n-th step and extrapolated in between.
         guide_every: what guidance compares with is computed at every n-th step and extrapolated in between.
+        look: begin each inspection with what the model sees on the canvas alone, without its plan in view.
     """
 
     steps: int = 49
@@ -59,6 +60,7 @@ class PaintingOptions:
     solver: Literal["euler", "adams", "dpm", "unipc"] = "euler"
     evaluate_every: int = 1
     guide_every: int = 1
+    look: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that have no meaning; those of one text or canvas are checked where they are used."""
@@ -135,6 +137,7 @@ class OptionChanges(TypedDict, total=False):
     solver: Literal["euler", "adams", "dpm", "unipc"]
     evaluate_every: int
     guide_every: int
+    look: bool
 
 
 @dataclass(frozen=True)

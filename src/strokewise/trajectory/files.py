@@ -55,9 +55,9 @@ def to_json(trajectory: Trajectory) -> dict[str, Any]:
         if step.image is not None:
             value["image"] = next(numbers)
         if step.verdict is not None:
-            text = step.verdict.plan_text
             judged = {"plan": step.verdict.plan, "sketch": step.verdict.sketch}
-            value["verdict"] = judged | ({} if text is None else {"plan_text": text})
+            texts = {key: getattr(step.verdict, key) for key in ("plan_text", "seen_text")}
+            value["verdict"] = judged | {key: text for key, text in texts.items() if text is not None}
         value |= {key: getattr(step, key) for key in ("seed", "seconds") if getattr(step, key) is not None}
         steps.append(value)
     return {
@@ -80,7 +80,8 @@ def all_images(trajectory: Trajectory) -> list[Image.Image]:
 class _StoredVerdict(TypedDict):
     plan: bool | None
     sketch: bool | None
-    plan_text: NotRequired[str]  # missing in files of earlier versions
+    plan_text: NotRequired[str]  # missing in files of earlier versions, as is the next
+    seen_text: NotRequired[str]
 
 
 class _StoredStep(TypedDict, total=False):

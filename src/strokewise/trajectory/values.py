@@ -113,11 +113,13 @@ class Verdict:
         plan_text: what the inspection says of the plan alone, so that it can be trained on without the
             canvas; empty if it says nothing, None if that is not known. Verdicts are equal if they judge
             alike, however they are worded.
+        seen_text: what the inspection says that the canvas shows, likewise.
     """
 
     plan: bool | None = None
     sketch: bool | None = None
     plan_text: str | None = field(default=None, compare=False)
+    seen_text: str | None = field(default=None, compare=False)
 
     @property
     def accepted(self) -> bool:

@@ -8,22 +8,22 @@ the steps of a trajectory is known in ``datasets.views``.
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import Any
 
-from strokewise.critics.oracle import judge_sketch
+from strokewise.critics.oracle import judge_sketch, plan_checks
 from strokewise.data.alignment import spoil
 from strokewise.data.scenes import SceneMix, sample_scene
-from strokewise.datasets.samples import Picture, Sample, Text
+from strokewise.datasets.samples import Picture, Sample, Text, text_of
 from strokewise.errors import ConfigError
 from strokewise.sequence import Tokenizer
 from strokewise.trajectory.values import Message
 from strokewise.world.language import (
+    Description,
     Inspection,
     InspectionParts,
     PlainWording,
     describe,
-    in_order_of,
+    in_reading_order,
     repair,
     write_correction,
     write_description,
@@ -31,7 +31,6 @@ from strokewise.world.language import (
 )
 from strokewise.world.layout import Scene
 from strokewise.world.render import render_array
-from strokewise.world.vocabulary import REGIONS
 
 # About four things a canvas, where a stroke adds one. Places imply all relations.
 CROWDED: dict[str, Any] = {
@@ -50,9 +49,8 @@ class Canvases:
     Attributes:
         view: one of ``VIEWS``: ``text-to-image`` (a description, then the canvas, supervised),
             ``description`` (the canvas, then its description, supervised), ``verification`` (a plan, a canvas
-            that often differs from it, then what the canvas shows and whether it shows the plan, supervised)
-            or ``comparison`` (without the canvas: a plan and what a canvas shows, in words, then the verdict
-            and the correction, supervised).
+            that often differs from it, what it shows in words, then whether it shows the plan, supervised) or
+            ``comparison`` (the same without the canvas, and with the correction).
         scenes: the distribution of scenes, but for the number of things, which is large.
         seed: of scenes, faults and wordings.
         side: in pixels.
@@ -92,13 +90,16 @@ class CanvasSource:
         return Sample(tuple(self._part(part, wording_rng) for part in parts), ends=False)
 
     def _part(self, part: "CanvasPart", wording_rng: random.Random) -> Text | Picture:
-        if isinstance(part.content, str):
-            text = part.content
-        elif part.rendered:
-            return Picture(render_array(part.content, self.config.side), part.loss)
+        content = part.content
+        if part.rendered:
+            assert isinstance(content, Scene), "only scenes are rendered"
+            return Picture(render_array(content, self.config.side), part.loss)
+        if isinstance(content, str):
+            text = content
         else:
-            text = Message(des=write_description(describe(part.content), wording_rng)).text()
-        return Text(tuple(self.tokenizer.encode(text)), part.loss, opens=False)
+            described = describe(content) if isinstance(content, Scene) else content
+            text = Message(des=write_description(described, wording_rng)).text()
+        return text_of(text, self.tokenizer, part.loss, part.given, opens=False)
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,16 @@ class CanvasPart:
     """One part of a sample.
 
     Attributes:
-        content: a scene, or a text.
+        content: a scene, a description, or a text.
         loss: whether it is supervised.
         rendered: whether a scene is shown as a canvas, or described.
+        given: how a text begins that is supervised only from there on.
     """
 
-    content: Scene | str
+    content: Scene | Description | str
     loss: bool = False
     rendered: bool = False
+    given: str = ""
 
 
 def text_to_image(
@@ -127,27 +130,29 @@ def description(
     scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
 ) -> list[CanvasPart]:
     """A canvas, described from the upper left to the lower right: no other order can be seen on it."""
-    return [CanvasPart(scene, rendered=True), CanvasPart(_in_reading_order(scene), loss=True)]
+    return [CanvasPart(scene, rendered=True), CanvasPart(in_reading_order(describe(scene)), loss=True)]
 
 
 def verification(
     scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
 ) -> list[CanvasPart]:
-    """A plan, a canvas with some faults, and its inspection, which first says what the canvas shows."""
+    """A plan, a canvas with some faults, and its inspection behind the given words for what it shows."""
     shown = _faulty(scene, classes, draw)
-    inspection = _inspected(scene, shown, wording_rng).text
-    return [CanvasPart(scene), CanvasPart(shown, rendered=True), CanvasPart(inspection, loss=True)]
+    parts = _inspected(scene, shown, wording_rng)
+    inspection = CanvasPart(f"{parts.seen} {parts.of_sketch}", loss=True, given=parts.seen)
+    return [CanvasPart(scene), CanvasPart(shown, rendered=True), inspection]
 
 
 def comparison(
     scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
 ) -> list[CanvasPart]:
-    """The same without the canvas: what it shows is given, and only what follows from it is supervised."""
+    """The same without the canvas, and with the correction that follows."""
     shown = _faulty(scene, classes, draw)
     parts = _inspected(scene, shown, wording_rng)
     strokes = repair(describe(scene), describe(shown))
-    verdict = Message(parts.sketch, write_correction(strokes, wording_rng) if strokes else None)
-    return [CanvasPart(scene), CanvasPart(parts.seen), CanvasPart(verdict.text(), loss=True)]
+    refine = write_correction(strokes, wording_rng) if strokes else None
+    message = Message(f"{parts.seen} {parts.of_sketch}", refine)
+    return [CanvasPart(scene), CanvasPart(message.text(), loss=True, given=parts.seen)]
 
 
 @dataclass(frozen=True)
@@ -181,15 +186,7 @@ def _faulty(scene: Scene, classes: Sequence[str], draw: random.Random) -> Scene:
 
 def _inspected(scene: Scene, shown: Scene, wording_rng: random.Random) -> InspectionParts:
     plan, seen = describe(scene), describe(shown)
-    found = Inspection(None, judge_sketch(plan, seen), seen=in_order_of(plan, seen))
+    faults = judge_sketch(plan, seen)
+    checks = plan_checks(plan, faults)
+    found = Inspection(None, faults, seen=in_reading_order(seen), plan_checks=checks)
     return write_inspection_parts(found, wording_rng)
-
-
-def _in_reading_order(scene: Scene) -> Scene:
-    """The scene with its objects, and the instances of each, in the order of the regions."""
-    places = sorted(scene.placements, key=lambda placed: REGIONS.index(placed.region))
-    first = {placed.object_id: i for i, placed in reversed(list(enumerate(places)))}
-    objects = tuple(sorted(scene.graph.objects, key=lambda obj: first[obj.id]))
-    numbers = {obj.id: count() for obj in objects}
-    numbered = tuple(replace(placed, index=next(numbers[placed.object_id])) for placed in places)
-    return replace(scene, graph=replace(scene.graph, objects=objects), placements=numbered)

@@ -4,20 +4,23 @@ Every `write_...` has a `parse_...` that gives back an equal value (graphs: an i
 total: a value, or a LanguageError that says what was not understood. `words` lists all that is ever written.
 """
 
+from strokewise.world.language.checks import EXTRA, FAILS, FITS, Check, Item
 from strokewise.world.language.descriptions import (
     Description,
     compare,
     describe,
-    in_order_of,
+    in_reading_order,
     parse_description,
     write_description,
 )
 from strokewise.world.language.english import PlainWording, split, words
 from strokewise.world.language.geneval import GenEvalPrompt, geneval_metadata, geneval_prompts
 from strokewise.world.language.inspections import (
+    SEEN,
     Inspection,
     InspectionParts,
     parse_inspection,
+    seen_text,
     split_inspection,
     write_inspection,
     write_inspection_parts,
@@ -34,12 +37,18 @@ from strokewise.world.language.strokes import STROKE_KINDS, Beside, Stroke, appl
 from strokewise.world.language.trained import trained_instruction, trained_prompt
 
 __all__ = [
+    "EXTRA",
+    "FAILS",
+    "FITS",
+    "SEEN",
     "STROKE_KINDS",
     "Beside",
+    "Check",
     "Description",
     "GenEvalPrompt",
     "Inspection",
     "InspectionParts",
+    "Item",
     "PlainWording",
     "Stroke",
     "apply_stroke",
@@ -47,13 +56,14 @@ __all__ = [
     "describe",
     "geneval_metadata",
     "geneval_prompts",
-    "in_order_of",
+    "in_reading_order",
     "parse_correction",
     "parse_description",
     "parse_inspection",
     "parse_instruction",
     "parse_prompt",
     "repair",
+    "seen_text",
     "split",
     "split_inspection",
     "trained_instruction",

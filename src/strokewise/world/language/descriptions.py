@@ -17,7 +17,7 @@ from strokewise.scene_graph import FAULT_KINDS, Fault, SceneDiff, SceneGraph, Sc
 from strokewise.world.language import english as en
 from strokewise.world.language.builder import GraphBuilder
 from strokewise.world.language.reader import Noun, Reader
-from strokewise.world.vocabulary import DEFAULT_BACKGROUND
+from strokewise.world.vocabulary import DEFAULT_BACKGROUND, REGIONS
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,13 @@ def compare(wanted: Description, seen: Description) -> SceneDiff:
     return SceneDiff(tuple(sorted(faults, key=lambda fault: FAULT_KINDS.index(fault.kind))))
 
 
-def in_order_of(plan: Description, seen: Description) -> Description:
-    """What is seen in the order of a plan: each thing at its like there, or at what it stands in for."""
-    planned = list(zip(plan.graph.objects, plan.regions, strict=True))
-
-    def place(entry: tuple[SceneObject, tuple[str, ...]]) -> int:
-        obj, regions = entry
-        alike = (i for i, (other, _) in enumerate(planned) if other.name == obj.name)
-        there = (i for i, (_, places) in enumerate(planned) if set(places) & set(regions))
-        return next(alike, next(there, len(planned)))
-
-    shown = sorted(zip(seen.graph.objects, seen.regions, strict=True), key=place)
+def in_reading_order(seen: Description) -> Description:
+    """Things and their instances from the upper left to the lower right: the only order to be seen."""
+    shown = [
+        (obj, tuple(sorted(regions, key=REGIONS.index)))
+        for obj, regions in zip(seen.graph.objects, seen.regions, strict=True)
+    ]
+    shown.sort(key=lambda entry: REGIONS.index(entry[1][0]))
     graph = replace(seen.graph, objects=tuple(obj for obj, _ in shown))
     return Description(graph, tuple(regions for _, regions in shown))
 
@@ -140,6 +136,34 @@ def parse_description(text: str) -> Description:
     return description
 
 
+def parse_seen(text: str) -> Description:
+    """A description that may list equal things one by one; they come back as one object with all places.
+
+    Raises:
+        LanguageError: saying what was not understood.
+    """
+    reader, background = Reader(text), None
+    places: dict[tuple[str, str | None], list[str]] = {}
+    while not reader.done:
+        if (found := reader.background()) is not None:
+            background = found
+        else:
+            thing = reader.thing()
+            places.setdefault((thing.name, thing.color), []).extend(
+                _read_place(reader, thing.count, str(thing))
+            )
+        if not reader.accept(";", ":"):
+            break
+    reader.end()
+    objects = tuple(
+        SceneObject(f"o{i}", name, color, len(regions))
+        for i, ((name, color), regions) in enumerate(places.items())
+    )
+    return Description(
+        SceneGraph(objects, (), background), tuple(tuple(regions) for regions in places.values())
+    )
+
+
 def read_description(reader: Reader) -> Description:
     """The described scene, up to the full stop; LanguageError saying what was not understood."""
     builder = GraphBuilder()
@@ -191,10 +215,14 @@ def _read_items(
 def _read_item(reader: Reader, builder: GraphBuilder) -> tuple[str, tuple[str, ...]]:
     noun = reader.noun()
     subject = builder.add(noun)
-    place = reader.place(noun.count or 1)
+    return subject, _read_place(reader, noun.count or 1, str(noun))
+
+
+def _read_place(reader: Reader, count: int, what: str) -> tuple[str, ...]:
+    place = reader.place(count)
     if not place:
-        reader.fail(f"where '{noun}' is, such as 'in the upper left'")
-    return subject, place
+        reader.fail(f"where '{what}' is, such as 'in the upper left'")
+    return place
 
 
 def _read_relations(reader: Reader) -> list[tuple[str, Noun]]:

@@ -14,13 +14,22 @@ from strokewise.errors import LanguageError, SceneError
 from strokewise.scene_graph import Fault, Thing
 from strokewise.world.language import english as en
 from strokewise.world.language import fault_phrases as phrases
-from strokewise.world.language.descriptions import Description, read_description, write_description
+from strokewise.world.language.checks import Check, read_checks, write_checks
+from strokewise.world.language.descriptions import (
+    Description,
+    in_reading_order,
+    parse_seen,
+    read_description,
+    write_description,
+)
 from strokewise.world.language.reader import Reader
 
 PLAN_FITS = ("the plan fits the prompt", "the plan agrees with the prompt")
 PLAN_FAILS = ("the plan contradicts the prompt:", "the plan does not fit the prompt:")
 PENDING = "still to come:"
 SEEN = "the sketch shows:"
+# Heads of the checks: items of the prompt in the plan, items of the plan on the sketch.
+PROMPT_ITEMS, PLAN_ITEMS = "prompt:", "plan:"
 SKETCH_FITS = ("the sketch shows the plan", "the sketch agrees with the plan")
 
 
@@ -32,7 +41,9 @@ class Inspection:
     sketch: faults of the sketch against the plan, likewise.
     pending: things of the prompt that are not painted yet and were not due, which is no fault.
     pending_background: a background that is still to come, if any.
-    seen: what the sketch shows, stated before it is judged; None when only the verdict is stated.
+    seen: what the sketch shows, stated before anything is judged; None when only verdicts are stated.
+    prompt_checks: items of the prompt and of the plan judged one by one before the verdict on the plan.
+    plan_checks: items of the plan and of the sketch judged one by one before the verdict on the sketch.
     """
 
     plan: tuple[Fault, ...] | None = ()
@@ -40,6 +51,8 @@ class Inspection:
     pending: tuple[Thing, ...] = ()
     pending_background: str | None = None
     seen: Description | None = None
+    prompt_checks: tuple[Check, ...] = ()
+    plan_checks: tuple[Check, ...] = ()
 
     @property
     def accepted(self) -> bool:
@@ -50,21 +63,30 @@ class Inspection:
 class InspectionParts(NamedTuple):
     """The sentences of an inspection by what they are about, each with its full stop; "" where it has none.
 
+    seen: what the sketch shows.
+    prompt_items: the checks before the verdict on the plan.
     plan: the verdict on the plan, perhaps with what is still to come ("...; a bus is still to come.").
     pending: what is still to come, where that is a sentence of its own.
-    seen: what the sketch shows.
+    plan_items: the checks before the verdict on the sketch.
     sketch: the verdict on the sketch.
     """
 
+    seen: str = ""
+    prompt_items: str = ""
     plan: str = ""
     pending: str = ""
-    seen: str = ""
+    plan_items: str = ""
     sketch: str = ""
 
     @property
     def of_plan(self) -> str:
         """What needs no look at the sketch: the verdict on the plan, and what is still to come."""
-        return " ".join(filter(None, (self.plan, self.pending)))
+        return " ".join(filter(None, (self.prompt_items, self.plan, self.pending)))
+
+    @property
+    def of_sketch(self) -> str:
+        """The checks and the verdict on the sketch, without what it shows."""
+        return " ".join(filter(None, (self.plan_items, self.sketch)))
 
     @property
     def text(self) -> str:
@@ -73,7 +95,7 @@ class InspectionParts(NamedTuple):
 
 
 def write_inspection(inspection: Inspection, rng: random.Random) -> str:
-    """The inspection in one to four sentences; SceneError on faults for which there are no words.
+    """The inspection in one to six sentences; SceneError on faults for which there are no words.
 
     `parse_inspection` gives back an equal inspection, except that counts above four are all read as five, and
     what is seen as an isomorphic graph.
@@ -86,6 +108,8 @@ def write_inspection_parts(inspection: Inspection, rng: random.Random) -> Inspec
     if inspection.plan is None and inspection.sketch is None:
         raise SceneError("an inspection judges the plan, the sketch or both")
     plan, later, seen, sketch = "", "", "", ""
+    prompt_items = write_checks(PROMPT_ITEMS, inspection.prompt_checks) if inspection.prompt_checks else ""
+    plan_items = write_checks(PLAN_ITEMS, inspection.plan_checks) if inspection.plan_checks else ""
     pending = [en.indefinite(thing) for thing in inspection.pending]
     if inspection.pending_background is not None:
         pending.append(en.background_phrase(inspection.pending_background))
@@ -100,7 +124,21 @@ def write_inspection_parts(inspection: Inspection, rng: random.Random) -> Inspec
         seen = f"{SEEN} {write_description(inspection.seen, rng).removesuffix('.')}"
     if inspection.sketch is not None:
         sketch = _sketch_sentence(inspection.sketch, rng)
-    return InspectionParts(*(f"{part}." if part else "" for part in (plan, later, seen, sketch)))
+    written = (seen, prompt_items, plan, later, plan_items, sketch)
+    return InspectionParts(*(f"{part}." if part else "" for part in written))
+
+
+def seen_text(description: str) -> str:
+    """The sentence that a description of the sketch, with its full stop, makes of itself in an inspection.
+
+    Equal things that it lists one by one are put together, as plans have them; a text outside the language
+    stays as it is.
+    """
+    try:
+        seen = in_reading_order(parse_seen(description))
+        return f"{SEEN} {write_description(seen, en.PlainWording())}"
+    except (LanguageError, SceneError):
+        return f"{SEEN} {description}"
 
 
 def parse_inspection(text: str) -> Inspection:
@@ -122,10 +160,15 @@ def _read(reader: Reader) -> tuple[Inspection, InspectionParts]:
     sketch: tuple[Fault, ...] | None = None
     pending: tuple[list[Thing], list[str]] = ([], [])
     seen: Description | None = None
+    checks: dict[str, tuple[Check, ...]] = {PROMPT_ITEMS: (), PLAN_ITEMS: ()}
     sentences: dict[str, str] = {}
     while not reader.done:
         start = reader.position
-        if plan is None and reader.at("the plan"):
+        if not checks[PROMPT_ITEMS] and reader.accept(PROMPT_ITEMS):
+            part, checks[PROMPT_ITEMS] = "prompt_items", read_checks(reader)
+        elif not checks[PLAN_ITEMS] and reader.accept(PLAN_ITEMS):
+            part, checks[PLAN_ITEMS] = "plan_items", read_checks(reader)
+        elif plan is None and reader.at("the plan"):
             part, plan = "plan", _read_plan(reader, pending)
         elif not any(pending) and reader.accept(PENDING):
             part = "pending"
@@ -146,7 +189,10 @@ def _read(reader: Reader) -> tuple[Inspection, InspectionParts]:
     things, backgrounds = pending
     if len(backgrounds) > 1:
         raise LanguageError("not understood: more than one background is still to come")
-    found = Inspection(plan, sketch, tuple(things), backgrounds[0] if backgrounds else None, seen)
+    background = backgrounds[0] if backgrounds else None
+    found = Inspection(
+        plan, sketch, tuple(things), background, seen, checks[PROMPT_ITEMS], checks[PLAN_ITEMS]
+    )
     return found, InspectionParts(**sentences)
 
 
