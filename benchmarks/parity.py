@@ -23,10 +23,12 @@ from torch import Tensor
 
 from strokewise.flow import Guidance, training_times
 from strokewise.inference import Context, Generator, Painted, PaintOptions, WriteOptions, Written
+from strokewise.models import Visible
 from strokewise.models.bagel import ModelConfig, UnifiedModel
 from strokewise.models.bagel.checkpoint import autoencoder_names, bagel_names, read_header, split_names
 from strokewise.models.bagel.layouts import bagel_config
 from strokewise.models.bagel.loading import fill_model
+from strokewise.models.visibility import block_mask, pieces
 from strokewise.sequence import Kind, Packed, Segment, SpecialTokens, grid_positions, pack, patchify
 
 TOLERANCE = 1e-4
@@ -218,11 +220,24 @@ def compare_training(recorded: Recorded, report: Report) -> None:
     )
     packed = pack([training_samples(recorded)], recorded.spec)
     compare_packing(packed, recorded, report)
+    forms: dict[str, Visible] = {
+        "dense": packed.layout.mask(),
+        "pieces": pieces(packed.layout),
+        "blocks": block_mask(packed.layout),
+    }
+    for name, seen in forms.items():
+        compare_step(packed, name, seen, recorded, report)
+
+
+def compare_step(packed: Packed, form: str, seen: Visible, recorded: Recorded, report: Report) -> None:
+    """Hidden states, losses and gradients, with attention in one of its forms."""
+    model, tensors = recorded.model, recorded.tensors
+    model.zero_grad()
     model.requires_grad_(True)
-    hidden = model(packed, packed.layout.mask())
+    hidden = model(packed, seen)
     order = packed.layout.place[0].argsort()
     report.close(
-        "training hidden states",
+        f"training hidden states, {form}",
         torch.cat([hidden.understanding[0], hidden.generation[0]])[order],
         tensors["train.hidden"],
     )
@@ -230,8 +245,8 @@ def compare_training(recorded: Recorded, report: Report) -> None:
     ce = F.cross_entropy(logits, packed.text_labels, reduction="none")
     velocity = model.velocity(hidden.generation.flatten(0, 1)[packed.latent_slots])
     mse = (velocity - packed.latent_targets) ** 2
-    report.close("CE of each token", ce, tensors["train.ce"])
-    report.close("MSE of each element", mse, tensors["train.mse"])
+    report.close(f"CE of each token, {form}", ce, tensors["train.ce"])
+    report.close(f"MSE of each element, {form}", mse, tensors["train.mse"])
     (ce.mean() + mse.mean()).backward()
     gradients: dict[str, Tensor] = {}
     parameters = dict(model.named_parameters())
@@ -239,7 +254,8 @@ def compare_training(recorded: Recorded, report: Report) -> None:
         if ours in parameters and (gradient := parameters[ours].grad) is not None:
             gradients |= dict(split_names(ours, theirs, gradient, recorded.config))
     for name, gradient in recorded.below("train.grad.").items():
-        report.close(f"grad {name.removeprefix('language_model.model.')}", gradients[name], gradient)
+        short = name.removeprefix("language_model.model.")
+        report.close(f"grad {short}, {form}", gradients[name], gradient)
     model.requires_grad_(False)
 
 

@@ -144,9 +144,14 @@ def test_gradients_of_a_training_row_are_the_sum_of_those_alone(make_model, tiny
 def test_checkpointing_changes_no_gradient(make_model, tiny_config, generator, sample):
     def gradient(checkpointing):
         model = make_model(tiny_config).requires_grad_(True).train()
-        model.language.checkpointing = checkpointing
+        model.language.checkpointing = model.vision.checkpointing = checkpointing
         packed = pack([[sample]], generator.spec)
         model(packed, packed.layout.mask()).understanding.pow(2).sum().backward()
-        return model.language.layers[0].understanding.qkv.weight.grad
+        return torch.cat(
+            [
+                model.language.layers[0].understanding.qkv.weight.grad.flatten(),
+                model.vision.layers[0].qkv.weight.grad.flatten(),
+            ]
+        )
 
     torch.testing.assert_close(gradient(True), gradient(False))

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from strokewise.models import Hidden, KVBlock, ModelSizes
-from strokewise.models.attention import attend
+from strokewise.models.attention import additive, attend
 from strokewise.sequence import ImageLimits, PackSpec, patchify, unpatchify
 
 PATCH = 4
@@ -111,8 +111,7 @@ class SingleStream(nn.Module):
         return self.run(self.words(ids) + self.positions(positions), mask, cache)
 
     def run(self, x, mask, cache):
-        if mask is not None:
-            mask = torch.zeros_like(mask, dtype=x.dtype).masked_fill_(~mask, -torch.inf)
+        mask = additive(mask, x.dtype)
         for layer in self.layers:
             x = layer(x, mask, cache)
         return x

@@ -1,5 +1,6 @@
 """Models behind the backbone protocol; one folder for each architecture, loaded by name."""
 
+from strokewise.models.attention import Visible
 from strokewise.models.backbone import (
     Architecture,
     Backbone,
@@ -10,7 +11,7 @@ from strokewise.models.backbone import (
     TrainingCosts,
     module_of,
 )
-from strokewise.models.kv_cache import KVBlock, KVCache, image_visibility, visibility
+from strokewise.models.kv_cache import KVBlock, KVCache
 from strokewise.models.registry import (
     architecture_of,
     find_checkpoint,
@@ -20,6 +21,7 @@ from strokewise.models.registry import (
     read_weights,
     register,
 )
+from strokewise.models.visibility import image_visibility, visibility
 
 __all__ = [
     "Architecture",
@@ -31,6 +33,7 @@ __all__ = [
     "ModelSizes",
     "Parallelism",
     "TrainingCosts",
+    "Visible",
     "architecture_of",
     "find_checkpoint",
     "image_visibility",

@@ -85,9 +85,9 @@ class Backbone(Protocol):
 
         Args:
             packed: the batch.
-            mask: boolean visibility of cached and new columns, (R, 1 or U + G, K), or the range of columns
-                that all tokens of each row see (`kv_cache.visibility`, `kv_cache.image_visibility`); None
-                means that every token sees every other.
+            mask: what tokens see of cached and new columns: what `visibility` gives, or a boolean mask
+                (R, 1 or U + G, K); None means that every token sees every other. ``attention.attend`` takes
+                all of its forms.
             cache: what the rows have read before; new keys are written behind it and not kept.
         """
 

@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 
 from strokewise.errors import ContextLengthError
-from strokewise.models.attention import Visible
-from strokewise.sequence import Packed
 
 
 @dataclass(frozen=True)
@@ -120,32 +118,3 @@ class KVCache:
         """A copy of some columns of a row, which shares no memory with the workspace."""
         keys, values = self.keys[:, row, :, columns], self.values[:, row, :, columns]
         return KVBlock(keys.contiguous().clone(), values.contiguous().clone())
-
-
-def image_visibility(packed: Packed, cache: KVCache) -> Visible:
-    """What the tokens of one image a row see: all that the row has read, and each other.
-
-    Returns:
-        None if no row is shorter than another; else on a CPU the range of columns of each row, because a row
-        at a time costs less there than padding and a mask, and elsewhere a mask (rows, 1, columns).
-    """
-    seen = torch.cat([cache.valid[:, : cache.used], packed.layout.valid], dim=1)
-    if bool(seen.all()):
-        return None
-    if seen.device.type != "cpu":
-        return seen[:, None]
-    firsts, counts = seen.int().argmax(1).tolist(), seen.sum(1).tolist()
-    return tuple(slice(first, first + count) for first, count in zip(firsts, counts, strict=True))
-
-
-def visibility(packed: Packed, cache: KVCache | None = None) -> Tensor | None:
-    """The mask of a batch behind what its rows have read.
-
-    Returns:
-        Boolean (rows, understanding + generation columns, cached and new columns), or None if all of it is
-        True: attention without a mask takes a faster kernel.
-    """
-    mask = packed.layout.mask()
-    if cache is not None:
-        mask = cache.mask(mask)
-    return None if bool(mask.all()) else mask

@@ -12,7 +12,7 @@ from strokewise.sequence.images import (
     to_tensor,
     unpatchify,
 )
-from strokewise.sequence.packed import Layout, Packed, PackSpec
+from strokewise.sequence.packed import Layout, Packed, PackSpec, sees
 from strokewise.sequence.packing import pack
 from strokewise.sequence.segments import Kind, Segment
 from strokewise.sequence.tokenizer import SpecialTokens, Tokenizer
@@ -32,6 +32,7 @@ __all__ = [
     "pack",
     "patchify",
     "resize",
+    "sees",
     "to_image",
     "to_levels",
     "to_tensor",

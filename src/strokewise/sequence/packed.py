@@ -4,6 +4,7 @@ Shape legend: R rows, U understanding and G generation columns, V ViT patches of
 losses, M latent tokens with a loss. Knows tensors only; ``packing`` makes them from segments.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -15,9 +16,9 @@ from strokewise.sequence.tokenizer import SpecialTokens
 
 @dataclass(frozen=True)
 class Layout:
-    """Where every token of a batch stands; what the mask is made of. All shapes (rows, columns).
+    """Where every token of a batch stands; what it sees follows from it. All shapes (rows, columns).
 
-    Columns are the understanding block, then the generation block. Padding has sample -1.
+    Columns are the understanding block, then the generation block. Padding has sample and segment -1.
     """
 
     sample: Tensor
@@ -28,18 +29,34 @@ class Layout:
 
     def mask(self) -> Tensor:
         """Boolean (rows, columns, columns), True where the query (second axis) sees the key (third)."""
-        query = [getattr(self, f.name)[:, :, None] for f in fields(self)]
-        key = [getattr(self, f.name)[:, None, :] for f in fields(self)]
-        same_sample = (query[0] == key[0]) & (query[0] >= 0)
-        same_segment = query[1] == key[1]
-        inside = same_segment & (~query[3] | (key[2] <= query[2]))
-        before = (key[1] < query[1]) & ~key[4]
-        return same_sample & (inside | before)
+        facts = [fact for fact, _ in self.facts()]
+        return sees([fact[:, :, None] for fact in facts], [fact[:, None, :] for fact in facts])
+
+    def facts(self) -> list[tuple[Tensor, int]]:
+        """What :func:`sees` must know of every token, each with its value for padding."""
+        return [
+            (self.sample, -1),
+            (self.segment, -1),
+            (self.place, 0),
+            (self.causal, False),
+            (self.noised, False),
+        ]
 
     @property
     def valid(self) -> Tensor:
         """Boolean (rows, columns): False on padding."""
         return self.sample >= 0
+
+
+def sees(query: Sequence[Tensor], key: Sequence[Tensor]) -> Tensor:
+    """Whether queries see keys; both are given by their `Layout.facts`, of shapes that fit each other.
+
+    Padding sees padding, so that no query is without a key: softmax over nothing is NaN in some kernels.
+    """
+    sample, segment, place, causal, _ = query
+    inside = (key[1] == segment) & (~causal | (key[2] <= place))
+    before = (key[1] < segment) & ~key[4]
+    return (key[0] == sample) & (inside | before)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def parallelize(model: UnifiedModel, parallelism: Parallelism) -> None:
     Checkpointing must come first, so that what is recomputed is compiled; sharding last, so that hooks gather
     weights around both.
     """
-    model.language.checkpointing = parallelism.checkpointing
+    model.language.checkpointing = model.vision.checkpointing = parallelism.checkpointing
     if parallelism.compile:
         torch._dynamo.config.recompile_limit = SHAPES
         for module in model.language.modules():

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from strokewise.models.attention import Visible, attend
+from strokewise.models.attention import Visible, additive, attend
 from strokewise.models.bagel.config import LanguageConfig
 from strokewise.models.bagel.layers import RMSNorm, rotary, rotate
 from strokewise.models.kv_cache import KVBlock, KVCache
@@ -115,13 +115,11 @@ class Decoder(nn.Module):
             understanding: embedded tokens (rows, U, size).
             generation: embedded tokens (rows, G, size).
             positions: rotary positions (rows, U + G).
-            mask: boolean (rows, 1 or U + G, keys) over cached and new tokens, or the range that all tokens of
-                each row see; None: all are visible.
+            mask: what is seen of cached and new tokens, see ``Backbone.__call__``.
             cache: keys and values of what came before; new ones are written behind them, not kept.
         """
         dtype = _arithmetic(understanding)
-        if isinstance(mask, Tensor):  # converted to numbers once, not in every layer
-            mask = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, -torch.inf)
+        mask = additive(mask, dtype)
         cos, sin = rotary(positions, self.config.head_dim, self.config.rope_theta, dtype)
         edge = understanding.shape[1]
         turns = [(cos[:, :edge], sin[:, :edge]), (cos[:, edge:], sin[:, edge:])]

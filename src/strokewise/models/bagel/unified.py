@@ -79,8 +79,7 @@ class UnifiedModel(nn.Module):
 
         Args:
             packed: the batch.
-            mask: visibility of cached and new tokens, (rows, 1 or U + G, keys), or a range of keys for each
-                row; see :func:`visibility`. None: every token sees every other.
+            mask: what is seen of cached and new tokens, see ``Backbone.__call__``.
             cache: what the rows have read before; new keys are written behind it, not kept.
         """
         understanding, generation = self.embed(packed)

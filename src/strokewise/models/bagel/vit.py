@@ -1,13 +1,15 @@
 """The SigLIP encoder over patches of images of any size: full attention inside each image.
 
-Shape legend: (patches of all images, size) packed; (images, patches of the longest, size) while padded.
+Shape legend: (patches of all images, size), one image after another without padding.
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from strokewise.models.attention import attend
 from strokewise.models.bagel.config import VisionConfig
@@ -27,11 +29,14 @@ class VisionLayer(nn.Module):
         self.fc1 = nn.Linear(size, config.intermediate_size)
         self.fc2 = nn.Linear(config.intermediate_size, size)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """One layer over (images, patches, size)."""
+    def forward(self, x: Tensor, runs: Sequence[tuple[int, int]]) -> Tensor:
+        """One layer over (patches, size); ``runs`` are numbers of images and patches of each, in order."""
         qkv = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1))
-        query, keys, values = qkv.unbind(2)
-        x = x + self.out(attend(query, keys.transpose(1, 2), values.transpose(1, 2), mask))
+        attended = []
+        for (images, patches), run in zip(runs, qkv.split([i * n for i, n in runs]), strict=True):
+            query, keys, values = run.unflatten(0, (images, patches)).unbind(2)
+            attended.append(attend(query, keys.transpose(1, 2), values.transpose(1, 2)).flatten(0, 1))
+        x = x + self.out(torch.cat(attended))
         return x + self.fc2(F.gelu(self.fc1(self.mlp_norm(x)), approximate="tanh"))
 
 
@@ -41,6 +46,7 @@ class VisionEncoder(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.config = config
+        self.checkpointing = False
         self.patch_embed = nn.Linear(config.patch_channels, config.hidden_size)
         self.place_embed = nn.Embedding(config.learned_side**2, config.hidden_size)
         self.layers = nn.ModuleList(VisionLayer(config) for _ in range(config.num_layers))
@@ -58,15 +64,10 @@ class VisionEncoder(nn.Module):
             (patches of all images, hidden_size), after the final norm.
         """
         x = self.patch_embed(patches) + self.place_embed(places)
-        longest = max(lengths)
-        even = all(length == longest for length in lengths)
-        if even:
-            rows, mask = x.view(len(lengths), longest, -1), None
-        else:
-            rows = nn.utils.rnn.pad_sequence(x.split(list(lengths)), batch_first=True)
-            count = torch.tensor(lengths, device=x.device)[:, None]
-            mask = (torch.arange(longest, device=x.device) < count)[:, None]
+        runs = [(len(list(images)), length) for length, images in groupby(lengths)]
         for layer in self.layers:
-            rows = layer(rows, mask)
-        rows = self.norm(rows)
-        return rows.flatten(0, 1) if mask is None else rows[mask[:, 0]]
+            if self.checkpointing and self.training:
+                x = checkpoint(layer, x, runs, use_reentrant=False)
+            else:
+                x = layer(x, runs)
+        return self.norm(x)

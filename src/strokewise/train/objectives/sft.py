@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from strokewise.models import Backbone
+from strokewise.models import Backbone, visibility
 from strokewise.sequence import Packed
 
 # Tokens whose logits are in memory together: for BAGEL's vocabulary 2048 rows of float32 are 1.2 GB.
@@ -44,7 +44,7 @@ class SupervisedFineTuning:
 
         Both heads run even where nothing is supervised, so that every weight has a gradient on every rank.
         """
-        hidden = model(packed, packed.layout.mask())
+        hidden = model(packed, visibility(packed))
         states = hidden.understanding.flatten(0, 1)[packed.text_slots]
         velocity = model.velocity(hidden.generation.flatten(0, 1)[packed.latent_slots])
         errors = (velocity - packed.latent_targets).square().mean(-1)
