@@ -5,7 +5,7 @@ the folder that a further architecture would have under ``models/``.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -38,6 +38,9 @@ class SingleConfig:
         return ImageLimits(PATCH, 2 * PATCH, self.side * PATCH)
 
     vision_limits = canvas_limits
+
+    def limited(self, canvas, view):
+        return self if canvas is None else replace(self, side=canvas // PATCH)
 
     def to_dict(self):
         return asdict(self)
@@ -80,6 +83,9 @@ class SingleStream(nn.Module):
         self.head = nn.Linear(config.width, config.vocabulary)
         self.out = nn.Linear(config.width, config.token_channels)
         self.autoencoder = nn.Identity()
+
+    def limit(self, canvas, view):
+        self.config = self.config.limited(canvas, view)
 
     @property
     def device(self):

@@ -8,14 +8,17 @@ import pytest
 import torch
 
 from strokewise.datasets.latents import LatentEncoder
+from strokewise.datasets.prepare import Preparer
+from strokewise.datasets.records import SUBSETS, Rendered
 from strokewise.errors import CheckpointError, ConfigError
-from strokewise.models import load_model
+from strokewise.models import find_checkpoint, load_model
 from strokewise.models.bagel import ARCHITECTURE, bagel_7b, fresh_model, nano
-from strokewise.sequence import Kind, Segment, to_tensor
+from strokewise.recipes.registry import RECIPES
+from strokewise.sequence import Kind, Segment, Tokenizer, to_tensor
 from strokewise.train import optim
 from strokewise.train.config import Dropout, Lora, override
 from strokewise.train.distributed import World
-from strokewise.train.estimate import estimate, table
+from strokewise.train.estimate import _probe, estimate, refuse_dropped, table
 from strokewise.train.export import export
 from strokewise.train.run_data import RunData
 from strokewise.train.trainer import Trainer
@@ -282,3 +285,54 @@ def test_pictures_of_every_size_are_counted(tiny_config):
     assert 4 <= large / small < 5
     assert not math.isnan(small)
     assert np.isfinite(large)
+
+
+# --- sizes of images ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", ["strokewise", "bagel"])
+def test_image_sides_are_trained_with_stored_and_used(toy, start, tmp_path, layout):
+    config = replace(toy.config(start), canvas_side=8, view_side=8)
+    run = Trainer(config, tmp_path / "run")
+    assert run.model.config.canvas_limits.largest == run.model.config.vision_limits.largest == 8
+    load = run._load()
+    assert {*load.packs[0].patch_lengths} == {4}
+    run.fit(max_steps=1)
+    export(tmp_path / "run", tmp_path / "model", layout=layout)
+    sizes = load_model(tmp_path / "model").config
+    assert (sizes.canvas_limits.largest, sizes.vision_limits.largest) == (8, 8)
+    assert sizes.canvas_limits.fit(16, 16) == (8, 8)
+
+
+@pytest.mark.parametrize("side", [10, 10_000])
+def test_image_sides_that_cannot_be(toy, start, side):
+    with pytest.raises(ConfigError, match="a largest side of"):
+        RunData.open(replace(toy.config(start), canvas_side=side))
+
+
+def test_samples_that_do_not_fit_are_told_and_refused(toy, start):
+    config = toy.config(start)
+    lengths = [p.length for p in _probe(RunData.open(config), 10**6, 48)[0]]
+    config = replace(config, pack_tokens=sorted(lengths)[24])
+    found = estimate(config, RunData.open(config), 1, ALONE.device)
+    assert found.dropped == sum(n > config.pack_tokens for n in lengths) > 0
+    assert 0 < found.dropped_images < found.images
+    assert any("too long" in cell for cell in table(config, found, 1).columns[1].cells)
+    with pytest.raises(ConfigError, match="do not fit a pack"):
+        refuse_dropped(config, found)
+    refuse_dropped(config, replace(found, dropped=0))
+
+
+def test_trajectories_fit_the_packs_of_the_7b_recipes():
+    """Also if BAGEL's tokenizer takes twice as many tokens for the same texts as nano's."""
+    tokenizer = Tokenizer.load(find_checkpoint("nano"))
+    process, lora = (RECIPES[name]("start", None) for name in ("bagel-7b-process", "bagel-7b-lora"))
+    sizes = bagel_7b().limited(process.canvas_side, process.view_side)
+    preparer = Preparer(sizes, tokenizer.special, Dropout(0, 0, 0, 0), process.time_shift)
+    longest = 0
+    for subset in SUBSETS:
+        source = Rendered(subset).open(tokenizer)
+        for index in range(12):
+            segments = preparer.prepare(source.sample(index), 0).segments
+            longest = max(longest, sum(s.length * (1 + s.is_text) for s in segments))
+    assert 5_000 < longest <= lora.pack_tokens <= process.pack_tokens

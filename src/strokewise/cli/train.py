@@ -58,7 +58,7 @@ def run(
     from strokewise.recipes.registry import imported_config, recipe_config
     from strokewise.train.config import override
     from strokewise.train.distributed import World
-    from strokewise.train.estimate import estimate, table
+    from strokewise.train.estimate import PROBED_WELL, estimate, refuse_dropped, table
     from strokewise.train.run_data import RunData
     from strokewise.train.trainer import Trainer
 
@@ -73,8 +73,9 @@ def run(
     world = World.join()
     try:
         if dry_run:
-            found = estimate(config, RunData.open(config), world.size, world.device)
+            found = estimate(config, RunData.open(config), world.size, world.device, PROBED_WELL)
             Console().print(table(config, found, world.size))
+            refuse_dropped(config, found)
         else:
             Trainer(config, out, world).fit(max_steps, minutes)
     finally:

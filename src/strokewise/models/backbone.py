@@ -54,6 +54,13 @@ class BackboneConfig(Protocol):
     def vision_limits(self) -> ImageLimits:
         """Sizes in pixels of the copy of an image that is read; the stride is one patch."""
 
+    def limited(self, canvas: int | None, view: int | None) -> "BackboneConfig":
+        """The same sizes with images of at most these sides in pixels, painted and read; None: as now.
+
+        Raises:
+            ConfigError: if a side is no multiple of its stride or larger than now.
+        """
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as stored beside the weights."""
 
@@ -67,6 +74,9 @@ class Backbone(Protocol):
     @property
     def config(self) -> BackboneConfig:
         """Its sizes."""
+
+    def limit(self, canvas: int | None, view: int | None) -> None:
+        """Paint and read images of at most these sides from now on; see `BackboneConfig.limited`."""
 
     @property
     def device(self) -> torch.device:

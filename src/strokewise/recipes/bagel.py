@@ -21,6 +21,8 @@ def bagel_7b_process(
     """The paper's run: 8 GPUs, 10,000 steps, packs of 33k tokens, rate 2e-5 with cosine decay, end to end.
 
     Adam's constants are those of BAGEL's released code; λ_CE, which the paper does not state, is 1 as there.
+    Views are at most 518 pixels, as in BAGEL's own editing data. Canvases are 512: a canvas then costs 3,423
+    tokens where 1,024 pixels cost 9,567, so that every trajectory of the three subsets fits a pack.
     """
     return TrainConfig(
         name="bagel-7b-process",
@@ -30,8 +32,10 @@ def bagel_7b_process(
         learning_rate=2e-5,
         warmup_steps=200,
         pack_tokens=33_000,
-        row_tokens=16_384,
+        row_tokens=33_000,
         packs_per_step=8,
+        canvas_side=512,
+        view_side=518,
         time_shift=3.0,
         eps=1e-15,
         ema_decay=0.999,
@@ -52,7 +56,8 @@ def bagel_7b_lora(
         full,
         name="bagel-7b-lora",
         learning_rate=1e-4,
-        pack_tokens=16_384,
+        pack_tokens=18_000,
+        row_tokens=18_000,
         lora=Lora(),
         eps=1e-8,
     )

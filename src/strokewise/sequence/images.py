@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from strokewise.errors import InputError
+from strokewise.errors import ConfigError, InputError
 
 MAX_ASPECT = 16
 MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "YCbCr")
@@ -34,6 +34,21 @@ class ImageLimits:
             scale = self.largest / max(width, height)
             width, height = self._strided(width * scale), self._strided(height * scale)
         return width, height
+
+    def limited(self, side: int | None) -> "ImageLimits":
+        """These limits with a smaller largest side; None changes nothing.
+
+        Raises:
+            ConfigError: if it is no multiple of the stride, or larger than the largest now.
+        """
+        if side is None:
+            return self
+        if side < self.stride or side % self.stride or side > self.largest:
+            raise ConfigError(
+                f"a largest side of {side} pixels is not possible here: it must be a multiple of"
+                f" {self.stride} up to {self.largest}"
+            )
+        return ImageLimits(self.stride, min(self.smallest, side), side)
 
     def check(self, height: int, width: int) -> None:
         """Refuse a canvas size that the model cannot paint.

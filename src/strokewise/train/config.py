@@ -95,6 +95,8 @@ class TrainConfig:
         ema_decay: of the averaged weights.
         precision: of the arithmetic; weights, gradients and averages are float32 (adapters' base: bfloat16).
         lora: adapters, or None to train all weights but the autoencoder's.
+        canvas_side: largest side of canvases in pixels, stored with exports; None: the start's own.
+        view_side: the same of the ViT's copies of images.
         seed: of data order, noise, times and dropout.
         running: settings that do not change the result.
     """
@@ -121,6 +123,8 @@ class TrainConfig:
     ema_decay: float = 0.9999
     precision: str = "bfloat16"
     lora: Lora | None = None
+    canvas_side: int | None = None
+    view_side: int | None = None
     seed: int = 0
     running: Running = field(default_factory=Running)
 

@@ -7,21 +7,23 @@ reaches is an assumption that is printed with the figure.
 
 import time
 from dataclasses import dataclass
-from itertools import count
 
 import torch
 from rich.table import Table
 
-from strokewise.datasets.mixture import Mixture, derive_seed
-from strokewise.datasets.prepare import Prepared, Preparer
-from strokewise.errors import ContextLengthError
+from strokewise.datasets.mixture import derive_seed
+from strokewise.datasets.prepare import Prepared
+from strokewise.datasets.samples import Picture
+from strokewise.errors import ConfigError, ContextLengthError
 from strokewise.models import ModelSizes
 from strokewise.models.units import human
 from strokewise.train.config import TrainConfig
 from strokewise.train.run_data import RunData
 from strokewise.train.workload import Workload
 
-PROBED = 48
+PROBED, PROBED_WELL = 48, 400
+# Largest share of samples that may be left out for their length.
+MAX_DROPPED = 0.01
 # Share of the matrix-product rate that training is assumed to reach; on the CPU as measured for nano by
 # benchmarks/train.py, on GPUs what established trainers reach.
 SHARES = {"cpu": 0.05, "cuda": 0.4}
@@ -51,6 +53,10 @@ class Estimate:
 
     Attributes:
         trainable, frozen: parameters.
+        probed: samples that were looked at.
+        dropped, dropped_images: of those, samples that are too long for a pack or the model, and all images
+            of such samples.
+        images: of all samples that were looked at.
         work: mean counts of one sample.
         samples: per step.
         step_flops: operations of a step, encoding of pictures included.
@@ -62,6 +68,10 @@ class Estimate:
 
     trainable: int
     frozen: int
+    probed: int
+    dropped: int
+    images: int
+    dropped_images: int
     work: Workload
     samples: float
     step_flops: float
@@ -71,13 +81,16 @@ class Estimate:
     seconds: float
 
 
-def estimate(config: TrainConfig, data: RunData, devices: int, device: torch.device) -> Estimate:
-    """Estimate the costs of a run on that many devices of this kind.
+def estimate(
+    config: TrainConfig, data: RunData, devices: int, device: torch.device, samples_read: int = PROBED
+) -> Estimate:
+    """Estimate the costs of a run on that many devices of this kind, from its first samples.
 
     Raises:
-        StrokewiseError: if a sample cannot be read.
+        StrokewiseError: if a sample cannot be read, or none fits.
     """
-    costs, probed = data.costs, _probe(data.mixture, data.preparer)
+    costs = data.costs
+    probed, images, dropped_images = _probe(data, config.pack_tokens, samples_read)
     work = sum((Workload.of(sample.segments) for sample in probed), Workload())
     canvases = [canvas.shape for sample in probed for canvas in sample.canvases]
     encoding = sum(costs.encoding_flops(height, width) for _, height, width in canvases)
@@ -95,6 +108,10 @@ def estimate(config: TrainConfig, data: RunData, devices: int, device: torch.dev
     return Estimate(
         trainable=trained,
         frozen=frozen,
+        probed=samples_read,
+        dropped=samples_read - len(probed),
+        images=images,
+        dropped_images=dropped_images,
         work=Workload(*(round(value / len(probed)) for value in vars(work).values())),
         samples=samples,
         step_flops=step_flops,
@@ -112,6 +129,9 @@ def table(config: TrainConfig, found: Estimate, devices: int) -> Table:
     memory = found.memory
     parts = ", ".join(f"{name} {human(value, 'B')}" for name, value in vars(memory).items() if value)
     rows = {
+        "left out": f"{found.dropped:,} of the first {found.probed:,} samples, with"
+        f" {found.dropped_images:,} of {found.images:,} images, are too long for a pack of"
+        f" {config.pack_tokens:,} tokens or the model",
         "parameters": f"{found.trainable:,} trained, {found.frozen:,} frozen",
         "a sample": f"{found.work.tokens:,} tokens on average ({found.work.text_losses:,} text tokens and"
         f" {found.work.velocity_losses:,} latent tokens with a loss)",
@@ -140,21 +160,42 @@ def measured_rate(device: torch.device, precision: str) -> float:
     return 2 * side**3 / fastest
 
 
-def _probe(mixture: Mixture, preparer: Preparer) -> list[Prepared]:
-    """The first samples of the run that fit the model."""
-    found: list[Prepared] = []
-    for position in count():
-        if len(found) == PROBED or position == 10 * PROBED:
-            break
+def refuse_dropped(config: TrainConfig, found: Estimate) -> None:
+    """Refuse a run that would leave out more than ``MAX_DROPPED`` of its samples for their length.
+
+    Raises:
+        ConfigError: if it would.
+    """
+    if found.dropped > MAX_DROPPED * found.probed:
+        raise ConfigError(
+            f"{found.dropped:,} of {found.probed:,} samples ({found.dropped / found.probed:.0%}) do not fit a"
+            f" pack of {config.pack_tokens:,} tokens; more than {MAX_DROPPED:.0%} would be left out. Raise"
+            " pack_tokens, or set canvas_side and view_side lower"
+        )
+
+
+def _probe(data: RunData, pack_tokens: int, count: int) -> tuple[list[Prepared], int, int]:
+    """Those of the first ``count`` samples that fit; images of all of them, and of those that do not fit."""
+    mixture, found, images, dropped = data.mixture, list[Prepared](), 0, 0
+    for position in range(count):
+        sample = mixture.sample(position)
+        pictures = sum(isinstance(part, Picture) for part in sample.parts)
+        images += pictures
         try:
-            found.append(preparer.prepare(mixture.sample(position), derive_seed(mixture.seed, 3, position)))
+            prepared = data.preparer.prepare(sample, derive_seed(mixture.seed, 3, position))
         except ContextLengthError:
+            dropped += pictures
             continue
+        if prepared.length <= pack_tokens:
+            found.append(prepared)
+        else:
+            dropped += pictures
     if not found:
         raise ContextLengthError(
-            "none of the first training samples fits the model's positions; shorten them"
+            f"none of the first {count} training samples fits a pack and the model's positions; raise"
+            " pack_tokens, set canvas_side and view_side lower, or shorten the samples"
         )
-    return found
+    return found, images, dropped
 
 
 def _memory(config: TrainConfig, model: ModelSizes, trained: int, devices: int) -> Memory:

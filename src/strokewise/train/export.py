@@ -48,6 +48,7 @@ def export(
     prefix = "average" if averaged else "weight"
     named = {f"{prefix}/{name}": p.detach() for name, p in trainable(module_of(made)).items()}
     read_tensors(path, named, alone, partly=True)
+    made.limit(config.get("canvas_side"), config.get("view_side"))
     if lora:
         merge_adapters(made)
     module_of(made).to(torch.bfloat16)

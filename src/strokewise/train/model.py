@@ -56,10 +56,12 @@ def build_model(config: TrainConfig, world: World) -> TrainedModel:
         trained = TrainedModel(
             trainable_model(config.model, config.lora, low, world.device), config.objective
         )
+        trained.model.limit(config.canvas_side, config.view_side)
         parallelize(trained, architecture, world, config)
         return trained
     with torch.device("meta"):
         trained = TrainedModel(architecture.build(read_config(config.model)), config.objective)
+    trained.model.limit(config.canvas_side, config.view_side)
     trained.model.autoencoder.requires_grad_(False)
     parallelize(trained, architecture, world, config)
     trained.to_empty(device=world.device)

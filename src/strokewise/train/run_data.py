@@ -36,7 +36,7 @@ class RunData:
         """
         folder = find_checkpoint(config.model)
         architecture, tokenizer = architecture_of(folder), Tokenizer.load(folder)
-        sizes = architecture.read_config(folder)
+        sizes = architecture.read_config(folder).limited(config.canvas_side, config.view_side)
         mixture = Mixture(
             [entry.name for entry in config.sources],
             [entry.source.open(tokenizer) for entry in config.sources],

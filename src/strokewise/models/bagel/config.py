@@ -1,6 +1,6 @@
 """Sizes of the unified model and its parts. Numbers only: no tensors, no files, no prompts."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from strokewise.errors import ConfigError
@@ -93,6 +93,7 @@ class ModelConfig:
         latent_patch: latents per latent token along one side.
         latent_side: latent tokens per side of the largest canvas (side of the position table).
         canvas_min: smallest side, in pixels, an image given as condition is resized to.
+        canvas_max: largest side of a canvas; None: all that the table of positions holds.
         vision_min, vision_max: the same and the largest for the ViT's copy.
     """
 
@@ -102,6 +103,7 @@ class ModelConfig:
     latent_patch: int = 2
     latent_side: int = 64
     canvas_min: int = 512
+    canvas_max: int | None = None
     vision_min: int = 224
     vision_max: int = 980
 
@@ -123,12 +125,24 @@ class ModelConfig:
     @property
     def canvas_limits(self) -> ImageLimits:
         """Sizes in pixels an image may have to be painted, or to be encoded to latents."""
-        return ImageLimits(self.latent_stride, self.canvas_min, self.latent_side * self.latent_stride)
+        table = self.latent_side * self.latent_stride
+        return ImageLimits(self.latent_stride, self.canvas_min, self.canvas_max or table)
 
     @property
     def vision_limits(self) -> ImageLimits:
         """Sizes in pixels of the copy of an image that the ViT reads."""
         return ImageLimits(self.vision.patch_size, self.vision_min, self.vision_max)
+
+    def limited(self, canvas: int | None, view: int | None) -> "ModelConfig":
+        """See ``BackboneConfig.limited``."""
+        canvases, views = self.canvas_limits.limited(canvas), self.vision_limits.limited(view)
+        return replace(
+            self,
+            canvas_min=canvases.smallest,
+            canvas_max=self.canvas_max if canvas is None else canvases.largest,
+            vision_min=views.smallest,
+            vision_max=views.largest,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as stored beside the weights."""

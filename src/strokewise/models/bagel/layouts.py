@@ -20,6 +20,7 @@ WEIGHTS = "model.safetensors"
 BAGEL_CONFIGS = ("llm_config.json", "vit_config.json")
 BAGEL_WEIGHTS, BAGEL_AUTOENCODER = "ema.safetensors", "ae.safetensors"
 INDEX = "model.safetensors.index.json"
+IMAGE_SIDES = ("canvas_min", "canvas_max", "vision_min", "vision_max")
 
 
 def is_bagel_layout(folder: Path) -> bool:
@@ -89,6 +90,8 @@ def bagel_config(
         coder,
         latent_patch=int(patch),
         latent_side=_side(shape("latent_pos_embed.pos_embed")),
+        # Not in released files: our exports state the sizes that they were trained on.
+        **{name: vit[name] for name in IMAGE_SIDES if name in vit},
     )
     return _fit_limits(config)
 

@@ -11,7 +11,13 @@ from strokewise.errors import CheckpointError
 from strokewise.io.atomic import write_text, writing
 from strokewise.models.bagel.checkpoint import Names, autoencoder_names, bagel_names, split_names
 from strokewise.models.bagel.config import ModelConfig
-from strokewise.models.bagel.layouts import BAGEL_AUTOENCODER, BAGEL_CONFIGS, BAGEL_WEIGHTS, WEIGHTS
+from strokewise.models.bagel.layouts import (
+    BAGEL_AUTOENCODER,
+    BAGEL_CONFIGS,
+    BAGEL_WEIGHTS,
+    IMAGE_SIDES,
+    WEIGHTS,
+)
 from strokewise.models.bagel.unified import UnifiedModel
 from strokewise.models.registry import CONFIG
 
@@ -55,6 +61,7 @@ def export_bagel(model: UnifiedModel, folder: Path) -> None:
             "patch_size": vision.patch_size,
             "image_size": vision.image_size,
             "layer_norm_eps": vision.norm_eps,
+            **{name: getattr(config, name) for name in IMAGE_SIDES},
         },
     )
 

@@ -37,6 +37,10 @@ class UnifiedModel(nn.Module):
         self.latent_places = PositionTable(config.latent_side, size)
         self.autoencoder = Autoencoder(config.autoencoder)
 
+    def limit(self, canvas: int | None, view: int | None) -> None:
+        """Paint and read images of at most these sides from now on; see ``BackboneConfig.limited``."""
+        self.config = self.config.limited(canvas, view)
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
