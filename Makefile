@@ -5,7 +5,7 @@ RUN := $(VENV)/bin
 
 PROMPT ?= a photo of a red apple left of a blue bus
 
-.PHONY: setup paint test check fix train-nano clean
+.PHONY: setup paint studio test check fix train-nano clean
 
 setup: $(VENV)/.ready
 
@@ -20,6 +20,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 # The main job: the shipped model paints a prompt while you watch. Another one: make paint PROMPT="a green dog"
 paint: setup
 	$(RUN)/strokewise paint "$(PROMPT)"
+
+# The studio in a browser: watch, stop, correct and branch paintings. Ctrl-C ends it.
+studio: setup
+	$(RUN)/strokewise serve --open
 
 test: setup
 	$(RUN)/pytest

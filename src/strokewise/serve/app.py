@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -17,7 +18,16 @@ from starlette.staticfiles import StaticFiles
 from strokewise import __version__
 from strokewise.errors import StrokewiseError
 from strokewise.inference.painter import Painter
-from strokewise.serve import critic, file_routes, problems, routes, world_routes
+from strokewise.serve import (
+    critic,
+    file_routes,
+    openai_common,
+    openai_images,
+    openai_responses,
+    problems,
+    routes,
+    world_routes,
+)
 from strokewise.serve.deps import Parts, Server
 from strokewise.serve.live import Live, Registry
 from strokewise.serve.manager import Limits, Manager
@@ -106,6 +116,8 @@ def make_app(
     app.include_router(file_routes.router)
     app.include_router(routes.router)
     app.include_router(world_routes.router)
+    app.include_router(openai_images.router)
+    app.include_router(openai_responses.router)
     if STATIC.is_dir():
         app.mount("/static", StaticFiles(directory=STATIC))
     return app
@@ -164,6 +176,18 @@ def _add_basics(app: FastAPI) -> None:
     async def metrics(parts: Server) -> Response:
         """Numbers for Prometheus."""
         return Response(parts.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/v1/models")
+    def models(parts: Server) -> dict[str, Any]:
+        """The model of this server."""
+        return openai_responses.models(parts)
+
+    @app.get("/v1/models/{name:path}")
+    def model(parts: Server, name: str) -> dict[str, Any]:
+        """The model of this server, by its name."""
+        openai_common.check_model(parts, name)
+        found: dict[str, Any] = openai_responses.models(parts)["data"][0]
+        return found
 
     @app.post("/v1/login", status_code=204)
     async def login(parts: Server, request: Request, typed: Login, response: Response) -> None:

@@ -20,10 +20,11 @@ from strokewise.serve import problems
 from strokewise.serve.live import SOURCE, Live, Registry
 from strokewise.serve.problems import RequestError
 from strokewise.serve.requests import Edit, NewSession, Resume
+from strokewise.serve.stream import Listener
 from strokewise.serve.values import Node, Part, State, Until
 from strokewise.serve.worker import Worker
 from strokewise.trajectory.files import MAX_STEPS, encode_png
-from strokewise.trajectory.values import Message, Step
+from strokewise.trajectory.values import Message, Step, StopReason
 
 MAX_NODES = 1_000  # of a session
 TEXT = 8_000  # characters of a message's part
@@ -72,8 +73,20 @@ class Manager:
 
     # --- beginning and ending ----------------------------------------------------------------------------
 
-    def create(self, caller: Caller, new: NewSession, source: Image.Image | None = None) -> Live:
+    def create(
+        self,
+        caller: Caller,
+        new: NewSession,
+        source: Image.Image | None = None,
+        listener: Listener | None = None,
+    ) -> Live:
         """A new session, which waits to be painted.
+
+        Args:
+            caller: whose it is.
+            new: what is requested.
+            source: the image to edit.
+            listener: one who misses none of its events.
 
         Raises:
             RequestError: if it is not possible, there is no place, or the server is stopping.
@@ -98,6 +111,8 @@ class Manager:
             )
             live = Live(caller.owner, caller.client, state, instruct=list(request.instruct), seed=new.seed)
             live.kept = new.kept
+            if listener is not None:
+                live.stream.join(listener)
             if source is not None:
                 self.registry.store.put_picture(live.id, SOURCE, encode_png(fitted(source, size)))
                 state.source = f"/v1/sessions/{live.id}/{SOURCE}"
@@ -176,7 +191,7 @@ class Manager:
             if live.state.status == "finished":
                 raise problems.conflict("the session is finished already")
             self.worker.withdraw(live)
-            live.state.status, live.state.stop = "finished", "cancelled"  # type: ignore[assignment]
+            live.state.status, live.state.stop = "finished", StopReason.CANCELLED
             self.registry.changed(live)
         return live
 
@@ -321,7 +336,7 @@ class Manager:
         elif message.paints or not self.painter.protocol_format.tagged:
             new.state = "written"
         else:
-            new.stop = "end"  # type: ignore[assignment]
+            new.stop = StopReason.END
         new.stages = list(Step(message, Image.new("RGB", (1, 1)) if png else None).stages)
         return new
 

@@ -23,16 +23,20 @@ class NewSession(Strict):
         }
     )
     prompt: Text = Field(description="what to paint")
-    image: Picture | None = Field(None, description="a picture to edit")
+    image: Picture | None = Field(default=None, description="a picture to edit")
     seed: Seed = 0
     options: Options = Options()
     name: Name = ""
     instruct: Annotated[list[Text], Field(max_length=32)] = Field(
         default_factory=list, description="instructions of the next strokes; then the model plans for itself"
     )
-    until: Until = Field("end", description="where it pauses by itself")
-    any_prompt: bool = Field(False, description="feed the prompt untouched, outside the vocabulary, too")
-    kept: bool = Field(True, description="false: it is deleted when there is no more room for newer sessions")
+    until: Until = Field(default="end", description="where it pauses by itself")
+    any_prompt: bool = Field(
+        default=False, description="feed the prompt untouched, outside the vocabulary, too"
+    )
+    kept: bool = Field(
+        default=True, description="false: it is deleted when there is no more room for newer sessions"
+    )
 
 
 class Resume(Strict):
@@ -40,11 +44,11 @@ class Resume(Strict):
 
     model_config = ConfigDict(json_schema_extra={"example": {"node": 2, "seed": 5, "until": "stage"}})
     node: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="branch here; null is before the first step; absent: at the head"
+        default=None, description="branch here; null is before the first step; absent: at the head"
     )
     until: Until = "end"
-    instruction: Text | None = Field(None, description="the next stroke in plain words")
-    seed: Seed | None = Field(None, description="of everything from here on")
+    instruction: Text | None = Field(default=None, description="the next stroke in plain words")
+    seed: Seed | None = Field(default=None, description="of everything from here on")
 
 
 class EditedMessage(Strict):
@@ -74,9 +78,11 @@ class Edit(Strict):
         json_schema_extra={"example": {"message": {"ins": "add a green dog on the left"}, "until": "canvas"}}
     )
     message: EditedMessage | None = None
-    verdict: EditedVerdict | None = Field(None, description="what the message says of the canvas before")
+    verdict: EditedVerdict | None = Field(
+        default=None, description="what the message says of the canvas before"
+    )
     canvas: Picture | None = None
-    run: bool = Field(True, description="whether painting goes on from there")
+    run: bool = Field(default=True, description="whether painting goes on from there")
     until: Until = "end"
 
 
@@ -133,4 +139,4 @@ class RecordQuery(Strict):
     """What a node is an example of."""
 
     subset: Literal["conflict", "alignment"] | None = None
-    accept: bool = Field(False, description="whether the canvas and its plan are right as they are")
+    accept: bool = Field(default=False, description="whether the canvas and its plan are right as they are")

@@ -39,6 +39,12 @@ class Stream:
         """Number of the last event; -1 before the first."""
         return self.stamp.next - 1
 
+    @property
+    def oldest(self) -> int:
+        """Number of the oldest event that is kept; of the next one if there are none."""
+        with self._lock:
+            return self.frames[0].number if self.frames else self.stamp.next
+
     def add(self, event: Event) -> None:
         """Append an event and wake the listeners."""
         with self._lock:
