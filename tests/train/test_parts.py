@@ -336,3 +336,26 @@ def test_trajectories_fit_the_packs_of_the_7b_recipes():
             segments = preparer.prepare(source.sample(index), 0).segments
             longest = max(longest, sum(s.length * (1 + s.is_text) for s in segments))
     assert 5_000 < longest <= lora.pack_tokens <= process.pack_tokens
+
+
+def test_the_memory_of_views_is_counted_and_checkpointing_lowers_it(toy, start):
+    config = toy.config(start)
+    plain = estimate(config, RunData.open(config), 1, ALONE.device).memory.activations
+    checkpointed = replace(config, running=replace(config.running, checkpointing=True))
+    assert estimate(checkpointed, RunData.open(config), 1, ALONE.device).memory.activations < plain
+    sizes = ARCHITECTURE.costs(bagel_7b()).sizes
+    # A pack of 33,000 tokens holds up to 13,000 patches at 518 pixels: 1 GB with checkpointing, 8 without.
+    assert 13_000 * 2 * sizes.kept_patch_checkpointing < 1.5e9 < 6e9 < 13_000 * 2 * sizes.kept_patch
+
+
+def test_large_packs_have_no_mask(toy, start):
+    config = replace(toy.config(start), pack_tokens=33_000, row_tokens=33_000)
+    costs = RunData.open(config).costs.sizes
+    found = estimate(config, RunData.open(config), 1, ALONE.device).memory.activations
+    assert found < 33_000 * (costs.kept + costs.kept_patch) * 4 + 33_000**2
+
+
+def test_the_table_tells_bytes_of_checkpoints_and_of_export(toy, start):
+    config = toy.config(start)
+    shown = table(config, estimate(config, RunData.open(config), 1, ALONE.device), 1)
+    assert {"a checkpoint", "host memory of export", "left out"} <= {*shown.columns[0].cells}

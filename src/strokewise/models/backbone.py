@@ -170,6 +170,7 @@ class ModelSizes:
         root: weights outside the layers, which stay gathered for a whole pass.
         kept: activations per token that the backward pass needs.
         kept_checkpointing: the same where each layer's activations are recomputed.
+        kept_patch, kept_patch_checkpointing: both for a patch of the images that are read.
         vocabulary: number of token ids.
     """
 
@@ -180,6 +181,8 @@ class ModelSizes:
     root: int
     kept: int
     kept_checkpointing: int
+    kept_patch: int
+    kept_patch_checkpointing: int
     vocabulary: int
 
 

@@ -16,6 +16,7 @@ from strokewise.datasets.prepare import Prepared
 from strokewise.datasets.samples import Picture
 from strokewise.errors import ConfigError, ContextLengthError
 from strokewise.models import ModelSizes
+from strokewise.models.attention import DENSE
 from strokewise.models.units import human
 from strokewise.train.config import TrainConfig
 from strokewise.train.run_data import RunData
@@ -28,6 +29,8 @@ MAX_DROPPED = 0.01
 # benchmarks/train.py, on GPUs what established trainers reach.
 SHARES = {"cpu": 0.05, "cuda": 0.4}
 SINGLE, HALF = 4, 2
+# Bytes of a trained parameter in a checkpoint: weight, average and two moments.
+STORED = 4 * SINGLE
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def estimate(
         work=Workload(*(round(value / len(probed)) for value in vars(work).values())),
         samples=samples,
         step_flops=step_flops,
-        memory=_memory(config, sizes, trained, devices),
+        memory=_memory(config, sizes, trained, devices, work.patches / work.tokens),
         rate=rate,
         share=share,
         seconds=config.steps * step_flops / (share * rate * devices),
@@ -126,7 +129,8 @@ def table(config: TrainConfig, found: Estimate, devices: int) -> Table:
     """Lay the figures out for a terminal."""
     shown = Table(title=f"{config.name}: what this run will cost", show_header=False)
     tokens = found.work.tokens * found.samples
-    memory = found.memory
+    memory, stored = found.memory, STORED * found.trainable
+    saves = config.steps // config.running.save_every
     parts = ", ".join(f"{name} {human(value, 'B')}" for name, value in vars(memory).items() if value)
     rows = {
         "left out": f"{found.dropped:,} of the first {found.probed:,} samples, with"
@@ -138,6 +142,9 @@ def table(config: TrainConfig, found: Estimate, devices: int) -> Table:
         "a step": f"{found.samples:,.1f} samples, {tokens:,.0f} tokens, {human(found.step_flops, 'FLOP')}",
         f"{config.steps:,} steps": f"{human(config.steps * found.samples)} samples,"
         f" {human(config.steps * tokens)} tokens, {human(config.steps * found.step_flops, 'FLOP')}",
+        "a checkpoint": f"{human(stored, 'B')} (weights, averages and optimizer),"
+        f" {config.running.keep} are kept; {human(stored * saves, 'B')} written in all",
+        "host memory of export": human(SINGLE * (found.trainable + found.frozen), "B"),
         "memory per device": f"at least {human(memory.total, 'B')}: {parts}",
         "time": f"about {_duration(found.seconds)} on {devices} device{'s' * (devices > 1)},"
         f" at {found.share:.0%} of the {human(found.rate, 'FLOP/s')} that a matrix product reached here",
@@ -198,8 +205,8 @@ def _probe(data: RunData, pack_tokens: int, count: int) -> tuple[list[Prepared],
     return found, images, dropped
 
 
-def _memory(config: TrainConfig, model: ModelSizes, trained: int, devices: int) -> Memory:
-    """Bytes on each of ``devices`` that share the weights."""
+def _memory(config: TrainConfig, model: ModelSizes, trained: int, devices: int, patches: float) -> Memory:
+    """Bytes on each of ``devices`` that share the weights; ``patches`` of views for each token of a pack."""
     itemsize = HALF if config.precision == "bfloat16" else SINGLE
     if config.lora:
         frozen = model.trained + model.autoencoder
@@ -216,16 +223,20 @@ def _memory(config: TrainConfig, model: ModelSizes, trained: int, devices: int) 
         optimizer=2 * trained * SINGLE / devices,
         average=trained * SINGLE / devices,
         gathered=gathered,
-        activations=_activations(config, model, itemsize),
+        activations=_activations(config, model, itemsize, patches),
     )
 
 
-def _activations(config: TrainConfig, model: ModelSizes, itemsize: int) -> float:
-    """Bytes for one pack: what the layers keep, the mask, and what the loss keeps."""
-    kept = model.kept_checkpointing if config.running.checkpointing else model.kept
-    mask = config.pack_tokens * min(config.row_tokens, config.pack_tokens)
+def _activations(config: TrainConfig, model: ModelSizes, itemsize: int, patches: float) -> float:
+    """Bytes for one pack: what the layers of decoder and ViT keep, the mask, and what the loss keeps."""
+    kept, kept_patch = model.kept, model.kept_patch
+    if config.running.checkpointing:
+        kept, kept_patch = model.kept_checkpointing, model.kept_patch_checkpointing
+    row = min(config.row_tokens, config.pack_tokens)
+    mask = config.pack_tokens / row * row**2 if row**2 <= DENSE else 0
     loss = config.objective.working_bytes(config.pack_tokens, model.vocabulary)
-    return config.pack_tokens * kept * itemsize + mask * (1 + itemsize) + loss
+    layers = config.pack_tokens * (kept + patches * kept_patch) * itemsize
+    return layers + mask * (1 + itemsize) + loss
 
 
 def _duration(seconds: float) -> str:

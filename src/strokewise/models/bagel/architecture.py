@@ -81,6 +81,8 @@ class BagelCosts:
         tables, autoencoder = counts["position tables"], counts["autoencoder"]
         # A rough count of what one layer keeps for its backward pass: inputs, norms, projections, the MLP.
         layer = 14 * size + 4 * wide
+        vision = self.config.vision
+        read = 10 * vision.hidden_size + 2 * vision.intermediate_size
         return ModelSizes(
             trained=sum(counts.values()) - tables - autoencoder,
             autoencoder=autoencoder,
@@ -89,6 +91,8 @@ class BagelCosts:
             root=2 * language.vocab_size * size,
             kept=language.num_layers * layer,
             kept_checkpointing=language.num_layers * size + layer,
+            kept_patch=vision.num_layers * read + 2 * vision.hidden_size,
+            kept_patch_checkpointing=vision.num_layers * vision.hidden_size + read,
             vocabulary=language.vocab_size,
         )
 
