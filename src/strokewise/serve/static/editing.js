@@ -1,0 +1,64 @@
+// What both editors of a canvas share: their frame, their history, and handing the new canvas over. Knows no tools.
+
+import { html, useState } from "./vendor/htm-preact-3.1.1.js";
+import { editNode } from "./actions.js";
+import { Button } from "./parts.js";
+import { set, state } from "./state.js";
+import { T } from "./text.js";
+
+const E = T.editor;
+
+/** A value with undo and redo: {value, change(next), undo(), redo(), canUndo, canRedo}; `replaced` keeps no step. */
+export function useHistory(first) {
+  const [{ past, value, future }, write] = useState({ past: [], value: first, future: [] });
+  return {
+    value,
+    canUndo: past.length > 0,
+    canRedo: future.length > 0,
+    change: (next) => write(({ past: p, value: v }) => ({ past: [...p, v], value: next, future: [] })),
+    replaced: (next) => write(({ past: p, future: f }) => ({ past: p, value: next, future: f })),
+    undo: () => write((all) => (all.past.length
+      ? { past: all.past.slice(0, -1), value: all.past.at(-1), future: [all.value, ...all.future] } : all)),
+    redo: () => write((all) => (all.future.length
+      ? { past: [...all.past, all.value], value: all.future[0], future: all.future.slice(1) } : all)),
+  };
+}
+
+/** Keys of an editor, before those of the page: undo, redo, apply, leave, and the editor's own. */
+export function editorKeys(event, { undo, redo, apply, other }) {
+  const mod = event.ctrlKey || event.metaKey;
+  const key = event.key.toLowerCase();
+  const typing = event.target.matches("input:not([type=range]):not([type=color]), select");
+  let done = true;
+  if (mod && key === "enter") apply(true);
+  else if (mod && key === "z" && !event.shiftKey) undo();
+  else if (mod && (key === "y" || (key === "z" && event.shiftKey))) redo();
+  else if (typing && key !== "escape") done = false;
+  else if (key === "escape") set({ view: "canvas" });
+  else done = Boolean(other?.(event, key, mod));
+  if (done) event.preventDefault();
+  event.stopPropagation();
+}
+
+/** Give the new canvas of the node shown; it becomes a branch. */
+export const give = (dataUrl, run) => editNode(state.selected, { canvas: dataUrl }, run);
+
+/** The frame of an editor: its two kinds, undo and redo, the end of it. */
+export function Frame({ history, apply, keys, children, tools }) {
+  const tab = (view, name) => html`<${Button} quiet pressed=${state.view === view} keys=${view === "things" ? "V" : "B"}
+    onClick=${() => set({ view })}>${name}<//>`;
+  return html`<section class="editor" aria-label=${E.title} onKeyDown=${(event) => editorKeys(event, keys)}>
+    <div class="toolbar" role="toolbar" aria-label=${E.tools}>
+      ${state.world && html`${tab("things", E.things)}${tab("paint", E.paint)}`}
+      <span class="gap" />
+      <${Button} quiet icon="undo" keys="Mod+Z" hint=${E.undo} disabled=${!history.canUndo} onClick=${history.undo} />
+      <${Button} quiet icon="redo" keys="Mod+Shift+Z" hint=${E.redo} disabled=${!history.canRedo} onClick=${history.redo} />
+    </div>
+    <div class="toolbar">${tools}</div>
+    ${children}
+    <div class="toolbar end">
+      <${Button} primary icon="check" keys="Mod+Enter" disabled=${!history.canUndo} onClick=${() => apply(true)}>${E.apply}<//>
+      <${Button} disabled=${!history.canUndo} onClick=${() => apply(false)}>${E.applyStop}<//>
+      <${Button} quiet keys="Esc" onClick=${() => set({ view: "canvas" })}>${E.cancel}<//>
+    </div></section>`;
+}
