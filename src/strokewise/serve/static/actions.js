@@ -1,7 +1,7 @@
 // What a person can do with paintings: requests, and what they change in the state. No HTML.
 
 import { api, at, once } from "./api.js";
-import { after, canvasNode, nodeOf } from "./session.js";
+import { after, canvasNode, isEnd, nodeOf } from "./session.js";
 import { EMPTY_DRAFT, remember, set, state } from "./state.js";
 import { listen } from "./stream.js";
 import { T } from "./text.js";
@@ -195,7 +195,7 @@ export const cancel = () => attempt(async () => set({ session: await api.cancel(
 export function goOn(until = "end", { instruction, anew = false } = {}) {
   const { session, selected } = state;
   const node = nodeOf(session, selected);
-  const from = anew && node ? node.parent : selected;
+  const from = node && (anew || isEnd(node)) ? node.parent : selected;
   const body = { until };
   if (anew || from !== session.head) body.node = from;
   if (anew) body.seed = Math.floor(Math.random() * 2 ** 31);

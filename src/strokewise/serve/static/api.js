@@ -39,7 +39,10 @@ const value = async (...args) => {
   return answer.status === 204 ? null : answer.json();
 };
 const post = (path, json = {}, headers = {}) => value("POST", path, { json, headers });
-const once = () => ({ "Idempotency-Key": crypto.randomUUID() });
+// randomUUID is missing where the page is served without TLS to another machine.
+const random = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(36)).join("");
+/** A header by which the server tells a repetition from a second wish. */
+export const once = () => ({ "Idempotency-Key": random() });
 
 const of = (id, rest = "") => `v1/sessions/${encodeURIComponent(id)}${rest}`;
 const node = (id, number, rest = "") => of(id, `/nodes/${number}${rest}`);
@@ -79,4 +82,3 @@ export const api = {
   exportUrl: (id, format, number) => of(id, `/export?format=${format}${number == null ? "" : `&node=${number}`}`),
   iconUrl: (name, color) => `v1/world/icons/${encodeURIComponent(name)}.png?size=64${color ? `&color=${color}` : ""}`,
 };
-export { once };

@@ -26,8 +26,8 @@ export function Compare() {
   const crisp = Math.max(wide, high) <= 256 ? "crisp" : "";
   const picture = (node, extra = {}) => html`<img class=${crisp} src=${at(node.canvas)} width=${wide} height=${high}
     alt=${T.view.canvasOf(node.step + 1, node.message.des || "")} ...${extra} />`;
-  const caption = (node, side) => html`<figcaption><span class="label">${side}</span> ${label(node)}
-    <span class="soft">${node.message.ins || node.message.refine || ""}</span></figcaption>`;
+  const caption = (node, side) => html`<figcaption><span class="label">${side}</span>${label(node)}<br />
+    ${node.message.ins || node.message.refine || ""}</figcaption>`;
   return html`<section class="compare" aria-label=${C.title}>
     <div class="toolbar" role="toolbar" aria-label=${C.title}>
       ${MODES.map((mode) => html`<${Button} key=${mode} quiet pressed=${compareMode === mode} onClick=${() => set({ compareMode: mode })}>${C[mode]}<//>`)}
@@ -44,7 +44,7 @@ export function Compare() {
         <input type="range" min="0" max="100" value=${divider} aria-label=${C.divider} onInput=${(event) => move(Number(event.target.value))} /></div>
       <div class="pair">${[[a, C.a], [b, C.b]].map(([node, side]) => html`<figure key=${side}>${caption(node, side)}</figure>`)}</div></div>`}
     ${compareMode === "difference" && html`<figure class="single"><img class=${crisp} src=${api.differenceUrl(session.id, a.id, b.id)}
-      width=${wide} height=${high} alt=${C.differenceAlt(label(a), label(b))} />
-      <figcaption>${C.differenceAlt(label(a), label(b))}</figcaption></figure>`}
+      width=${wide} height=${high} alt=${C.differenceAlt} />
+      <figcaption>${C.differenceAlt}</figcaption></figure>`}
   </section>`;
 }

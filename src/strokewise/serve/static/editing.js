@@ -24,8 +24,17 @@ export function useHistory(first) {
   };
 }
 
-/** Keys of an editor, before those of the page: undo, redo, apply, leave, and the editor's own. */
-export function editorKeys(event, { undo, redo, apply, other }) {
+/** Go on in the other editor with what was done in this one. */
+async function change(view, tool, { history, current }) {
+  const base = history.canUndo ? await current() : state.base;
+  set({ view, tool, base });
+}
+
+const TOOL_KEYS = { b: "brush", e: "eraser", x: "mask" };
+
+/** Keys of an editor, before those of the page: undo, redo, apply, leave, tools, and the editor's own. */
+function editorKeys(event, editor) {
+  const { history: { undo, redo }, apply, other } = editor;
   const mod = event.ctrlKey || event.metaKey;
   const key = event.key.toLowerCase();
   const typing = event.target.matches("input:not([type=range]):not([type=color]), select");
@@ -35,30 +44,38 @@ export function editorKeys(event, { undo, redo, apply, other }) {
   else if (mod && (key === "y" || (key === "z" && event.shiftKey))) redo();
   else if (typing && key !== "escape") done = false;
   else if (key === "escape") set({ view: "canvas" });
-  else done = Boolean(other?.(event, key, mod));
+  else if (mod || event.altKey) done = false;
+  else if (TOOL_KEYS[key] && state.view === "paint") set({ tool: TOOL_KEYS[key] });
+  else if (TOOL_KEYS[key]) change("paint", TOOL_KEYS[key], editor);
+  else if (key === "v" && state.world && state.view === "paint") change("things", null, editor);
+  else done = Boolean(other?.(key));
   if (done) event.preventDefault();
   event.stopPropagation();
 }
 
-/** Give the new canvas of the node shown; it becomes a branch. */
-export const give = (dataUrl, run) => editNode(state.selected, { canvas: dataUrl }, run);
-
 /** The frame of an editor: its two kinds, undo and redo, the end of it. */
-export function Frame({ history, apply, keys, children, tools }) {
+export function Frame({ history, current, other, children, tools }) {
+  const changed = history.canUndo || Boolean(state.base);
+  const apply = async (run) => {
+    if (!changed) return;
+    const canvas = history.canUndo ? await current() : state.base;
+    if (canvas) editNode(state.selected, { canvas }, run);
+  };
+  const editor = { history, current, apply, other };
   const tab = (view, name) => html`<${Button} quiet pressed=${state.view === view} keys=${view === "things" ? "V" : "B"}
-    onClick=${() => set({ view })}>${name}<//>`;
-  return html`<section class="editor" aria-label=${E.title} onKeyDown=${(event) => editorKeys(event, keys)}>
-    <div class="toolbar" role="toolbar" aria-label=${E.tools}>
+    onClick=${() => state.view !== view && change(view, view === "paint" ? "brush" : null, editor)}>${name}<//>`;
+  return html`<section class="editor" aria-label=${E.title} onKeyDown=${(event) => editorKeys(event, editor)}>
+    <div class="toolbar" role="toolbar" aria-label=${E.title}>
       ${state.world && html`${tab("things", E.things)}${tab("paint", E.paint)}`}
       <span class="gap" />
       <${Button} quiet icon="undo" keys="Mod+Z" hint=${E.undo} disabled=${!history.canUndo} onClick=${history.undo} />
       <${Button} quiet icon="redo" keys="Mod+Shift+Z" hint=${E.redo} disabled=${!history.canRedo} onClick=${history.redo} />
     </div>
-    <div class="toolbar">${tools}</div>
+    <div class="toolbar" role="toolbar" aria-label=${E.tools}>${tools}</div>
     ${children}
     <div class="toolbar end">
-      <${Button} primary icon="check" keys="Mod+Enter" disabled=${!history.canUndo} onClick=${() => apply(true)}>${E.apply}<//>
-      <${Button} disabled=${!history.canUndo} onClick=${() => apply(false)}>${E.applyStop}<//>
+      <${Button} primary icon="check" keys="Mod+Enter" disabled=${!changed} onClick=${() => apply(true)}>${E.apply}<//>
+      <${Button} disabled=${!changed} onClick=${() => apply(false)}>${E.applyStop}<//>
       <${Button} quiet keys="Esc" onClick=${() => set({ view: "canvas" })}>${E.cancel}<//>
     </div></section>`;
 }

@@ -4,7 +4,7 @@ import {
   cancel, close, copyNode, follow, goOn, keepRecord, markNode, paint, pause, recall, redo, startComparing, undo,
 } from "./actions.js";
 import { nextMode } from "./compare.js";
-import { nodeOf } from "./session.js";
+import { isEnd, nodeOf } from "./session.js";
 import { correct, isActive } from "./stage.js";
 import { set, state } from "./state.js";
 import { step } from "./tree.js";
@@ -19,6 +19,8 @@ const withNode = (doing) => {
   if (node) doing(node);
 };
 
+const further = (until) => !isEnd(nodeOf(state.session, state.selected)) && goOn(until);
+
 /** Keys with Ctrl or Cmd; they work in text fields too, where the field has no use for them. */
 const MOD = {
   enter: () => (state.session ? null : paint()),
@@ -29,9 +31,9 @@ const MOD = {
 
 /** Single keys while a painting is open. */
 const OPEN = {
-  " ": () => (isActive(state.session) ? pause() : goOn()),
-  ".": () => goOn("stage"),
-  ",": () => goOn("canvas"),
+  " ": () => (isActive(state.session) ? pause() : further("end")),
+  ".": () => further("stage"),
+  ",": () => further("canvas"),
   "shift+x": () => isActive(state.session) && cancel(),
   "shift+g": () => !isActive(state.session) && withNode(() => goOn("end", { anew: true })),
   i: () => set({ instructing: true }),
@@ -67,7 +69,7 @@ const ALWAYS = {
 
 function actionOf(event) {
   const key = event.key.toLowerCase();
-  const typing = event.target.matches("input:not([type=checkbox]), textarea, select");
+  const typing = event.target.matches("input:not([type=checkbox]):not([type=range]), textarea, select");
   if (event.ctrlKey || event.metaKey) return typing && key !== "enter" ? null : MOD[key];
   if (event.altKey || typing || (!state.singleKeys && !["escape"].includes(key))) return null;
   if (key === " " && event.target.closest("button, a, summary, [role=treeitem]")) return null;

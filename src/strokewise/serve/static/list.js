@@ -48,17 +48,17 @@ function search(text) {
 }
 
 export function SessionList() {
-  const { sessions, listOpen, session } = state;
+  const { sessions, listOpen } = state;
   return html`<nav class=${`list${listOpen ? " open" : ""}`} aria-label=${L.title}>
-    <${Button} icon="plus" primary=${Boolean(session)} keys="N" onClick=${close}>${L.new}<//>
+    <${Button} icon="plus" keys="N" onClick=${close}>${L.new}<//>
     <div class="row"><input type="search" aria-label=${L.search} placeholder=${L.search} value=${state.search}
         onInput=${(event) => search(event.target.value)} />
       <${Button} quiet icon="star" filled=${state.starredOnly} pressed=${state.starredOnly} hint=${L.starredOnly} onClick=${() => {
         set({ starredOnly: !state.starredOnly });
         listAgain();
       }} /></div>
-    <ul class="cards">${sessions?.map((one) => html`<${SessionCard} key=${one.id} summary=${one} />`)}</ul>
     ${sessions && !sessions.length && html`<p class="soft">${state.search || state.starredOnly ? L.none : L.empty}</p>`}
+    <ul class="cards">${sessions?.map((one) => html`<${SessionCard} key=${one.id} summary=${one} />`)}</ul>
     <footer>
       <${FileButton} icon="open" quiet label=${L.open} accept=".html,.zip" onFile=${importFile} />
       <${Button} icon="book" quiet onClick=${showRecords}>${L.records}<//>

@@ -4,7 +4,7 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact-3.1.1.js";
 import { at } from "./api.js";
 import { attempt } from "./actions.js";
-import { Frame, give } from "./editing.js";
+import { Frame } from "./editing.js";
 import { Layer } from "./layer.js";
 import { canvasBefore, nodeOf } from "./session.js";
 import { Button, FileButton } from "./parts.js";
@@ -36,7 +36,7 @@ export function PixelEditor() {
   const draw = () => layer.current?.show(canvas.current);
   useEffect(() => {
     attempt(async () => {
-      layer.current = new Layer(await picture(at(node.canvas)), width, height);
+      layer.current = new Layer(await picture(state.base || at(node.canvas)), width, height);
       draw();
       canvas.current.focus();
     });
@@ -62,7 +62,6 @@ export function PixelEditor() {
     undo: () => back("undo", "redo"),
     redo: () => back("redo", "undo"),
   };
-  const apply = (run) => history.canUndo && give(layer.current.toDataURL(), run);
 
   const place = (event) => {
     const box = canvas.current.getBoundingClientRect();
@@ -111,13 +110,9 @@ export function PixelEditor() {
     event.preventDefault();
     event.stopPropagation();
   };
-  const other = (event, key, mod) => {
-    if (mod || event.altKey) return false;
-    const found = TOOLS.find(([, letter]) => letter.toLowerCase() === key);
-    if (found) set({ tool: found[0] });
-    else if (key === "[" || key === "]") bigger(key === "[" ? -1 : 1);
-    else if (key === "v" && state.world) set({ view: "things" });
-    else return false;
+  const other = (key) => {
+    if (key !== "[" && key !== "]") return false;
+    bigger(key === "[" ? -1 : 1);
     return true;
   };
 
@@ -141,7 +136,7 @@ export function PixelEditor() {
     ${tool === "mask" && html`<${Button} quiet onClick=${() => change((one) => one.invertMask())}>${E.invertMask}<//>
       <${Button} quiet onClick=${() => change((one) => one.clearMask())}>${E.clearMask}<//>`}`;
   const percent = (value, whole) => `${(100 * value) / whole}%`;
-  return html`<${Frame} history=${history} apply=${apply} tools=${tools} keys=${{ ...history, apply, other }}>
+  return html`<${Frame} history=${history} current=${() => layer.current.toDataURL()} other=${other} tools=${tools}>
     <div class="surface" style=${{ aspectRatio: `${width}/${height}` }}>
       <canvas ref=${canvas} width=${width} height=${height} class=${width <= 256 ? "crisp" : ""} tabindex="0" role="application" aria-label=${E.surface}
         onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up} onKeyDown=${surfaceKeys} />

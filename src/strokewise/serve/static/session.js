@@ -26,6 +26,9 @@ export function paintedNode(session) {
   return null;
 }
 
+/** Whether a painting ended with this node's words: nothing can follow them, but another step may. */
+export const isEnd = (node) => Boolean(node) && node.state === "finished" && !node.canvas;
+
 /** The node itself or the nearest before it that has a canvas. */
 export function canvasNode(session, id) {
   let node = nodeOf(session, id);

@@ -5,7 +5,7 @@ import { api, at } from "./api.js";
 import {
   cancel, goOn, pause, redo, startComparing, undo,
 } from "./actions.js";
-import { canvasBefore, canvasNode, nodeOf, paintedNode } from "./session.js";
+import { canvasBefore, canvasNode, isEnd, nodeOf, paintedNode } from "./session.js";
 import { statusText } from "./list.js";
 import { Button } from "./parts.js";
 import { set, state } from "./state.js";
@@ -16,7 +16,10 @@ import { T } from "./text.js";
 
 const V = T.view, P = T.transport;
 
-/** What the canvas area shows: {node, live, picture, old} — `old` where the picture is of an earlier step. */
+/**
+ * What the canvas area shows: {node, live, holder, picture, old}. `holder` is the node whose canvas it is; `old` says
+ * that another canvas is about to take its place.
+ */
 export function shown() {
   const { session, selected } = state;
   const live = state.follow ? session.under_way : null;
@@ -24,7 +27,8 @@ export function shown() {
   if (live?.preview) return { node, live, picture: `data:image/png;base64,${live.preview}`, old: false };
   const holder = live ? canvasNode(session, node ? node.parent : live.parent) : canvasNode(session, selected);
   const picture = holder ? at(holder.canvas) : at(session.source);
-  return { node, live, holder, picture, old: Boolean(picture) && (live ? true : holder !== node) };
+  const awaited = live ? ["sketch", "refine"].includes(live.stage) : node?.state === "written";
+  return { node, live, holder, picture, old: Boolean(picture) && awaited };
 }
 
 export const isActive = (session) => session.status === "queued" || session.status === "running";
@@ -74,7 +78,7 @@ function Canvas() {
   if (live?.preview) alt = V.preview(live.flow_step, live.num_steps);
   if (difference && before) alt = V.differenceOf;
   return html`<figure class="canvas" aria-label=${V.label}>
-    <div class=${`frame${live ? " live" : ""}${old && !difference ? " old" : ""}${actual ? " actual" : ""}`}>
+    <div class=${`frame${live ? " live" : ""}${old && !difference ? " old" : ""}${actual ? " actual" : ""}`} style=${{ "--ratio": wide / high }}>
       ${source ? html`<img class=${Math.max(wide, high) <= 256 ? "crisp" : ""} src=${source} alt=${alt} width=${wide} height=${high} />`
         : html`<div class="blank" style=${{ aspectRatio: `${wide}/${high}` }}><p>${V.empty}</p></div>`}
     </div>
@@ -88,15 +92,16 @@ function Transport() {
   const active = isActive(session);
   const node = nodeOf(session, selected);
   const here = !active && selected === session.head;
+  const ended = isEnd(node);
   const { holder, live } = shown();
   const many = session.nodes.filter(({ canvas }) => canvas).length > 1;
   return html`<div class="transport" role="toolbar" aria-label=${P.label}>
     <div class="group">
       ${active && html`<${Button} icon="pause" primary keys="Space" hint=${P.pauseHint} disabled=${session.pausing} onClick=${pause}>${P.pause}<//>`}
-      ${(!active || selected !== session.head) && html`<${Button} icon="play" primary=${!active} keys="Space" onClick=${() => goOn()}>
-        ${here || active && state.follow ? P.continue : P.continueHere}<//>`}
-      <${Button} icon="step" keys="." hint=${P.stepHint} onClick=${() => goOn("stage")}>${P.step}<//>
-      <${Button} icon="canvas" keys="," hint=${P.canvasHint} onClick=${() => goOn("canvas")}>${P.canvas}<//>
+      ${!ended && (!active || !state.follow) && html`<${Button} icon="play" primary=${!active} keys="Space" onClick=${() => goOn()}>
+        ${here ? P.continue : P.continueHere}<//>`}
+      ${!ended && html`<${Button} icon="step" keys="." hint=${P.stepHint} onClick=${() => goOn("stage")}>${P.step}<//>`}
+      ${!ended && html`<${Button} icon="canvas" keys="," hint=${P.canvasHint} onClick=${() => goOn("canvas")}>${P.canvas}<//>`}
       ${active && html`<${Button} icon="x" keys="Shift+X" hint=${P.cancelHint} onClick=${cancel}>${P.cancel}<//>`}
       ${!active && node && html`<${Button} icon="dice" keys="Shift+G" hint=${P.againHint} onClick=${() => goOn("end", { anew: true })}>${P.again}<//>`}
     </div>
@@ -119,7 +124,7 @@ export function correct(tool) {
   const { holder, live } = shown();
   if (!holder || live) return;
   const view = state.world && !["brush", "eraser", "mask"].includes(tool) ? "things" : "paint";
-  set({ view, selected: holder.id, follow: false, tool: view === "paint" ? tool || "brush" : null });
+  set({ view, selected: holder.id, follow: false, tool: view === "paint" ? tool || "brush" : null, base: null });
 }
 
 function Instruct() {

@@ -43,6 +43,8 @@ export const state = {
   after: [],
 
   view: "canvas", // canvas, difference, compare, words (editing), things, paint
+  tool: null, // of the pixel editor
+  base: null, // the canvas as the other editor left it, a data URL
   compareWith: null, // id of the right canvas
   compareMode: "side",
   swapped: false,

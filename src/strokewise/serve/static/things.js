@@ -4,7 +4,7 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact-3.1.1.js";
 import { api, at } from "./api.js";
 import { attempt, pictureText } from "./actions.js";
-import { Frame, give, useHistory } from "./editing.js";
+import { Frame, useHistory } from "./editing.js";
 import { nodeOf } from "./session.js";
 import { Button } from "./parts.js";
 import { state } from "./state.js";
@@ -32,7 +32,13 @@ function freeBox(things, aspect) {
   return moved([x - wide / 2, y - high / 2, x + wide / 2, y + high / 2], 0, 0);
 }
 
-/** The picture of a scene as the server draws it; while one is drawn only the newest next one waits. */
+/** A scene as the server draws it, as a data URL; undefined if it cannot. */
+const drawn = (scene, size) => attempt(async () => {
+  const things = scene.things.map(({ name, color, box }) => ({ name, color, box }));
+  return `data:image/png;base64,${(await api.render(things, scene.background, size)).image}`;
+});
+
+/** The picture of a scene; while one is drawn only the newest next one waits. */
 function useRendering(scene, size, first) {
   const [picture, show] = useState(first);
   const queue = useRef({ busy: false, next: null });
@@ -40,9 +46,9 @@ function useRendering(scene, size, first) {
     if (!scene) return;
     const draw = async (wanted) => {
       queue.current.busy = true;
-      const found = await attempt(() => api.render(wanted.things, wanted.background, size));
+      const found = await drawn(wanted, size);
       queue.current.busy = false;
-      if (found) show(`data:image/png;base64,${found.image}`);
+      if (found) show(found);
       const { next } = queue.current;
       queue.current.next = null;
       if (next) draw(next);
@@ -63,11 +69,12 @@ export function ThingsEditor() {
   const surface = useRef(null);
   const [size] = session.size;
   const scene = history.value;
+  const base = state.base || at(node.canvas);
   const picture = useRendering(history.canUndo ? scene : null, size, null);
 
   useEffect(() => {
     attempt(async () => {
-      const found = await api.recognize(await pictureText(at(node.canvas)));
+      const found = await api.recognize(await pictureText(base));
       setUnknown(found.unknown);
       const things = found.things.map(({ name, color, box }, key) => ({ key, name, color, box }));
       history.replaced({ things, background: found.background });
@@ -86,11 +93,6 @@ export function ThingsEditor() {
     const key = Math.max(-1, ...scene.things.map((thing) => thing.key)) + 1;
     history.change(withThings([...scene.things, { key, name, color: null, box: freeBox(scene.things, aspect) }]));
     choose(scene.things.length);
-  };
-  const apply = async (run) => {
-    if (!history.canUndo) return;
-    const drawn = await attempt(() => api.render(scene.things, scene.background, size));
-    if (drawn) give(drawn.image, run);
   };
 
   const point = (event) => {
@@ -131,12 +133,12 @@ export function ThingsEditor() {
       if (event.target.value) add(event.target.value);
       event.target.value = "";
     }}>
-      <option value="">＋</option>${world.classes.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>
+      <option value="">${E.choose}</option>${world.classes.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>
     <label><span>${E.background}</span><select value=${scene.background} onChange=${(event) => history.change({ ...scene, background: event.target.value })}>
       ${world.backgrounds.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>`;
-  return html`<${Frame} history=${history} apply=${apply} tools=${tools} keys=${{ undo: history.undo, redo: history.redo, apply }}>
+  return html`<${Frame} history=${history} current=${() => drawn(scene, size)} tools=${tools}>
     <div class="surface" ref=${surface}>
-      <img class=${size <= 256 ? "crisp" : ""} src=${(history.canUndo && picture) || at(node.canvas)} alt=${E.title} draggable=${false} />
+      <img class=${size <= 256 ? "crisp" : ""} src=${(history.canUndo && picture) || base} alt=${E.title} draggable=${false} />
       ${scene.things.map((thing, index) => {
         const [x, y] = thing.box.map((value) => `${100 * value}%`);
         const [wide, high] = [thing.box[2] - thing.box[0], thing.box[3] - thing.box[1]].map((value) => `${100 * value}%`);

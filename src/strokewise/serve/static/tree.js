@@ -8,7 +8,7 @@ import { set, state } from "./state.js";
 import { Icon } from "./parts.js";
 import { T } from "./text.js";
 
-const WIDE = 84, HIGH = 78, SIDE = 56, MARGIN = 14; // pixels
+const WIDE = 76, HIGH = 66, SIDE = 48, MARGIN = 14; // pixels
 
 const left = ({ column }) => MARGIN + column * WIDE;
 const top = ({ row }) => MARGIN + row * HIGH;

@@ -36,7 +36,7 @@ function Message({ message, live }) {
 
 export function Words() {
   const { session, view } = state;
-  const { node, live } = shown();
+  const { node, live, holder } = shown();
   const message = live && !node ? partsOf(live.text) : node?.message || {};
   const editing = view === "words" && node && !live;
   return html`<aside class="words" aria-label=${W.title}>
@@ -52,7 +52,7 @@ export function Words() {
         <small class="soft">${W.facts(node.seed, node.seconds)}</small></div>`}
       ${node?.stop && html`<p class="soft">${T.stop[node.stop] || node.stop}</p>`}
     </section>
-    ${node?.canvas && !live && html`<${Judgement} node=${node} />`}
+    ${holder && node && !live && node.state !== "written" && html`<${Judgement} node=${holder} />`}
     ${node && !live && html`<${NodeActions} node=${node} />`}
   </aside>`;
 }
@@ -97,7 +97,7 @@ function Editor({ node }) {
   const [verdict, judge] = useState({ plan: node.verdict?.plan ?? null, sketch: node.verdict?.sketch ?? null });
   const leave = () => set({ view: "canvas" });
   useEffect(() => {
-    document.querySelector(".edit-words textarea")?.focus();
+    (document.getElementById("part-ins") || document.querySelector(".edit-words textarea"))?.focus();
   }, []);
   const apply = (run) => {
     const message = Object.fromEntries(Object.keys(PARTS).filter((name) => parts[name] !== node.message[name])
