@@ -5,7 +5,7 @@ RUN := $(VENV)/bin
 
 PROMPT ?= a photo of a red apple left of a blue bus
 
-.PHONY: setup paint studio test check fix train-nano clean
+.PHONY: setup paint studio test test-browser chromium check fix train-nano clean
 
 setup: $(VENV)/.ready
 
@@ -27,6 +27,16 @@ studio: setup
 
 test: setup
 	$(RUN)/pytest
+
+# The studio in a real browser: Debian's chromium, or the one that CHROMIUM names.
+test-browser: setup chromium
+	$(RUN)/pytest -m browser
+
+CHROMIUM ?= chromium
+export CHROMIUM
+chromium:
+	@command -v $(CHROMIUM) >/dev/null || { apt-get update -q && apt-get install -y -q chromium; } \
+	|| { echo "no browser: install Debian's chromium, or name one: make $@ CHROMIUM=/path/to/chrome" >&2; exit 1; }
 
 check: setup
 	$(RUN)/ruff check .

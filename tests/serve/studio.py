@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-PATIENCE = 60_000  # milliseconds; a busy machine paints slowly
+PATIENCE = 180_000  # milliseconds; a busy machine paints slowly
 FINISHED = re.compile("complete|allowed number|protocol")
 expect.set_options(timeout=PATIENCE)
 

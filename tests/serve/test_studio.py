@@ -137,7 +137,9 @@ def test_the_next_stroke_in_words(studio):
     studio.paint("a red apple")
     studio.keys("Home", "i")
     studio.page.get_by_label("Next stroke").fill("add a green dog in the lower left")
+    before = studio.page.locator(".tree .node").count()
     studio.keys("Enter")
+    studio.page.wait_for_function(f"document.querySelectorAll('.tree .node').length > {before}")
     studio.finished()
     assert any("green dog" in (node["message"]["ins"] or "") for node in studio.session()["nodes"])
 

@@ -8,6 +8,7 @@ import { T } from "./text.js";
 
 const HISTORY = 50;
 let leave = null; // ends the listening to the session's events
+let listing = null; // the timer of the next look at the list
 
 /** Run a request; show what it failed of, with a way to try again. */
 export async function attempt(doing) {
@@ -42,6 +43,14 @@ export async function login(key) {
   await api.login(key);
   await hello();
   await listAgain();
+}
+
+/** The list anew, once for all that happens in a moment. */
+function listSoon() {
+  listing ??= setTimeout(() => {
+    listing = null;
+    listAgain();
+  }, 300);
 }
 
 /** The list as it is now; a server that cannot be reached is told of elsewhere. */
@@ -129,13 +138,17 @@ function hear(event) {
     return;
   }
   set({ session, online: true, selected: state.follow ? session.head : state.selected });
-  if (["snapshot", "state"].includes(event.type)) listAgain();
+  if (["snapshot", "state"].includes(event.type)) listSoon();
 }
+
+/** Whether something is open that would be lost if another node were shown. */
+export const isEditing = () => ["words", "things", "paint"].includes(state.view);
 
 /** Show a node; null is the prompt. */
 export function select(id) {
   const live = state.session.under_way;
-  set({ selected: id, follow: !live && id === state.session.head, instructing: false });
+  const view = isEditing() ? "canvas" : state.view;
+  set({ selected: id, follow: !live && id === state.session.head, instructing: false, view });
   setPlace();
 }
 

@@ -2,7 +2,7 @@
 
 import { html, useState } from "./vendor/htm-preact-3.1.1.js";
 import { api, at } from "./api.js";
-import { nodeOf } from "./session.js";
+import { canvasNode } from "./session.js";
 import { Button } from "./parts.js";
 import { set, state } from "./state.js";
 import { T } from "./text.js";
@@ -19,7 +19,8 @@ const label = (node) => node.name || T.round(node.step + 1);
 export function Compare() {
   const { session, swapped, compareMode } = state;
   const [divider, move] = useState(50);
-  const pair = [nodeOf(session, state.selected), nodeOf(session, state.compareWith)];
+  const pair = [canvasNode(session, state.selected), canvasNode(session, state.compareWith)];
+  if (pair.includes(null)) return null;
   if (swapped) pair.reverse();
   const [a, b] = pair;
   const [high, wide] = session.size;

@@ -1,7 +1,7 @@
 // Keys to actions, for the whole page. Editors and forms take theirs first and stop them.
 
 import {
-  cancel, close, copyNode, follow, goOn, keepRecord, markNode, paint, pause, recall, redo, startComparing, undo,
+  cancel, close, copyNode, follow, goOn, isEditing, keepRecord, markNode, paint, pause, recall, redo, startComparing, undo,
 } from "./actions.js";
 import { nextMode } from "./compare.js";
 import { isEnd, nodeOf } from "./session.js";
@@ -41,7 +41,7 @@ const OPEN = {
   c: () => (state.view === "compare" ? set({ swapped: !state.swapped }) : startComparing()),
   m: () => state.view === "compare" && nextMode(),
   k: toggleCritic,
-  w: () => withNode(() => !(state.follow && state.session.under_way) && set({ view: "words" })),
+  w: () => withNode(() => !(state.follow && state.session.under_way) && set({ view: "words", follow: false })),
   v: () => correct(),
   b: () => correct("brush"),
   e: () => correct("eraser"),
@@ -74,13 +74,13 @@ function actionOf(event) {
   if (event.altKey || typing || (!state.singleKeys && !["escape"].includes(key))) return null;
   if (key === " " && event.target.closest("button, a, summary, [role=treeitem]")) return null;
   if (!state.session) return ALWAYS[key];
-  if (ARROWS[key] && !event.target.closest("[type=range], dialog")) return () => step(ARROWS[key]);
+  if (ARROWS[key] && !isEditing() && !event.target.closest("[type=range], dialog")) return () => step(ARROWS[key]);
   const letter = event.shiftKey && /^[a-z]$/.test(key) ? `shift+${key}` : key;
   return OPEN[letter] || ALWAYS[key];
 }
 
 export function onKey(event) {
-  if (document.querySelector("dialog[open]")) return;
+  if (state.dialog || state.needsKey) return;
   const action = actionOf(event);
   if (!action) return;
   event.preventDefault();

@@ -3,7 +3,7 @@
 import { html, useEffect, useRef } from "./vendor/htm-preact-3.1.1.js";
 import { api, at } from "./api.js";
 import {
-  cancel, goOn, pause, redo, startComparing, undo,
+  cancel, follow, goOn, pause, redo, startComparing, undo,
 } from "./actions.js";
 import { canvasBefore, canvasNode, isEnd, nodeOf, paintedNode } from "./session.js";
 import { statusText } from "./list.js";
@@ -98,6 +98,7 @@ function Transport() {
   return html`<div class="transport" role="toolbar" aria-label=${P.label}>
     <div class="group">
       ${active && html`<${Button} icon="pause" primary keys="Space" hint=${P.pauseHint} disabled=${session.pausing} onClick=${pause}>${P.pause}<//>`}
+      ${active && !state.follow && html`<${Button} icon="brush" keys="End" hint=${P.watchHint} onClick=${follow}>${P.watch}<//>`}
       ${!ended && (!active || !state.follow) && html`<${Button} icon="play" primary=${!active} keys="Space" onClick=${() => goOn()}>
         ${here ? P.continue : P.continueHere}<//>`}
       ${!ended && html`<${Button} icon="step" keys="." hint=${P.stepHint} onClick=${() => goOn("stage")}>${P.step}<//>`}

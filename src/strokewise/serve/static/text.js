@@ -119,6 +119,8 @@ export const T = {
     cancelHint: "End this painting; it can be continued later",
     again: "Paint anew",
     againHint: "The same words, another seed: a new branch",
+    watch: "Watch",
+    watchHint: "Show what is being painted",
     undo: "Undo",
     undoHint: "Back to where you were before the last branch",
     redo: "Redo",
@@ -294,7 +296,7 @@ export const T = {
         ["Shift+X", "Cancel"], ["I", "Give the next stroke"], ["Shift+G", "Paint anew with another seed"],
       ]],
       ["Tree", [
-        ["← →", "Step before, step after"], ["↑ ↓", "Other branches"], ["Home", "First canvas"], ["End", "Where it is painted"],
+        ["← →", "Step before, step after"], ["↑ ↓", "Other branches"], ["Home", "First canvas"], ["End", "Watch what is painted"],
         ["Mod+Z", "Undo"], ["Mod+Shift+Z, Mod+Y", "Redo"], ["*", "Star"], ["F2", "Name"],
       ]],
       ["Looking", [

@@ -48,7 +48,7 @@ export function Words() {
           onClick=${() => markNode(node.id, { star: !node.star })} />`}</header>
       ${node && !live && html`<${Name} key=${node.id} node=${node} />`}
       ${editing ? html`<${Editor} key=${node.id} node=${node} />` : html`<${Message} message=${message} live=${live} />`}
-      ${node && !live && !editing && html`<div class="row"><${Button} icon="pen" keys="W" onClick=${() => set({ view: "words" })}>${W.edit}<//>
+      ${node && !live && !editing && html`<div class="row"><${Button} icon="pen" keys="W" onClick=${() => set({ view: "words", follow: false })}>${W.edit}<//>
         <small class="soft">${W.facts(node.seed, node.seconds)}</small></div>`}
       ${node?.stop && html`<p class="soft">${T.stop[node.stop] || node.stop}</p>`}
     </section>
