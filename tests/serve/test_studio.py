@@ -60,7 +60,9 @@ def test_the_vocabulary_puts_words_into_the_prompt(studio):
     studio.page.get_by_label("Find a thing").fill("dog")
     studio.button("dog", exact=True).click()
     expect(studio.page.get_by_label("Prompt", exact=True)).to_have_value("green dog")
-    sizes = studio.page.locator(".vocabulary .things img").evaluate_all("all => all.map(one => one.naturalWidth)")
+    sizes = studio.page.locator(".vocabulary .things img").evaluate_all(
+        "all => all.map(one => one.naturalWidth)"
+    )
     assert all(size > 0 for size in sizes)
 
 
@@ -102,7 +104,9 @@ def test_an_edited_plan_becomes_a_branch(studio):
     first = studio.session()["nodes"]
     studio.keys("Home", "w")
     studio.page.get_by_label("Stroke", exact=True).fill("add a green dog in the upper left.")
-    studio.page.get_by_label("Scene after it", exact=True).fill("a green dog in the upper left; a white background.")
+    studio.page.get_by_label("Scene after it", exact=True).fill(
+        "a green dog in the upper left; a white background."
+    )
     studio.keys("Control+Enter")
     expect(studio.nodes.filter(has=studio.page.locator(".badge.person"))).to_have_count(1)
     studio.finished()
@@ -139,7 +143,7 @@ def test_the_next_stroke_in_words(studio):
     studio.page.get_by_label("Next stroke").fill("add a green dog in the lower left")
     before = studio.page.locator(".tree .node").count()
     studio.keys("Enter")
-    studio.page.wait_for_function(f"document.querySelectorAll('.tree .node').length > {before}")
+    expect(studio.page.locator(".tree .node").nth(before)).to_be_visible()
     studio.finished()
     assert any("green dog" in (node["message"]["ins"] or "") for node in studio.session()["nodes"])
 
@@ -401,7 +405,13 @@ def test_nobody_is_kept_out(browser, server, scheme):
         studio.keys("Home", "Shift+G")
         expect(studio.page.locator(".stages .now")).to_be_visible()
         studio.finished()
-        states = {"canvas": [], "words": ["Home", "w"], "things": ["Escape", "v"], "paint": ["x"], "compare": ["Escape", "c"]}
+        states = {
+            "canvas": [],
+            "words": ["Home", "w"],
+            "things": ["Escape", "v"],
+            "paint": ["x"],
+            "compare": ["Escape", "c"],
+        }
         states |= {"slider": ["m"], "difference": ["Escape", "d"], "keys": ["?"], "save": ["Escape", "s"]}
         for name, keys in states.items():
             studio.keys(*keys)

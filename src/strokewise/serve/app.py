@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from strokewise import __version__
@@ -119,7 +120,7 @@ def make_app(
     app.include_router(openai_images.router)
     app.include_router(openai_responses.router)
     if STATIC.is_dir():
-        app.mount("/static", StaticFiles(directory=STATIC))
+        app.mount("/static", GZipMiddleware(StaticFiles(directory=STATIC)))
     return app
 
 

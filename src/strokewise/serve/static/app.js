@@ -16,7 +16,8 @@ import { Words } from "./words.js";
 const LIST_EVERY = 5000, HELLO_EVERY = 2000; // milliseconds
 
 function App() {
-  const { session, server, theme } = state;
+  const { session, server, theme, view } = state;
+  const correcting = view === "things" || view === "paint"; // the canvas then has the room of the tree
   document.documentElement.dataset.theme = theme;
   document.title = session ? `${session.name || session.prompt} · ${T.title}` : T.title;
   return html`<a class="skip" href="#main" onClick=${(event) => {
@@ -35,7 +36,7 @@ function App() {
     <div class=${`body${session ? " open" : ""}`}>
       <${SessionList} />
       <main id="main" tabindex="-1" class=${session ? "studio" : ""}>
-        ${session ? html`<${Stage} key=${session.id} /><${Words} /><${Tree} />` : html`<${Compose} />`}
+        ${session ? html`<${Stage} key=${session.id} /><${Words} />${correcting || html`<${Tree} />`}` : html`<${Compose} />`}
       </main>
     </div>
     <${Dialogs} />`;
