@@ -97,7 +97,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=64):
                 yield from batch.to_pylist()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: texts that are not UTF-8
         raise RecordError(f"{path} is not a readable parquet file: {error}") from error
 
 

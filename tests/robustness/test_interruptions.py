@@ -1,0 +1,112 @@
+"""Painting, evaluating, building cut short: what was finished stays, nothing temporary does, a line says so.
+
+Real processes and real signals. Afterwards the same command finishes the job, with the pictures of a job that
+was never cut short.
+"""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+FAST = ("--steps", "3", "--max-tokens", "4", "--max-rounds", "2", "--max-images", "2", "--size", "16x16")
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+FINISHED = {"paint": "**/final.png", "eval": "**/samples/*.png", "data": "*.parquet"}
+
+
+@pytest.fixture
+def jobs(tiny_folder, tmp_path):
+    """The arguments of each job without its --out."""
+    (tmp_path / "p.txt").write_text("".join(f"a {c} bus\n" for c in ("red", "blue", "green", "white") * 6))
+    model = str(tiny_folder)
+    return {
+        "paint": ("paint", "--prompts", "p.txt", "--model", model, "--single-pass", "--batch", "3", *FAST),
+        "eval": ("eval", "run", model, "--prompts", "p.txt", "--seeds", "0", "--batch", "3", *FAST),
+        "data": ("data", "build", "multi-turn", "--n", "600", "--size", "64"),
+    }
+
+
+def begin(folder, *arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "strokewise", *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **options.pop("env", {})},
+        stdout=options.pop("stdout", subprocess.DEVNULL),
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def contents(folder, kind):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.glob(FINISHED[kind]))}
+
+
+def leftovers(folder):
+    return [path for path in folder.rglob("*") if path.name.endswith((".partial", ".writable"))]
+
+
+def cut_short(folder, jobs, kind, number):
+    """Begin a job, end it by a signal once something is finished, and finish it; compare with a whole one."""
+    process = begin(folder, *jobs[kind], "--out", "cut", start_new_session=True)
+    while not any((folder / "cut").glob(FINISHED[kind])):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+    os.kill(process.pid, number)
+    told = process.communicate(timeout=120)[1]
+    before = contents(folder / "cut", kind)
+    assert before
+    if number != signal.SIGKILL:
+        assert process.returncode == STATUS[number], told
+        assert told.splitlines()[-1] == "strokewise: interrupted; what was finished is kept"
+        assert "Traceback" not in told
+        assert leftovers(folder) == []
+    for out in ("cut", "whole"):
+        finished = begin(folder, *jobs[kind], "--out", out)
+        assert finished.communicate(timeout=300)[1].count("Traceback") == 0
+        assert finished.returncode == 0
+    assert before.keys() <= contents(folder / "cut", kind).keys()
+    assert contents(folder / "cut", kind) == contents(folder / "whole", kind)
+    assert leftovers(folder) == []
+
+
+def test_a_painting_that_was_cut_short_is_finished(tmp_path, jobs):
+    cut_short(tmp_path, jobs, "paint", signal.SIGTERM)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [*STATUS, signal.SIGKILL])
+@pytest.mark.parametrize("kind", FINISHED)
+def test_any_job_by_any_signal(tmp_path, jobs, kind, number):
+    cut_short(tmp_path, jobs, kind, number)
+
+
+@pytest.mark.parametrize("kind", FINISHED)
+def test_a_full_disk_is_one_line(tmp_path, jobs, kind):
+    def fill():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+
+    process = begin(tmp_path, *jobs[kind], "--out", "o", preexec_fn=fill)
+    told = process.communicate(timeout=120)[1]
+    assert process.returncode in (1, 2)
+    assert told.splitlines()[-1].startswith("strokewise: ")
+    assert "Traceback" not in told
+    assert leftovers(tmp_path) == []
+
+
+def test_a_reader_who_leaves_and_a_terminal_of_few_letters(tmp_path, jobs):
+    read, write = os.pipe()
+    os.close(read)
+    arguments = [*jobs["paint"][:5], "--any-prompt", *jobs["paint"][5:], "--out", "o"]
+    (tmp_path / "p.txt").write_text("a caf\u00e9\na bus\n")
+    ascii_only = {"PYTHONIOENCODING": "ascii", "LANG": "C", "LC_ALL": "C"}
+    process = begin(tmp_path, *arguments, stdout=write, env=ascii_only)
+    os.close(write)
+    told = process.communicate(timeout=120)[1]
+    assert process.returncode == 141, told
+    assert "Traceback" not in told
+    assert len(contents(tmp_path / "o", "paint")) == 2
