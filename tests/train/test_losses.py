@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from strokewise.sequence import Kind, Segment, pack
-from strokewise.train.objectives import sft as module
+from strokewise.train.objectives import outputs as module
 from strokewise.train.objectives.sft import SupervisedFineTuning
 
 OBJECTIVE = SupervisedFineTuning()

@@ -3,26 +3,19 @@
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from strokewise.cli.judging import JudgeCache, JudgeUrl, MaxRequests
-from strokewise.cli.options import MAX_BATCH, MAX_MONEY, MAX_RECORDS, MAX_SEED, MAX_SIDE, MAX_VALUE
+from strokewise.cli.judging import JudgeCache, JudgeName, JudgeUrl, MaxRequests, MaxTokens, judge_named
+from strokewise.cli.options import MAX_BATCH, MAX_RECORDS, MAX_SEED, MAX_SIDE, MAX_VALUE
 from strokewise.cli.output import progress
 from strokewise.data.canvas_painters import KONTEXT
 from strokewise.errors import ConfigError, RecordError
 
-if TYPE_CHECKING:
-    from strokewise.critics.judges import Judge
-
 data_app = typer.Typer(no_args_is_help=True, help="Build, filter, inspect, check and convert training data.")
 
 Folder = Annotated[Path, typer.Argument(help="Folder of a built data set.")]
-JudgeName = Annotated[str, typer.Option(help="Vision model that judges; oracle: the sprite world's own.")]
-MaxTokens = Annotated[
-    int | None, typer.Option(min=1, max=MAX_MONEY, help="Largest number of tokens that the judge uses.")
-]
 EditorName = Annotated[
     str, typer.Option(help="FLUX.1-Kontext model that paints: hub id, or folder of a downloaded one.")
 ]
@@ -84,7 +77,7 @@ def filter_(
     """Keep the multi-turn records whose every plan and canvas a judge accepts."""
     from strokewise.data.critiqued import filter_data
 
-    found = _judge(judge, judge_url, cache or out / ".judge-cache", max_requests, max_tokens)
+    found = judge_named(judge, judge_url, cache or out / ".judge-cache", max_requests, max_tokens)
     with progress("judging") as update:
         count = filter_data(found, judge, folder, out, update)
     print(f"{count:,} records in {out}")
@@ -109,7 +102,7 @@ def critique(
     from strokewise.data.critiqued import critique_data
     from strokewise.data.interop import trajectories
 
-    found = _judge(judge, judge_url, cache or out / ".judge-cache", max_requests, max_tokens)
+    found = judge_named(judge, judge_url, cache or out / ".judge-cache", max_requests, max_tokens)
     name = f"{source.resolve().name} by {judge}, corrected by {painter_model}"
     editor = KontextPainter.load(painter_model, device)
     with progress("judging") as update:
@@ -202,13 +195,3 @@ def convert(
     from strokewise.data import interop
 
     print(f"{interop.convert(source, out, to):,} records in {out}")
-
-
-def _judge(name: str, url: str | None, cache: Path, requests: int | None, tokens: int | None) -> "Judge":
-    """The oracle, or a vision model behind an API."""
-    from strokewise.critics.judges import OracleJudge, VlmJudge
-    from strokewise.critics.vlm_client import Limits, VlmClient
-
-    if name == "oracle":
-        return OracleJudge()
-    return VlmJudge(VlmClient(name, url, cache=cache, limits=Limits(requests=requests, tokens=tokens)))

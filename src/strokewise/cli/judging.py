@@ -1,11 +1,19 @@
-"""Options of every command that queries a judge."""
+"""Options of every command that queries a judge, and the judge or critic that they name."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from strokewise.cli.options import MAX_MONEY
+
+if TYPE_CHECKING:
+    from strokewise.critics.judges import Judge
+    from strokewise.critics.rewards import Critic
+    from strokewise.critics.vlm_client import VlmClient
+
+ORACLE = "oracle"
+JudgeName = Annotated[str, typer.Option(help="Vision model that judges; oracle: the sprite world's own.")]
 
 JudgeUrl = Annotated[
     str | None, typer.Option(help="URL of the judge's API; default: OPENAI_BASE_URL, or OpenAI.")
@@ -19,3 +27,33 @@ JudgeCache = Annotated[
 MaxRequests = Annotated[
     int | None, typer.Option(min=1, max=MAX_MONEY, help="Largest number of requests to the judge.")
 ]
+MaxTokens = Annotated[
+    int | None, typer.Option(min=1, max=MAX_MONEY, help="Largest number of tokens that the judge uses.")
+]
+
+
+def judge_named(name: str, url: str | None, cache: Path, requests: int | None, tokens: int | None) -> "Judge":
+    """The oracle, or a vision model behind an API."""
+    from strokewise.critics.judges import OracleJudge, VlmJudge
+
+    return OracleJudge() if name == ORACLE else VlmJudge(_client(name, url, cache, requests, tokens))
+
+
+def critic_named(
+    name: str, url: str | None, cache: Path, requests: int | None, tokens: int | None
+) -> "Critic":
+    """The oracle with the recognizer, or a vision model as judge and as verifier, with one budget."""
+    from strokewise.critics.judges import OracleJudge, VlmJudge
+    from strokewise.critics.rewards import Critic
+    from strokewise.critics.verifiers import SpriteVerifier, VlmVerifier
+
+    if name == ORACLE:
+        return Critic(OracleJudge(), SpriteVerifier())
+    client = _client(name, url, cache, requests, tokens)
+    return Critic(VlmJudge(client), VlmVerifier(client))
+
+
+def _client(name: str, url: str | None, cache: Path, requests: int | None, tokens: int | None) -> "VlmClient":
+    from strokewise.critics.vlm_client import Limits, VlmClient
+
+    return VlmClient(name, url, cache=cache, limits=Limits(requests=requests, tokens=tokens))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from strokewise.cli.judging import JudgeCache, JudgeName, JudgeUrl, MaxRequests, MaxTokens, critic_named
 from strokewise.cli.options import MAX_RECORDS, MAX_SEED, MAX_VALUE
 from strokewise.cli.output import progress
 
@@ -80,6 +81,54 @@ def run(
             Trainer(config, out, world).fit(max_steps, minutes)
     finally:
         world.leave()
+
+
+@app.command()
+def reinforce(
+    recipe: Annotated[str, typer.Argument(help="nano-rl or bagel-7b-rl.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; resumes where it was interrupted.")],
+    model: Annotated[str, typer.Option(help="Checkpoint to start from: folder, built-in name or hub id.")],
+    objective: Annotated[
+        str, typer.Option(help="raft (best of groups), grpo (texts) or nft (canvases).")
+    ] = "raft",
+    prompts: Annotated[
+        Path | None, typer.Option(help="File of prompts, one a line; default: scenes of the sprite world.")
+    ] = None,
+    judge: JudgeName = "oracle",
+    judge_url: JudgeUrl = None,
+    cache: JudgeCache = None,
+    max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Such as training.learning_rate=1e-5 or sampling.groups=64; repeatable."),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop, with a checkpoint, after so many minutes.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Paint a first part, print what the run costs; train nothing.")
+    ] = False,
+) -> None:
+    """Reinforce a model by the rewards of a critic, in rounds of rollouts and training; or resume it."""
+    from rich.console import Console
+
+    from strokewise.data.rollouts import ListedPrompts
+    from strokewise.io.outside import read_lines
+    from strokewise.recipes.registry import reinforcement_config
+    from strokewise.train.config import override
+    from strokewise.train.reinforcement import Reinforcement, costs
+
+    listed = None if prompts is None else ListedPrompts(tuple(filter(str.strip, read_lines(prompts))))
+    config = reinforcement_config(recipe, model, objective, listed)
+    for change in changes or []:
+        config = override(config, change)
+    limits = (max_requests, max_tokens)
+    critic = critic_named(judge, judge_url, cache or out.with_name(f"{out.name}.judge-cache"), *limits)
+    if dry_run:
+        Console().print(costs(config, critic.rewards))
+    else:
+        Reinforcement(config, critic.rewards, out).fit(minutes)
 
 
 @app.command()

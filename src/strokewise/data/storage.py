@@ -84,8 +84,8 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a parquet file, a few at a time.
+def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of a parquet file, all columns or some, a few at a time.
 
     Raises:
         RecordError: if it is missing or damaged.
@@ -95,7 +95,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=64):
+            for batch in file.iter_batches(batch_size=64, columns=columns):
                 yield from batch.to_pylist()
     except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: texts that are not UTF-8
         raise RecordError(f"{path} is not a readable parquet file: {error}") from error

@@ -141,7 +141,9 @@ class _Row:
         if cut > 0:
             self._add(Segment.text(text.ids[:cut], closes=False))
         rest = text.ids[max(cut, 0) :]
-        self._add(Segment.text(rest, loss=text.loss, end_label=label, opens=cut <= 0))
+        credits = text.credits[cut + 1 :] if cut > 0 else text.credits
+        options = {"loss": text.loss, "end_label": label, "opens": cut <= 0, "credits": credits}
+        self._add(Segment.text(rest, **options))
 
     def _next_opens(self, index: int) -> int | None:
         """The id that the closing delimiter of a part should predict."""
@@ -161,7 +163,7 @@ class _Row:
             time = training_times(torch.randn((), generator=self.draw), owner.time_shift)
             noise = torch.randn(blank.shape, generator=self.draw)
             noised = Segment(Kind.NOISED, blank, grid=grid, loss=True, noise=noise, time=float(time))
-            self._add(noised, len(self.canvases))
+            self._add(replace(noised, credits=(picture.credit,)), len(self.canvases))
         if shown and self.drops_latents:
             self.gap += 1
         elif shown:

@@ -27,6 +27,7 @@ class Text:
             follow).
         given: how many of the first tokens are a condition all the same: words that somebody else writes, or
             the model elsewhere (what a canvas shows, read from the canvas alone).
+        credits: of each id and of the text's end, where it is trained by reinforcement (see ``Segment``).
     """
 
     ids: tuple[int, ...]
@@ -34,6 +35,7 @@ class Text:
     guided: bool = True
     opens: bool = True
     given: int = 0
+    credits: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,12 @@ class Picture:
         pixels: (height, width, 3).
         loss: whether painting it, and what comes after it, is supervised. A picture without loss is a
             condition: one the user gave, or a faulty sketch that must not be imitated.
+        credit: how well it was painted, 0 to 1, where it is trained by reinforcement.
     """
 
     pixels: Pixels
     loss: bool = False
+    credit: float = 1.0
 
 
 Part = Text | Picture

@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from strokewise.data.rollouts import Prompts
 from strokewise.datasets.records import SUBSETS, Rendered, Shards
 from strokewise.datasets.samples import SourceConfig
 from strokewise.errors import ConfigError
 from strokewise.recipes.bagel import bagel_7b_lora, bagel_7b_process
 from strokewise.recipes.nano.stages import STAGES
+from strokewise.recipes.reinforcement import REINFORCEMENT
 from strokewise.train.config import TrainConfig
+from strokewise.train.reinforcement import ReinforcementConfig
 
 Recipe = Callable[[str, Path | None], TrainConfig]
 
@@ -33,6 +36,25 @@ def recipe_config(recipe: str, model: str, data: Path | None = None) -> TrainCon
     if recipe not in RECIPES:
         raise ConfigError(f"unknown recipe {recipe!r}; known are {', '.join(RECIPES)}")
     return RECIPES[recipe](model, data)
+
+
+def reinforcement_config(
+    recipe: str, model: str, objective: str, prompts: Prompts | None = None
+) -> ReinforcementConfig:
+    """Return the configuration of a recipe of reinforcement.
+
+    Args:
+        recipe: one of ``REINFORCEMENT``, such as ``nano-rl``.
+        model: the checkpoint to start from.
+        objective: raft, grpo or nft.
+        prompts: what is painted; default: prompts of sampled scenes.
+
+    Raises:
+        ConfigError: if there is no such recipe or objective.
+    """
+    if recipe not in REINFORCEMENT:
+        raise ConfigError(f"unknown recipe {recipe!r}; known are {', '.join(REINFORCEMENT)}")
+    return REINFORCEMENT[recipe](model, objective, prompts)
 
 
 def imported_config(name: str) -> TrainConfig:

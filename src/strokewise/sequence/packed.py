@@ -77,8 +77,11 @@ class Packed:
         text_slots: (C,) where text losses are taken, as flat index into (R, U).
         text_labels: (C,) the id to be predicted there.
         text_weights: (C,) weight of each, 1/sqrt(length) inside a text (BAGEL).
+        text_credits: (C,) credit of each (see ``Segment``).
         latent_slots: (M,) where velocities are supervised, as flat index into (R, G).
         latent_targets: (M, channels) the velocities.
+        latent_credits: (M,) credit of each.
+        old: what the objective computes of this batch with older weights, where it compares with them.
     """
 
     ids: Tensor
@@ -94,8 +97,11 @@ class Packed:
     text_slots: Tensor
     text_labels: Tensor
     text_weights: Tensor
+    text_credits: Tensor
     latent_slots: Tensor
     latent_targets: Tensor
+    latent_credits: Tensor
+    old: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Packed":
         """The same batch on another device."""

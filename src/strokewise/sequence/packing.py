@@ -86,7 +86,7 @@ class _Row:
         self.start = start
         self.understanding, self.generation = _Block(), _Block()
         self.ids: list[int] = []
-        self.text_losses: list[tuple[int, int, float]] = []
+        self.text_losses: list[tuple[int, int, float, float]] = []
         self.images: list[tuple[Segment, int]] = []
         self.latents: list[tuple[Segment, int]] = []
         self.num_samples = self.num_segments = self.length = 0
@@ -116,9 +116,11 @@ class _Row:
         self.ids += ids
         if segment.loss:
             weight = (len(ids) - 1) ** -0.5
-            self.text_losses += [(first + i, label, weight) for i, label in enumerate(ids[1:])]
+            credits = segment.credits or (1.0,) * (len(ids) - 1)
+            labeled = enumerate(zip(ids[1:], credits, strict=True))
+            self.text_losses += [(first + i, label, weight, credit) for i, (label, credit) in labeled]
         if segment.end_label is not None:
-            self.text_losses.append((first + len(ids) - 1, segment.end_label, 1.0))
+            self.text_losses.append((first + len(ids) - 1, segment.end_label, 1.0, 1.0))
 
     def _add_image(self, segment: Segment, position: int) -> None:
         special, n = self.spec.special, len(segment.tokens)
@@ -135,7 +137,7 @@ class _Row:
         self._extend(block, n + 1, 1, position, segment.kind)
         self.ids.append(special.image_end)
         if segment.end_label is not None:
-            self.text_losses.append((len(self.ids) - 1, segment.end_label, 1.0))
+            self.text_losses.append((len(self.ids) - 1, segment.end_label, 1.0, 1.0))
 
 
 def _assemble(rows: list[_Row], spec: PackSpec) -> Packed:
@@ -144,7 +146,7 @@ def _assemble(rows: list[_Row], spec: PackSpec) -> Packed:
     depth = max(len(row.generation) for row in rows)
     images = [(segment, i * width + at) for i, row in enumerate(rows) for segment, at in row.images]
     latents = [(segment, i, at) for i, row in enumerate(rows) for segment, at in row.latents]
-    losses = [(i * width + at, label, w) for i, row in enumerate(rows) for at, label, w in row.text_losses]
+    losses = [(i * width + at, *rest) for i, row in enumerate(rows) for at, *rest in row.text_losses]
 
     def columns(name: str, pad: int | bool) -> Tensor:
         return torch.tensor(
@@ -155,7 +157,7 @@ def _assemble(rows: list[_Row], spec: PackSpec) -> Packed:
             ]
         )
 
-    slots, labels, weights = zip(*losses, strict=True) if losses else ((), (), ())
+    slots, labels, weights, credits = zip(*losses, strict=True) if losses else ((), (), (), ())
     return Packed(
         ids=torch.tensor([_padded(row.ids, width, 0) for row in rows], dtype=torch.long),
         positions=columns("positions", 0),
@@ -169,6 +171,7 @@ def _assemble(rows: list[_Row], spec: PackSpec) -> Packed:
         text_slots=torch.tensor(slots, dtype=torch.long),
         text_labels=torch.tensor(labels, dtype=torch.long),
         text_weights=torch.tensor(weights, dtype=torch.float32),
+        text_credits=torch.tensor(credits, dtype=torch.float32),
         **_pack_patches(images, spec),
         **_pack_latents(latents, len(rows), depth, spec),
     )
@@ -199,7 +202,7 @@ def _pack_latents(
     seen = torch.zeros(rows, depth, spec.latent_channels, device=device)
     times = torch.zeros(rows, depth, device=device)
     places = torch.zeros(rows, depth, dtype=torch.long, device=device)
-    slots, targets = [], []
+    slots, targets, credits = [], [], []
     for segment, row, at in latents:
         here = slice(at, at + len(segment.tokens))
         tokens = segment.tokens
@@ -210,6 +213,7 @@ def _pack_latents(
             if segment.loss:
                 slots.append(torch.arange(row * depth + at, row * depth + here.stop, device=device))
                 targets.append(velocity_target(segment.tokens, segment.noise))
+                credits += [*(segment.credits or (1.0,))] * len(segment.tokens)
         seen[row, here] = tokens
         places[row, here] = _places(segment, spec.latent_side, "latent").to(places.device)
     return {
@@ -220,6 +224,7 @@ def _pack_latents(
         "latent_targets": torch.cat(targets)
         if targets
         else torch.zeros(0, spec.latent_channels, device=device),
+        "latent_credits": torch.tensor(credits, dtype=torch.float32, device=device),
     }
 
 

@@ -36,6 +36,8 @@ class Segment:
         opens: text only: whether text_start stands before it (False continues a text).
         closes: text only: whether text_end stands after it (False leaves the text open).
         gap: rotary positions left free before it, for images dropped from the conditions (BAGEL).
+        credits: what reinforcement credits each predicted token of a text with, text_end included, or a
+            noised image with (one value); empty: 1.
     """
 
     kind: Kind
@@ -48,10 +50,11 @@ class Segment:
     opens: bool = True
     closes: bool = True
     gap: int = 0
+    credits: tuple[float, ...] = ()
 
     @classmethod
     def text(cls, ids: Sequence[int] | Tensor, **options: object) -> "Segment":
-        """A text segment of the given ids (options: loss, end_label, opens, closes)."""
+        """A text segment of the given ids (options: loss, end_label, opens, closes, credits)."""
         return cls(Kind.TEXT, torch.as_tensor(ids, dtype=torch.long), **options)  # type: ignore[arg-type]
 
     @property

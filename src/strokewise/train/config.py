@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from strokewise.datasets.dropout import Dropout
 from strokewise.datasets.samples import SourceConfig
@@ -11,6 +11,7 @@ from strokewise.errors import ConfigError
 from strokewise.train.objectives import Objective
 from strokewise.train.objectives.sft import SupervisedFineTuning
 
+Config = TypeVar("Config")
 PRECISIONS = ("float32", "bfloat16")
 # Types of values that the command line can set.
 PLAIN = (bool, int, float, str, tuple, NoneType)
@@ -156,39 +157,49 @@ class TrainConfig:
         ]
 
 
-def override(config: TrainConfig, assignment: str) -> TrainConfig:
+def override(config: Config, assignment: str) -> Config:
     """Change one value of a configuration.
 
     Args:
-        config: what to change.
+        config: what to change, a frozen dataclass.
         assignment: ``name=value`` or ``part.name=value``, the value as in JSON (a bare word is a string).
 
     Raises:
         ConfigError: if there is no such value, or it cannot be that.
     """
     name, equals, text = assignment.partition("=")
+    if not equals:
+        raise _no_value(assignment)
     try:
         value: Any = json.loads(text)
     except ValueError:
         value = text
-    part, _, leaf = name.rpartition(".")
-    owner: Any = getattr(config, part, None) if part else config
-    kinds = _value_kinds(owner, leaf)
-    if not equals or not kinds:
-        raise ConfigError(
-            f"--set {assignment}: expected name=value of a number, a word or a list, as running.workers=4"
-        )
+    return _changed(config, name.split("."), value, assignment)
+
+
+def _changed(owner: Any, path: list[str], value: Any, assignment: str) -> Any:
+    """A configuration with the value at a path of names."""
+    name, *rest = path
+    if rest:
+        part = getattr(owner, name, None)
+        return replace(owner, **{name: _changed(part, rest, value, assignment)})
+    kinds = _value_kinds(owner, name)
+    if not kinds:
+        raise _no_value(assignment)
     if type(value) is int and float in kinds and int not in kinds:
         value = float(value)
     if type(value) is list and tuple in kinds:
         value = tuple(value)
     if type(value) not in kinds:
         names = " or ".join("null" if kind is NoneType else kind.__name__ for kind in kinds)
-        raise ConfigError(f"--set {assignment}: {name} is a {names}, such as {getattr(owner, leaf)!r}")
-    changes: dict[str, Any] = {leaf: value}
-    if part:
-        changes = {part: replace(owner, **changes)}
-    return replace(config, **changes)
+        raise ConfigError(f"--set {assignment}: {name} is a {names}, such as {getattr(owner, name)!r}")
+    return replace(owner, **{name: value})
+
+
+def _no_value(assignment: str) -> ConfigError:
+    return ConfigError(
+        f"--set {assignment}: expected name=value of a number, a word or a list, as running.workers=4"
+    )
 
 
 def _value_kinds(owner: Any, name: str) -> list[type]:

@@ -146,7 +146,7 @@ def table(config: TrainConfig, found: Estimate, devices: int) -> Table:
         f" {config.running.keep} are kept; {human(stored * saves, 'B')} written in all",
         "host memory of export": human(SINGLE * (found.trainable + found.frozen), "B"),
         "memory per device": f"at least {human(memory.total, 'B')}: {parts}",
-        "time": f"about {_duration(found.seconds)} on {devices} device{'s' * (devices > 1)},"
+        "time": f"about {duration(found.seconds)} on {devices} device{'s' * (devices > 1)},"
         f" at {found.share:.0%} of the {human(found.rate, 'FLOP/s')} that a matrix product reached here",
     }
     for name, value in rows.items():
@@ -239,7 +239,8 @@ def _activations(config: TrainConfig, model: ModelSizes, itemsize: int, patches:
     return layers + mask * (1 + itemsize) + loss
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in the unit in which it is read most easily."""
     for size, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {name}"

@@ -10,12 +10,13 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 from PIL import Image
+from rich.console import Console
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
@@ -33,6 +34,7 @@ from strokewise.train.distributed import World, arithmetic, sync_gradients, whol
 from strokewise.train.estimate import estimate, table
 from strokewise.train.model import build_model
 from strokewise.train.monitor import Monitor, StepReport
+from strokewise.train.objectives import ComparingObjective
 from strokewise.train.optim import AveragedWeights, Optimizer, matrices, trainable
 from strokewise.train.run_data import RunData
 from strokewise.train.sample_images import beginnings, paint_after
@@ -42,13 +44,21 @@ from strokewise.train.workload import Workload
 class Trainer:
     """A run in a folder, which resumes from the folder's last checkpoint if there is one."""
 
-    def __init__(self, config: TrainConfig, folder: Path, world: World | None = None) -> None:
+    def __init__(
+        self, config: TrainConfig, folder: Path, world: World | None = None, average_every: int = 1
+    ) -> None:
         """Open the data, load the model, spread it over the ranks, and resume.
+
+        Args:
+            config: what to train.
+            folder: of the run.
+            world: the ranks that share it; default: those that torchrun started.
+            average_every: optimizer steps after which the averaged weights are updated.
 
         Raises:
             StrokewiseError: if data, start or checkpoint are missing, damaged, or do not fit.
         """
-        self.config, self.folder = config, folder
+        self.config, self.folder, self.average_every = config, folder, average_every
         folder.mkdir(parents=True, exist_ok=True)
         self.world = world or World.join()
         self.data = RunData.open(config)
@@ -81,11 +91,14 @@ class Trainer:
         """
         config = self.config
         last = config.steps if max_steps is None else min(config.steps, self.step + max_steps)
-        until = math.inf if minutes is None else time.monotonic() + 60 * minutes
-        monitor = Monitor(self.folder, config, self.data.costs, self.step, last, self.world.leads)
         if self.world.leads:
             found = estimate(config, self.data, self.world.size, self.world.device)
-            monitor.console.print(table(config, found, self.world.size))
+            Console(stderr=True).print(table(config, found, self.world.size))
+        self.train_to(last, math.inf if minutes is None else time.monotonic() + 60 * minutes)
+
+    def train_to(self, last: int, until: float = math.inf) -> None:
+        """Train up to step ``last``, or ``until`` that time (``time.monotonic()``); errors as :meth:`fit`."""
+        monitor = Monitor(self.folder, self.config, self.data.costs, self.step, last, self.world.leads)
         try:
             with _terminated() as stopping, monitor:
                 while self.step < last and not self._any_rank(bool(stopping) or time.monotonic() > until):
@@ -124,7 +137,8 @@ class Trainer:
                 " with a lower learning rate, or look for damaged samples"
             )
         rate = self.optimizer.update(self.step)
-        self.averages.update(self.step)
+        if (self.step + 1) % self.average_every == 0:
+            self.averages.update(self.step // self.average_every)
         self.step, self.done = self.step + 1, load.done
         return StepReport(
             self.step,
@@ -135,6 +149,27 @@ class Trainer:
             work,
             load.skipped,
         )
+
+    def skip_to(self, position: int) -> None:
+        """Continue with the samples from this position of the mixture on."""
+        self.loader.close()
+        lanes = self.config.packs_per_step
+        self.loader = self._loader([-(-position // lanes)] * len(self.world.lanes(lanes)))
+        self.done, self._ahead = self.loader.done, None
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The model with its averaged weights, ready to write and paint."""
+        self.model.eval()
+        try:
+            with (
+                self.averages.applied(),
+                whole_root(self.trained),
+                arithmetic(self.config, self.world.device),
+            ):
+                yield
+        finally:
+            self.model.train()
 
     def save(self) -> Path:
         """Write a checkpoint of the present state."""
@@ -151,16 +186,8 @@ class Trainer:
         running = self.config.running
         starts = beginnings(self.data.mixture, running.num_samples)
         options = PaintOptions(num_steps=running.sample_steps, feedback="none")
-        self.model.eval()
-        try:
-            with (
-                self.averages.applied(),
-                whole_root(self.trained),
-                arithmetic(self.config, self.world.device),
-            ):
-                return paint_after(Generator(self.model, self.data.special), starts, options)
-        finally:
-            self.model.train()
+        with self.averaged():
+            return paint_after(Generator(self.model, self.data.special), starts, options)
 
     def _at_intervals(self, monitor: Monitor) -> None:
         """What is due after this step besides logging."""
@@ -215,6 +242,7 @@ class Trainer:
     def _backward(self, packed: Packed, counts: dict[str, int]) -> Tensor:
         """Add the gradients of one pack's share of the step's loss; its share of each term, (terms,)."""
         weights = self.config.objective.weights
+        packed = self._compared(packed)
         with arithmetic(self.config, self.world.device):
             sums = self.trained(packed)
         terms = [sums[name] / max(1, counts[name]) for name in weights]
@@ -222,6 +250,19 @@ class Trainer:
         # FSDP averages gradients over ranks; the loss is a sum over them.
         (loss * self.world.size).backward()
         return torch.stack(terms).detach()
+
+    def _compared(self, packed: Packed) -> Packed:
+        """A pack with what the averaged weights make of it, if the objective compares with them."""
+        objective = self.config.objective
+        if not isinstance(objective, ComparingObjective):
+            return packed
+        with (
+            torch.no_grad(),
+            self.averages.applied(),
+            whole_root(self.trained),
+            arithmetic(self.config, self.world.device),
+        ):
+            return replace(packed, old=objective.outputs(self.model, packed))
 
     def _clip(self) -> float:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.clip_norm)
@@ -251,8 +292,13 @@ class Trainer:
             read_tensors(path, self._tensors(), self.world)
             self.step = self.saved = facts["step"]
             done = facts["done"][lanes.start : lanes.stop]
-        mixture, preparer = self.data.mixture, self.data.preparer
-        tokens, workers = config.pack_tokens, config.running.workers
+        return self._loader(done)
+
+    def _loader(self, done: list[int] | None) -> Loader:
+        """The data behind the samples that each of our lanes has taken."""
+        config = self.config
+        lanes, workers = self.world.lanes(config.packs_per_step), config.running.workers
+        mixture, preparer, tokens = self.data.mixture, self.data.preparer, config.pack_tokens
         return Loader(mixture, preparer, tokens, lanes, config.packs_per_step, workers, done)
 
 

@@ -6,7 +6,7 @@ by the counts of all packs of all ranks: the loss does not depend on how samples
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -33,6 +33,17 @@ class Objective(Protocol):
 
     def working_bytes(self, tokens: int, vocabulary: int) -> int:
         """Estimate the memory of what the loss itself keeps for a pack of so many tokens."""
+
+
+@runtime_checkable
+class ComparingObjective(Objective, Protocol):
+    """An objective that compares with an old policy: the averaged weights, which sampled what is trained on.
+
+    The trainer computes ``outputs`` with these weights first and passes them as ``Packed.old``.
+    """
+
+    def outputs(self, model: Backbone, packed: Packed) -> Tensor:
+        """Compute what is compared: a row for each token with a loss."""
 
 
 class TrainedModel(nn.Module):
