@@ -1,7 +1,9 @@
 """The server process: who may ask, what survives its end, and what it tells of itself."""
 
+import random
 import signal
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -144,6 +146,26 @@ def test_a_killed_server_loses_no_finished_canvas(serving, tmp_path, moment):
             assert again["nodes"][0]["canvas"]
         client.ok("POST", f"/v1/sessions/{session['id']}/continue", {"until": "canvas"})
         assert client.wait(again)["error"] is None
+
+
+@pytest.mark.slow
+def test_twenty_kills_lose_no_finished_canvas(serving, tmp_path):
+    """Killed at twenty random points, with three sessions under way: what was finished is there."""
+    moments, seen = random.Random(1), {}
+    for round_ in range(20):
+        with serving(tmp_path / "data") as process, Api(process.url) as client:
+            for path, png in seen.items():
+                assert client.get(path).content == png
+            session = client.create(seed=round_)
+            for other in range(2):
+                client.create(seed=100 + 2 * round_ + other)
+            deadline = time.monotonic() + moments.uniform(0.05, 4)
+            while time.monotonic() < deadline:
+                for node in client.ok("GET", f"/v1/sessions/{session['id']}")["nodes"]:
+                    if node["canvas"] and node["canvas"] not in seen:
+                        seen[node["canvas"]] = client.get(node["canvas"]).content
+            process.stop(signal.SIGKILL)
+    assert seen
 
 
 def test_two_servers_do_not_share_a_folder(server, refused):

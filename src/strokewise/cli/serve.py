@@ -46,7 +46,7 @@ def serve(
     from strokewise.cli.paint import load
     from strokewise.inference.presets import set_up
     from strokewise.serve.app import make_app
-    from strokewise.serve.manager import Limits
+    from strokewise.serve.limits import Limits
     from strokewise.serve.server import run
 
     painter = load(model, device, dtype, quantize, set_up(None, protocol_format, system, {}).protocol_format)

@@ -30,8 +30,9 @@ from strokewise.serve import (
     world_routes,
 )
 from strokewise.serve.deps import Parts, Server
+from strokewise.serve.limits import Limits
 from strokewise.serve.live import Live, Registry
-from strokewise.serve.manager import Limits, Manager
+from strokewise.serve.manager import Manager
 from strokewise.serve.metrics import Metrics
 from strokewise.serve.problems import RequestError
 from strokewise.serve.requests import Login

@@ -10,7 +10,8 @@ from PIL import Image
 
 from strokewise.errors import InputError
 from strokewise.io.outside import decode_picture
-from strokewise.serve.manager import Caller, Limits, Manager
+from strokewise.serve.limits import Caller, Limits
+from strokewise.serve.manager import Manager
 from strokewise.serve.metrics import Metrics
 from strokewise.serve.problems import RequestError
 from strokewise.serve.security import Keys

@@ -18,8 +18,9 @@ from strokewise.data.records import Record, from_table_row, to_table_row
 from strokewise.errors import InputError
 from strokewise.serve import exchange
 from strokewise.serve.deps import By, Server
+from strokewise.serve.limits import MAX_NODES
 from strokewise.serve.live import SOURCE, Live, Registry
-from strokewise.serve.manager import MAX_NODES, new_id
+from strokewise.serve.manager import new_id
 from strokewise.serve.problems import RequestError, conflict, not_found
 from strokewise.serve.requests import RecordQuery
 from strokewise.serve.routes import Id, Key, Number

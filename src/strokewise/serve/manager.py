@@ -7,7 +7,6 @@ made is overwritten: a correction is a new node beside the old one. It refuses t
 import hashlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
@@ -17,6 +16,7 @@ from strokewise.inference.engine import fitted
 from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.painter import Painter
 from strokewise.serve import problems
+from strokewise.serve.limits import MAX_NODES, Caller, Limits
 from strokewise.serve.live import SOURCE, Live, Registry
 from strokewise.serve.problems import RequestError
 from strokewise.serve.requests import Edit, NewSession, Resume
@@ -25,42 +25,6 @@ from strokewise.serve.values import Node, Part, State, Until
 from strokewise.serve.worker import Worker
 from strokewise.trajectory.files import MAX_STEPS, encode_png
 from strokewise.trajectory.values import Message, Step, StopReason
-
-MAX_NODES = 1_000  # of a session
-TEXT = 8_000  # characters of a message's part
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one server accepts.
-
-    Attributes:
-        prompt: characters of a prompt or an instruction.
-        steps: flow steps of a canvas.
-        max_rounds, max_images, max_tokens: as in ``PaintingOptions``.
-        previews: of a canvas.
-        queue: sessions that wait.
-        sessions: kept for one key.
-        body: bytes of a request.
-    """
-
-    prompt: int = 2_000
-    steps: int = 100
-    max_rounds: int = 16
-    max_images: int = 32
-    max_tokens: int = 2_048
-    previews: int = 20
-    queue: int = 64
-    sessions: int = 500
-    body: int = 32 << 20
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who asks: the holder of a key, and the client on whose account a session waits."""
-
-    owner: str
-    client: str
 
 
 class Manager:
@@ -252,7 +216,7 @@ class Manager:
         with self.lock:
             live = self.registry.get(caller.owner, session)
             old = live.node(number)
-            message, edited = self._edited(live, old, edit)
+            message, edited = self._edited(old, edit)
             if edit.verdict is not None:
                 edited.append("verdict")
             if canvas is not None:
@@ -283,7 +247,7 @@ class Manager:
             self.worker.painted(live, new)
         return live
 
-    def _edited(self, live: Live, old: Node, edit: Edit) -> tuple[Message, list[Part]]:
+    def _edited(self, old: Node, edit: Edit) -> tuple[Message, list[Part]]:
         """The message of an edited node, and which of its parts differ."""
         if edit.message is None:
             return old.message, []

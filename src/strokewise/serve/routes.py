@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from strokewise import __version__
 from strokewise.serve import sse
 from strokewise.serve.deps import By, Parts, Server, picture
+from strokewise.serve.limits import TEXT
 from strokewise.serve.live import SOURCE, canvas_file, canvas_url
-from strokewise.serve.manager import TEXT
 from strokewise.serve.problems import not_found
 from strokewise.serve.requests import Copying, Edit, Naming, NewSession, Resume
 from strokewise.serve.values import Node, SessionValue, Summary

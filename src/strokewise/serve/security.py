@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from strokewise.serve.manager import Caller
+from strokewise.serve.limits import Caller
 from strokewise.serve.problems import RequestError
 
 COOKIE = "strokewise"

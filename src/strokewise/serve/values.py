@@ -63,6 +63,10 @@ class Options(Strict):
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     previews: Annotated[int, Field(ge=0, le=100)] | None = None
     feedback: Literal["pixels", "latents"] | None = None
+    solver: Literal["euler", "adams", "dpm", "unipc"] | None = None
+    evaluate_every: Annotated[int, Field(ge=1, le=100)] | None = None
+    guide_every: Annotated[int, Field(ge=1, le=100)] | None = None
+    look: bool | None = None
 
     def changes(self) -> dict[str, Any]:
         """Those that are stated, as ``PaintingOptions`` has them."""
