@@ -1,6 +1,7 @@
 """Built data sets and the rendered sprite world as sources of samples, in every view."""
 
 import json
+import pickle
 import random
 import shutil
 from dataclasses import replace
@@ -8,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import strokewise.datasets.records as records_module
 from strokewise.data.build import MAKERS, Recipe, build
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.records import from_table_row, to_table_row
@@ -258,3 +260,17 @@ def test_inspections_are_split_by_what_they_are_about(records):
     assert parts.sketch
     with pytest.raises(LanguageError):
         split_inspection("I like this sketch, it is well done.")
+
+
+def test_few_bytes_of_a_data_set_stay_in_memory(built, tokenizer, monkeypatch):
+    """They are bounded, also where every record is read; a copy for a worker begins with none."""
+    source = Shards(str(built / "multi-turn")).open(tokenizer)
+    everything = [source.sample(index) for index in range(source.size)]
+    assert len(source._groups) > 3
+    small = max(group.size for group in source._groups.values())
+    monkeypatch.setattr(records_module, "CACHE_BYTES", 2 * small)
+    copy = pickle.loads(pickle.dumps(source))
+    assert not copy._groups
+    for index in random.Random(0).sample(range(source.size), source.size):
+        assert same(copy.sample(index), everything[index])
+        assert copy._held == sum(group.size for group in copy._groups.values()) <= 2 * small

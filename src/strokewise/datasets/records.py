@@ -15,13 +15,14 @@ from strokewise.data.build import MAKERS
 from strokewise.data.canvas_painters import NoPainter, SpritePainter
 from strokewise.data.records import from_table_row
 from strokewise.data.scenes import SceneMix
-from strokewise.data.storage import read_manifest, read_rows
+from strokewise.data.storage import read_group, read_manifest
 from strokewise.datasets.samples import Sample
 from strokewise.datasets.views import TURNS, VIEWS
 from strokewise.errors import ConfigError, RecordError
 from strokewise.sequence import Tokenizer
 
-SHARDS_IN_MEMORY = 64
+# Bytes of records that a source keeps in each process that reads it: order is random, so little comes again.
+CACHE_BYTES = 2**26
 # Samples of the paper's three subsets; mixtures keep their proportions.
 SUBSETS = {"multi-turn": 32_012, "conflict": 15_201, "alignment": 15_000}
 # Share of plain text-to-image samples: models tuned on processes alone lose plain generation.
@@ -50,17 +51,25 @@ class Shards:
 
 @dataclass
 class ShardSource:
-    """Records of shards by number; the shards read last stay in memory."""
+    """Records of shards by number, read by row groups.
+
+    Up to ``CACHE_BYTES`` of those read last stay in memory; a copy for another process begins with none.
+    """
 
     paths: list[Path]
     counts: list[int]
     view: str
     tokenizer: Tokenizer
-    _rows: OrderedDict[int, list[dict[str, Any]]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         """Compute where each shard ends."""
         self._ends = list(accumulate(self.counts))
+        self._groups: OrderedDict[tuple[int, int], _Group] = OrderedDict()
+        self._held = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave the cache behind."""
+        return type(self), (self.paths, self.counts, self.view, self.tokenizer)
 
     @property
     def size(self) -> int:
@@ -76,19 +85,28 @@ class ShardSource:
         turn, number = divmod(index, sum(self.counts))
         shard = bisect_right(self._ends, number)
         row = number - (self._ends[shard - 1] if shard else 0)
-        record = from_table_row(self._read(shard)[row], f"{self.paths[shard]}, row {row}")
+        record = from_table_row(self._row(shard, row), f"{self.paths[shard]}, row {row}")
         return VIEWS[self.view](record.trajectory, self.tokenizer, turn)
 
-    def _read(self, shard: int) -> list[dict[str, Any]]:
-        if shard not in self._rows:
-            rows = list(read_rows(self.paths[shard]))
-            if len(rows) != self.counts[shard]:
-                raise RecordError(f"{self.paths[shard]} has changed since it was opened; start again")
-            self._rows[shard] = rows
-            if len(self._rows) > SHARDS_IN_MEMORY:
-                self._rows.popitem(last=False)
-        self._rows.move_to_end(shard)
-        return self._rows[shard]
+    def _row(self, shard: int, row: int) -> dict[str, Any]:
+        for key, group in self._groups.items():
+            if key[0] == shard and 0 <= row - key[1] < len(group.rows):
+                self._groups.move_to_end(key)
+                return group.rows[row - key[1]]
+        first, rows, size = read_group(self.paths[shard], row)
+        self._groups[shard, first] = _Group(rows, size)
+        self._held += size
+        while self._held > CACHE_BYTES and len(self._groups) > 1:
+            self._held -= self._groups.popitem(last=False)[1].size
+        return rows[row - first]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Rows that are stored together, and their bytes."""
+
+    rows: list[dict[str, Any]]
+    size: int
 
 
 @dataclass(frozen=True)
