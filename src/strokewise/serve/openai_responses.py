@@ -95,7 +95,8 @@ def _logs(request: Request) -> "OrderedDict[str, tuple[Log, asyncio.Task[None]]]
     state = request.app.state
     if not hasattr(state, "responses"):
         state.responses = OrderedDict()
-    return state.responses  # type: ignore[no-any-return]
+    logs: OrderedDict[str, tuple[Log, asyncio.Task[None]]] = state.responses
+    return logs
 
 
 @router.post("", response_model=None)
