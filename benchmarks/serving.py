@@ -79,7 +79,7 @@ def served(url: str, count: int) -> tuple[float, float]:
 def painted(model: str, count: int) -> float:
     """Seconds for the same pictures by ``paint --prompts``, without the time to start and load."""
     with tempfile.TemporaryDirectory() as folder:
-        seconds = []
+        seconds: list[float] = []
         lines = [PROMPTS[i] for i in range(min(count, len(PROMPTS)))]
         starting = ["--single-pass", "--steps", "1"]  # the least painting there is
         for chosen, each, more in ((lines[:1], 1, starting), (lines, count // len(lines), [])):
