@@ -93,7 +93,7 @@ const PLACE = /^#\/([^/]+)(?:\/(\d+))?$/;
 export async function openPlace() {
   const [, id, number] = location.hash.match(PLACE) || [];
   if (!id) return close();
-  if (state.session?.id === id) return undefined;
+  if (state.session?.id === id) return number ? select(Number(number)) : undefined;
   try {
     adopt(await api.session(decodeURIComponent(id)));
     if (number) select(Number(number));
