@@ -1,9 +1,12 @@
 """The parts of the server that need no process: the line, the streams, and words of corrections."""
 
 import asyncio
+import json
+import math
 
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from strokewise.data.corrections import accepted, corrected
 from strokewise.errors import InputError
@@ -84,7 +87,18 @@ def test_a_listener_is_woken_from_another_thread():
 
 
 def test_requests_know_every_option_of_painting():
-    assert set(Options.model_fields) == set(vars(PaintingOptions()))
+    options = vars(PaintingOptions(interval=(0.25, 1.0), size=(64, 32), renorm="global"))
+    sent = json.loads(json.dumps(options))
+    assert Options.model_validate(sent).changes() == {k: v for k, v in options.items() if v is not None}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [{"shift": math.nan}, {"steps": 2.0}, {"interval": [0, 2]}, {"size": [8]}, {"solver": "other"}, {"x": 1}],
+)
+def test_options_are_refused(sent):
+    with pytest.raises(ValidationError):
+        Options.model_validate(sent)
 
 
 def step(des, color="white"):

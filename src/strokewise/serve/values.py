@@ -5,9 +5,20 @@ Values only; who paints, keeps and sends them is the business of ``worker``, ``s
 
 import time
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from functools import reduce
+from operator import or_
+from types import GenericAlias, UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    create_model,
+)
 
 from strokewise.inference.options import PaintingOptions
 from strokewise.trajectory.events import Event
@@ -19,8 +30,6 @@ Part = Literal["inspect", "refine", "ins", "des", "verdict", "canvas"]
 MAX_SEED = 2**63 - 1
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Scale = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
 
 def _whole(text: str) -> str:
@@ -44,29 +53,47 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Options(Strict):
-    """Some options of painting; null or absent is the model's default. ``size`` is [height, width]."""
+# What the numbers of an option may be in a request; where nothing is said, DEFAULT_BOUNDS. They keep out what
+# no painting needs; PaintingOptions checks the meaning.
+BOUNDS = {
+    "steps": Field(ge=1, le=1000),
+    "shift": Field(gt=0, le=100),
+    "interval": Field(ge=0, le=1),
+    "max_rounds": Field(ge=1, le=63),
+    "max_images": Field(ge=1, le=63),
+    "max_tokens": Field(ge=1, le=4096),
+    "size": Field(ge=1, le=8192),
+    "temperature": Field(ge=0, le=10),
+    "top_p": Field(gt=0, le=1),
+    "evaluate_every": Field(ge=1, le=100),
+    "guide_every": Field(ge=1, le=100),
+}
+DEFAULT_BOUNDS = Field(ge=0, le=100)
 
-    steps: Annotated[int, Field(ge=1, le=1000)] | None = None
-    shift: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = None
-    text_guidance: Scale | None = None
-    image_guidance: Scale | None = None
-    interval: Annotated[list[Unit], Field(min_length=2, max_length=2)] | None = None
-    renorm: Literal["global", "channel", "text_channel"] | None = None
-    max_rounds: Annotated[int, Field(ge=1, le=63)] | None = None
-    max_images: Annotated[int, Field(ge=1, le=63)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=4096)] | None = None
-    size: Annotated[list[Annotated[int, Field(ge=1, le=8192)]], Field(min_length=2, max_length=2)] | None = (
-        None
-    )
-    temperature: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
-    previews: Annotated[int, Field(ge=0, le=100)] | None = None
-    feedback: Literal["pixels", "latents"] | None = None
-    solver: Literal["euler", "adams", "dpm", "unipc"] | None = None
-    evaluate_every: Annotated[int, Field(ge=1, le=100)] | None = None
-    guide_every: Annotated[int, Field(ge=1, le=100)] | None = None
-    look: bool | None = None
+
+def _on_the_wire(name: str, kind: Any) -> Any:
+    """The type in JSON of an option of type ``kind``: numbers are bounded, tuples are lists."""
+    if kind in (int, float):
+        return Annotated[FiniteFloat if kind is float else int, BOUNDS.get(name, DEFAULT_BOUNDS)]
+    if get_origin(kind) is tuple:
+        each, length = get_args(kind)[0], len(get_args(kind))
+        return Annotated[
+            GenericAlias(list, _on_the_wire(name, each)), Field(min_length=length, max_length=length)
+        ]
+    if isinstance(kind, UnionType):
+        return reduce(or_, (_on_the_wire(name, each) for each in get_args(kind)))
+    return kind
+
+
+def _stated() -> type[Strict]:
+    """A model with the fields of ``PaintingOptions``, each of which may be left out."""
+    hints = get_type_hints(PaintingOptions)
+    kinds = {name: (_on_the_wire(name, kind) | None, None) for name, kind in hints.items()}
+    return create_model("Options", __base__=Strict, **kinds)  # type: ignore[call-overload]
+
+
+class Options(_stated()):  # type: ignore[misc]
+    """Some options of painting; null or absent is the model's default. ``size`` is [height, width]."""
 
     def changes(self) -> dict[str, Any]:
         """Those that are stated, as ``PaintingOptions`` has them."""
