@@ -169,7 +169,7 @@ def test_a_verdict_is_edited_without_painting_again(api, finished):
     number = len(session["nodes"]) - 1
     body = {"verdict": {"plan": True, "sketch": False}, "run": False}
     session = api.ok("POST", f"/v1/sessions/{session['id']}/nodes/{number}/edit", body)
-    assert session["nodes"][-1]["verdict"] == body["verdict"]
+    assert session["nodes"][-1]["verdict"].items() >= body["verdict"].items()
     assert session["nodes"][-1]["parent"] == session["nodes"][number]["parent"]
 
 

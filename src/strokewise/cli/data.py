@@ -9,7 +9,7 @@ import typer
 
 from strokewise.cli.judging import JudgeCache, JudgeName, JudgeUrl, MaxRequests, MaxTokens, judge_named
 from strokewise.cli.options import MAX_BATCH, MAX_RECORDS, MAX_SEED, MAX_SIDE, MAX_VALUE
-from strokewise.cli.output import progress
+from strokewise.cli.output import progress, tracked
 from strokewise.data.canvas_painters import KONTEXT
 from strokewise.errors import ConfigError, RecordError
 
@@ -164,13 +164,11 @@ def check(
     look: Annotated[bool, typer.Option(help="Also have the pictures recognized (slow).")] = False,
 ) -> None:
     """Check every claim of every record against the truth; exit status 1 if one is false."""
-    from rich.progress import track
-
     from strokewise.data import checking, storage
 
     total = storage.read_manifest(folder).count
     bad = checked = 0
-    for where, record in track(storage.read(folder), "checking", total=total):
+    for where, record in tracked(storage.read(folder), "checking", total):
         checked += 1
         faults = list(checking.faults_of(record, look))
         for fault in faults:

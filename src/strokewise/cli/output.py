@@ -43,7 +43,7 @@ def print_table(table: "TextTable") -> None:
 
 @contextmanager
 def progress(description: str, total: int | None = None) -> Iterator[Update]:
-    """A bar with counts and the remaining time on standard error."""
+    """A bar with counts and the remaining time on standard error; nothing where that is no terminal."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -60,7 +60,8 @@ def progress(description: str, total: int | None = None) -> Iterator[Update]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console(stderr=True), speed_estimate_period=600) as bar:
+    shown = console(stderr=True)
+    with Progress(*columns, console=shown, disable=not shown.is_terminal, speed_estimate_period=600) as bar:
         task = bar.add_task(description, total=total)
 
         def update(done: int, total: int | None = total) -> None:
