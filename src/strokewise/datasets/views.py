@@ -18,7 +18,7 @@ from strokewise.datasets.samples import Part, Picture, Sample, Text, text_of
 from strokewise.errors import RecordError
 from strokewise.sequence import Tokenizer, load_rgb
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
-from strokewise.world.language import SEEN
+from strokewise.world.language import SEEN, parse_seen, write_seen
 
 NOT_JUDGED = Verdict()
 # Steps that the planning view keeps of a trajectory without a wrong plan.
@@ -120,8 +120,8 @@ def look(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
     seen = (last.verdict.seen_text if last.verdict else "") or ""
     if not seen:
         raise RecordError("the last inspection does not say what the canvas shows; take another view")
-    seen = seen.removeprefix(f"{SEEN} ")
-    text = _text(Message(des=seen).text(), tokenizer, True)
+    listed = write_seen(parse_seen(seen.removeprefix(SEEN)))
+    text = _text(Message(des=listed).text(), tokenizer, True)
     return Sample((_picture(inspected.image, False), replace(text, opens=False)), ends=False)
 
 

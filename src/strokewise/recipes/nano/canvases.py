@@ -18,7 +18,6 @@ from strokewise.errors import ConfigError
 from strokewise.sequence import Tokenizer
 from strokewise.trajectory.values import Message
 from strokewise.world.language import (
-    Description,
     Inspection,
     InspectionParts,
     PlainWording,
@@ -28,6 +27,7 @@ from strokewise.world.language import (
     write_correction,
     write_description,
     write_inspection_parts,
+    write_seen,
 )
 from strokewise.world.layout import Scene
 from strokewise.world.render import render_array
@@ -97,8 +97,7 @@ class CanvasSource:
         if isinstance(content, str):
             text = content
         else:
-            described = describe(content) if isinstance(content, Scene) else content
-            text = Message(des=write_description(described, wording_rng)).text()
+            text = Message(des=write_description(describe(content), wording_rng)).text()
         return text_of(text, self.tokenizer, part.loss, part.given, opens=False)
 
 
@@ -107,13 +106,13 @@ class CanvasPart:
     """One part of a sample.
 
     Attributes:
-        content: a scene, a description, or a text.
+        content: a scene, or a text.
         loss: whether it is supervised.
         rendered: whether a scene is shown as a canvas, or described.
         given: how a text begins that is supervised only from there on.
     """
 
-    content: Scene | Description | str
+    content: Scene | str
     loss: bool = False
     rendered: bool = False
     given: str = ""
@@ -130,7 +129,8 @@ def description(
     scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
 ) -> list[CanvasPart]:
     """A canvas, described from the upper left to the lower right: no other order can be seen on it."""
-    return [CanvasPart(scene, rendered=True), CanvasPart(in_reading_order(describe(scene)), loss=True)]
+    seen = Message(des=write_seen(describe(scene))).text()
+    return [CanvasPart(scene, rendered=True), CanvasPart(seen, loss=True)]
 
 
 def verification(

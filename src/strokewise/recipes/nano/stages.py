@@ -88,10 +88,10 @@ PROCESSES = {
 
 # Inspections that look at the canvas first and judge item by item; half of them find a fault.
 INSPECTIONS = {
-    "canvas verification": 0.10,
-    "canvas comparison": 0.12,
-    "canvas description": 0.08,
-    "alignment inspection": 0.10,
+    "canvas verification": 0.08,
+    "canvas comparison": 0.10,
+    "canvas description": 0.14,
+    "alignment inspection": 0.08,
     "conflict inspection": 0.06,
     "conflict planning": 0.10,
     "multi-turn planning": 0.08,

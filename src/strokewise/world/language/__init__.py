@@ -11,7 +11,9 @@ from strokewise.world.language.descriptions import (
     describe,
     in_reading_order,
     parse_description,
+    parse_seen,
     write_description,
+    write_seen,
 )
 from strokewise.world.language.english import PlainWording, split, words
 from strokewise.world.language.geneval import GenEvalPrompt, geneval_metadata, geneval_prompts
@@ -62,6 +64,7 @@ __all__ = [
     "parse_inspection",
     "parse_instruction",
     "parse_prompt",
+    "parse_seen",
     "repair",
     "seen_text",
     "split",
@@ -76,4 +79,5 @@ __all__ = [
     "write_inspection_parts",
     "write_instruction",
     "write_prompt",
+    "write_seen",
 ]

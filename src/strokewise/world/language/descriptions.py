@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from strokewise.errors import SceneError
-from strokewise.scene_graph import FAULT_KINDS, Fault, SceneDiff, SceneGraph, SceneObject, diff
+from strokewise.scene_graph import FAULT_KINDS, Fault, SceneDiff, SceneGraph, SceneObject, Thing, diff
 from strokewise.world.language import english as en
 from strokewise.world.language.builder import GraphBuilder
 from strokewise.world.language.reader import Noun, Reader
@@ -136,14 +136,38 @@ def parse_description(text: str) -> Description:
     return description
 
 
+def write_seen(seen: Description) -> str:
+    """What is seen, thing by thing from the upper left to the lower right.
+
+    One pass over a canvas can write it: how many there are of a thing is known only after the last one.
+
+    Raises:
+        SceneError: if the description is not valid.
+    """
+    seen.validate()
+    placed = [
+        (region, obj)
+        for obj, regions in zip(seen.graph.objects, seen.regions, strict=True)
+        for region in regions
+    ]
+    placed.sort(key=lambda entry: REGIONS.index(entry[0]))
+    items = [f"{en.indefinite(Thing(obj.name, obj.color))} {en.place((region,))}" for region, obj in placed]
+    if seen.graph.background is None:
+        return f"{'; '.join(items) or 'an empty canvas'}."
+    background = en.background_phrase(seen.graph.background)
+    return f"{'; '.join((*items, background))}." if items else f"an empty {seen.graph.background} background."
+
+
 def parse_seen(text: str) -> Description:
-    """A description that may list equal things one by one; they come back as one object with all places.
+    """What `write_seen` wrote: equal things come back as one object with all places.
 
     Raises:
         LanguageError: saying what was not understood.
     """
     reader, background = Reader(text), None
     places: dict[tuple[str, str | None], list[str]] = {}
+    if reader.at("an empty"):
+        return parse_description(text)
     while not reader.done:
         if (found := reader.background()) is not None:
             background = found
