@@ -23,7 +23,7 @@ from strokewise.inference.session import Session, State
 from strokewise.sequence import ImageLimits, Tokenizer, load_rgb
 from strokewise.trajectory.events import Event, Failed, Finished, ImageFinished, ImagePreview, ImageStarted
 from strokewise.trajectory.files import encode_png
-from strokewise.trajectory.values import StopReason, Trajectory
+from strokewise.trajectory.values import Stage, StopReason, Trajectory
 
 Emitted = Iterator[tuple[Session, Event]]
 BATCH = 8
@@ -339,13 +339,18 @@ class Engine:
     ) -> Emitted:
         for session, image, seed in zip(sessions, images, seeds, strict=True):
             event = ImageFinished(session.number, session.stage, encode_png(image), seconds)
+            if session.options.replace_refined and session.stage is Stage.REFINE:
+                self._read_in_place(session, image)
             session.painted(image, seed, seconds)
             yield session, event
 
-
-def check_prompt_room(generator: Generator, tokenizer: Tokenizer, prompt: str, system: int = 0) -> None:
-    """Refuse a prompt (ContextLengthError) that leaves no room behind a system prompt of that many ids."""
-    generator.check_length(len(tokenizer.encode(prompt)) + system + 4)
+    def _read_in_place(self, session: Session, image: Image.Image) -> None:
+        """Read a refined canvas as if it had been the sketch."""
+        session.context, text = session.without_correction()
+        if text:
+            self.generator.read([session.context], [self.tokenizer.encode(text)])
+            session.sketch_begins()
+        self.generator.see([session.context], [image])
 
 
 def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -354,6 +359,19 @@ def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     if image.size == (width, height):
         return image
     return image.resize((width, height), Image.Resampling.BICUBIC)
+
+    def _read_in_place(self, session: Session, image: Image.Image) -> None:
+        """Read a refined canvas as if it had been the sketch."""
+        session.context, text = session.without_correction()
+        if text:
+            self.generator.read([session.context], [self.tokenizer.encode(text)])
+            session.sketch_begins()
+        self.generator.see([session.context], [image])
+
+
+def check_prompt_room(generator: Generator, tokenizer: Tokenizer, prompt: str, system: int = 0) -> None:
+    """Refuse a prompt (ContextLengthError) that leaves no room behind a system prompt of that many ids."""
+    generator.check_length(len(tokenizer.encode(prompt)) + system + 4)
 
 
 def encode_all(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -106,7 +106,13 @@ class ProtocolFormat:
 
 
 # The paper's protocol, on which our models are trained.
-STROKEWISE = ProtocolFormat("strokewise", "token", tagged=True, read_verdict=read_verdict, say_seen=seen_text)
+STROKEWISE = ProtocolFormat(
+    "strokewise",
+    "token",
+    tagged=True,
+    read_verdict=read_verdict,
+    say_seen=seen_text,
+)
 # BAGEL itself with its thinking mode: one thought, then one canvas (strategy ``think``). The system prompt is
 # part of the model's training, so it stands here word for word, its blank before the line break included.
 BAGEL_THINK = ProtocolFormat(

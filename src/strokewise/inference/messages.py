@@ -52,11 +52,22 @@ class Draft:
         return new
 
     @property
+    def inspects(self) -> bool:
+        """Whether the model inspects a canvas in it, in a family that says what it sees."""
+        model = self.supplied is None or isinstance(self.supplied, Instruct)
+        seen = self.number > 0 and self.session.steps[-1].image is not None
+        return model and seen and self.session.protocol.say_seen is not None
+
+    @property
+    def accepts(self) -> bool:
+        """Whether the canvas is taken to show its plan, for it was refined as often as may be."""
+        spent = self.session.refinements >= self.session.options.max_refinements
+        return self.inspects and spent and self.session.planned != ""
+
+    @property
     def looks(self) -> bool:
         """Whether it begins with what the canvas before it shows, read from the canvas alone."""
-        session, inspects = self.session, self.supplied is None or isinstance(self.supplied, Instruct)
-        seen = session.number > 0 and session.steps[-1].image is not None
-        return session.options.look and session.protocol.say_seen is not None and inspects and seen
+        return self.session.options.look and self.inspects and not self.accepts
 
     def keep(self, beginning: str) -> str:
         """Drop the ids behind ``beginning`` of the text; returns the part of it that no whole id makes up."""
@@ -83,6 +94,8 @@ class Messages:
         for draft in self.drafts:
             yield draft.session, TextStarted(draft.number, draft.session.stage)
         yield from self._look([draft for draft in self.drafts if draft.looks])
+        for draft in [draft for draft in self.drafts if draft.accepts]:
+            yield draft.session, self._say_seen(draft, draft.session.planned)
         if self.protocol.tagged:
             # The verdict on the canvas before is the model's; what it would paint next is dropped.
             yield from self._stream([d for d in self._with(Instruct) if d.number], TAG_START)
@@ -139,14 +152,16 @@ class Messages:
         """
         if not drafts:
             return
-        assert self.protocol.say_seen is not None, "such drafts look"
         for draft, (text, tokens) in zip(drafts, self._descriptions(drafts), strict=True):
             draft.session.usage.text_tokens += tokens
             described = self.protocol.readable(text).des
             if described:
-                ids = self.tokenizer.encode(self.protocol.say_seen(described))
-                self._append(draft, ids, Segment.text(ids, closes=False))
-                yield draft.session, TextDelta(draft.number, draft.new_text())
+                yield draft.session, self._say_seen(draft, described)
+
+    def _say_seen(self, draft: Draft, description: str) -> TextDelta:
+        assert self.protocol.say_seen is not None, "only such drafts inspect"
+        self._begin(draft, self.protocol.say_seen(description))
+        return TextDelta(draft.number, draft.new_text())
 
     def _descriptions(self, drafts: list[Draft]) -> list[tuple[str, int]]:
         """What the model writes, greedily, after each canvas alone, and in how many tokens."""
@@ -166,8 +181,7 @@ class Messages:
             self._instruct(draft, supplied.instruction)
             return
         if isinstance(supplied, Begin):
-            ids = self.tokenizer.encode(supplied.text)
-            self._append(draft, ids, Segment.text(ids, closes=False))
+            self._begin(draft, supplied.text)
             return
         assert supplied is not None, "only such drafts are passed here"
         text = supplied.message.text() if isinstance(supplied, Say) else supplied.instruction
@@ -198,6 +212,10 @@ class Messages:
         ids = self.tokenizer.encode(self.protocol.tail())
         draft.ended = "whole"
         self._append(draft, ids, Segment.text(ids, opens=False))
+
+    def _begin(self, draft: Draft, text: str) -> None:
+        ids = self.tokenizer.encode(text)
+        self._append(draft, ids, Segment.text(ids, closes=False))
 
     def _append(self, draft: Draft, ids: Sequence[int], segment: Segment) -> None:
         if has_room(self.generator, draft.session.context, segment.length):

@@ -40,6 +40,9 @@ class PaintingOptions:
         solver: of the flow (see :func:`integrate`); those of second order need fewer steps.
         evaluate_every: the velocity is computed at every n-th step and extrapolated in between.
         guide_every: what guidance compares with is computed at every n-th step and extrapolated in between.
+        max_refinements: of one sketch at most; the next inspection then takes the canvas to show its plan.
+        replace_refined: read a refined canvas in the place of the one that it corrects, which is forgotten,
+            so that it is inspected as any other; otherwise behind it, with the correction.
         look: begin each inspection with what the model sees on the canvas alone, without its plan in view.
     """
 
@@ -60,6 +63,8 @@ class PaintingOptions:
     solver: Literal["euler", "adams", "dpm", "unipc"] = "euler"
     evaluate_every: int = 1
     guide_every: int = 1
+    max_refinements: int = MAX_STEPS
+    replace_refined: bool = False
     look: bool = False
 
     def __post_init__(self) -> None:
@@ -68,6 +73,8 @@ class PaintingOptions:
             value = getattr(self, name)
             if not 1 <= value < MAX_STEPS:
                 raise ConfigError(f"{name} is {value}; it must lie in 1..{MAX_STEPS - 1}")
+        if self.max_refinements < 0:
+            raise ConfigError(f"max_refinements is {self.max_refinements}; it cannot be negative")
         if self.previews < 0:
             raise ConfigError(f"previews is {self.previews}; it cannot be negative")
         if self.feedback not in ("pixels", "latents"):
@@ -137,6 +144,8 @@ class OptionChanges(TypedDict, total=False):
     solver: Literal["euler", "adams", "dpm", "unipc"]
     evaluate_every: int
     guide_every: int
+    max_refinements: int
+    replace_refined: bool
     look: bool
 
 

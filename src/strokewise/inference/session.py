@@ -9,6 +9,7 @@ once).
 import hashlib
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import takewhile
 from typing import Literal
 
 from PIL import Image
@@ -92,8 +93,11 @@ class Session:
         self.usage = Usage()
         self.stamp = Stamp(name)
         # Contexts in which each step's message, and each step's canvas, began.
+        self._message_context = context
         self._before_message: list[Context] = []
         self._before_canvas: list[Context] = []
+        # The same for the last sketch, and its message: what a refinement replaces.
+        self._sketch: tuple[Context, Context, Message] | None = None
         # An edit replaces the answers of the policy to the next question.
         self._given_message: Message | None = None
         self._given_verdict: Verdict | None = None
@@ -110,6 +114,17 @@ class Session:
     def done(self) -> bool:
         """Whether nothing more follows, unless the session is edited."""
         return self.state is State.DONE
+
+    @property
+    def refinements(self) -> int:
+        """How often the last sketch was refined in a row."""
+        last = takewhile(lambda step: step.message.refine is not None, reversed(self.steps))
+        return sum(1 for _ in last)
+
+    @property
+    def planned(self) -> str:
+        """The last description of the scene that a message gave; empty if there is none."""
+        return next((step.message.des for step in reversed(self.steps) if step.message.des), "")
 
     @property
     def stage(self) -> Stage:
@@ -143,7 +158,8 @@ class Session:
 
     def contexts(self) -> list[Context]:
         """Every context the session holds; they share most of their keys and values."""
-        return [self.context, *self._before_message, *self._before_canvas]
+        sketch = [] if self._sketch is None else list(self._sketch[:2])
+        return [self.context, self._message_context, *sketch, *self._before_message, *self._before_canvas]
 
     # --- what comes next ---------------------------------------------------------------------------------
 
@@ -172,11 +188,14 @@ class Session:
 
     def begin_message(self) -> None:
         """The next step's message begins in the context as it stands."""
+        self._message_context = self.context.fork()
         if self.keep:
             self._before_message[self.number :] = [self.context.fork()]
 
     def begin_canvas(self) -> None:
         """The canvas of the message begins in the context as it stands."""
+        if self.message.refine is None:
+            self._sketch = self._message_context, self.context.fork(), self.message
         if self.keep:
             self._before_canvas[self.number :] = [self.context.fork()]
 
@@ -187,6 +206,25 @@ class Session:
     def opened(self) -> None:
         """Everything before the first message was read."""
         self.state = State.WRITE
+
+    def without_correction(self) -> tuple[Context, str]:
+        """Where a refined canvas is read in the place of its sketch, and the message to be read before it.
+
+        The message is empty where the plan stays; a revised plan stands in the place of the one it revises.
+        """
+        assert self._sketch is not None, "a refinement follows a sketch"
+        before, after, message = self._sketch
+        if self.message.ins is None:
+            return after.fork(), ""
+        revised = replace(message, ins=self.message.ins, des=self.message.des)
+        self._sketch = before, after, revised
+        return before.fork(), revised.text()
+
+    def sketch_begins(self) -> None:
+        """The revised plan of :meth:`without_correction` was read; its canvas follows."""
+        assert self._sketch is not None, "a refinement follows a sketch"
+        before, _, message = self._sketch
+        self._sketch = before, self.context.fork(), message
 
     def paint_silently(self) -> None:
         """A canvas follows without a message."""
@@ -238,8 +276,8 @@ class Session:
     def release(self) -> None:
         """Drop all contexts, the bulk of a session's memory; it cannot be edited any more."""
         self.keep = False
-        self.context = Context()
-        self._before_message, self._before_canvas = [], []
+        self.context = self._message_context = Context()
+        self._before_message, self._before_canvas, self._sketch = [], [], None
 
     # --- editing and branching ---------------------------------------------------------------------------
 
