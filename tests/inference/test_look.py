@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from strokewise.inference import Engine, PaintingOptions, Request, WriteOptions
@@ -14,6 +15,7 @@ from strokewise.inference.writing import Written
 from strokewise.sequence import Segment, pack
 from strokewise.trajectory.events import TextFinished
 from strokewise.trajectory.values import Message
+from strokewise.world.language import seen_text
 
 OPTIONS = PaintingOptions(steps=2, max_rounds=2, max_tokens=12, look=True)
 PLAN = Message(ins="add a cup on the left.", des="a cup on the left.")
@@ -92,3 +94,47 @@ def test_a_look_that_describes_nothing_is_left_out(generator, tiny_tokenizer, mo
     without = paint(generator, tiny_tokenizer, None, replace(OPTIONS, look=False))[1]
     monkeypatch.setattr(Messages, "_descriptions", lambda self, drafts: [("nothing", 1) for _ in drafts])
     assert paint(generator, tiny_tokenizer)[1] == without
+
+
+class Refining(Policy):
+    """A plan, then corrections of its canvas, then the end; ``revises`` gives each a new plan."""
+
+    def __init__(self, corrections, revises=False):
+        self.corrections, self.revises = corrections, revises
+
+    def message(self, session):
+        if session.number == 0:
+            return Say(PLAN)
+        if session.number > self.corrections:
+            return None
+        new = {"ins": "add a bus.", "des": "a bus on the left."} if self.revises else {}
+        return Say(Message("the sketch lacks a cup.", "add a cup.", **new))
+
+
+@pytest.mark.parametrize("revises", [False, True])
+def test_a_refined_canvas_is_read_in_the_place_of_its_sketch(generator, tiny_tokenizer, revises):
+    """The model then stands where it would stand had the sketch been so, to the bit; the record keeps all."""
+    options = replace(OPTIONS, look=False, replace_refined=True)
+    engine = Engine(generator, tiny_tokenizer, "tiny", batch=1)
+    session = engine.open(Request("a cup"), options, policy=Refining(2, revises))
+    while session.number < 3:
+        list(engine.advance())
+    assert [step.message.refine is not None for step in session.steps] == [False, True, True]
+    plan = Message(ins="add a bus.", des="a bus on the left.") if revises else PLAN
+    wanted = generator.context()
+    generator.read([wanted], [tiny_tokenizer.encode("a cup")])
+    generator.read([wanted], [tiny_tokenizer.encode(plan.text())])
+    generator.see([wanted], [session.steps[-1].image])
+    assert session.context.length == wanted.length
+    for entry, other in zip(session.context.entries, wanted.entries, strict=True):
+        assert entry.ids == other.ids
+        torch.testing.assert_close(entry.last, other.last, atol=1e-5, rtol=1e-4)
+
+
+def test_a_canvas_refined_often_enough_is_taken_to_show_its_plan(generator, tiny_tokenizer, described):
+    options = replace(OPTIONS, max_refinements=1)
+    engine = Engine(generator, tiny_tokenizer, "tiny", batch=1)
+    engine.open(Request("a cup"), options, policy=Refining(1))
+    written = [event.text for _, event in engine.run() if isinstance(event, TextFinished)]
+    assert written[2].startswith(seen_text(PLAN.des))
+    assert not described

@@ -43,6 +43,10 @@ def test_a_models_own_records_stand_beside_rendered_ones(tmp_path):
         assert (own > 0) == (getattr(entry.source, "subset", "") in ("conflict", "alignment"))
     folders = {entry.source.folder for entry in made.sources if isinstance(entry.source, Shards)}
     assert folders == {str(tmp_path / "conflict"), str(tmp_path / "alignment")}
+    # What a model said and painted before it was judged is a condition, never a target.
+    views = {entry.source.view for entry in made.sources if isinstance(entry.source, Shards)}
+    assert not views & {"process", "inspection"}
+    assert views >= {"last", "look"}
 
 
 def test_the_control_spends_what_the_process_stages_spend(tmp_path):

@@ -22,7 +22,7 @@ from strokewise.errors import ConfigError, LanguageError, RecordError
 from strokewise.models.bagel import nano
 from strokewise.recipes.nano.initial_model import nano_tokenizer
 from strokewise.train.config import Dropout
-from strokewise.trajectory.values import Verdict
+from strokewise.trajectory.values import Message, Verdict
 from strokewise.world.language import Inspection, describe, split_inspection, write_inspection
 
 SIDE = 64
@@ -274,3 +274,31 @@ def test_few_bytes_of_a_data_set_stay_in_memory(built, tokenizer, monkeypatch):
     for index in random.Random(0).sample(range(source.size), source.size):
         assert same(copy.sample(index), everything[index])
         assert copy._held == sum(group.size for group in copy._groups.values()) <= 2 * small
+
+
+def test_a_stroke_is_never_a_canvas_that_was_found_at_fault(records, tokenizer):
+    faulty = 0
+    for record in records["alignment"]:
+        steps, right = record.trajectory.steps, []
+        for step, after in zip(steps, (*steps[1:], None), strict=True):
+            refuted = after is not None and after.verdict is not None and after.verdict.sketch is False
+            faulty += refuted
+            if step.image is not None and not refuted:
+                right.append((step.message.ins, step.message.refine, step.image.tobytes()))
+        for turn in range(6):
+            sample = VIEWS["stroke"](record.trajectory, tokenizer, turn)
+            plan = Message.parse(tokenizer.decode(list(sample.parts[-2].ids)))
+            assert (plan.ins, plan.refine, sample.parts[-1].pixels.tobytes()) in right
+    assert faulty
+
+
+def test_the_last_step_alone_is_supervised(records, tokenizer):
+    """The parts are those of the process; all but the last message and its canvas are conditions."""
+    for record in [*records["conflict"], *records["alignment"]]:
+        whole, sample = (VIEWS[view](record.trajectory, tokenizer, 0) for view in ("process", "last"))
+        last = 1 if record.trajectory.steps[-1].image is None else 2
+        assert [p.loss for p in sample.parts] == [False] * (len(whole.parts) - last) + [True] * last
+        assert [getattr(p, "ids", None) for p in sample.parts] == [
+            getattr(p, "ids", None) for p in whole.parts
+        ]
+        assert sample.ends == whole.ends

@@ -353,25 +353,17 @@ class Engine:
         self.generator.see([session.context], [image])
 
 
+def check_prompt_room(generator: Generator, tokenizer: Tokenizer, prompt: str, system: int = 0) -> None:
+    """Refuse a prompt (ContextLengthError) that leaves no room behind a system prompt of that many ids."""
+    generator.check_length(len(tokenizer.encode(prompt)) + system + 4)
+
+
 def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """An image as RGB in the (height, width) of the canvases."""
     image, (height, width) = load_rgb(image), size
     if image.size == (width, height):
         return image
     return image.resize((width, height), Image.Resampling.BICUBIC)
-
-    def _read_in_place(self, session: Session, image: Image.Image) -> None:
-        """Read a refined canvas as if it had been the sketch."""
-        session.context, text = session.without_correction()
-        if text:
-            self.generator.read([session.context], [self.tokenizer.encode(text)])
-            session.sketch_begins()
-        self.generator.see([session.context], [image])
-
-
-def check_prompt_room(generator: Generator, tokenizer: Tokenizer, prompt: str, system: int = 0) -> None:
-    """Refuse a prompt (ContextLengthError) that leaves no room behind a system prompt of that many ids."""
-    generator.check_length(len(tokenizer.encode(prompt)) + system + 4)
 
 
 def encode_all(tokenizer: Tokenizer, text: str) -> list[int]:

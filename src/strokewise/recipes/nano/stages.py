@@ -31,9 +31,11 @@ NANO_TIME_SHIFT = 3.0
 # Optimizer steps of the stages.
 BASE_STEPS, STROKES_STEPS, LANGUAGE_STEPS, VERIFICATION_STEPS = 2_600, 1_700, 1_200, 1_000
 FIRST_STEPS, SELF_SAMPLED_STEPS = 450, 560
-INSPECTIONS_STEPS, CORRECTIONS_STEPS = 130, 420
 # Share of self-sampled records among conflicts and alignments.
 SELF_SAMPLED_SHARE = 0.6
+# Views of self-sampled records in the place of those of rendered ones: what a model said and painted before
+# it was judged is not to be imitated.
+SELF_SAMPLED_VIEWS = {"process": "last", "inspection": "look"}
 
 BASE = {
     "canvas text-to-image": 0.40,
@@ -84,31 +86,6 @@ BESIDE = {
 PROCESSES = {
     **{f"{name} process": (1 - ANCHORS) * n / sum(SUBSETS.values()) for name, n in SUBSETS.items()},
     "multi-turn caption": ANCHORS,
-}
-
-# Inspections that look at the canvas first and judge item by item; half of them find a fault.
-INSPECTIONS = {
-    "canvas verification": 0.08,
-    "canvas comparison": 0.10,
-    "canvas description": 0.14,
-    "alignment inspection": 0.08,
-    "conflict inspection": 0.06,
-    "conflict planning": 0.10,
-    "multi-turn planning": 0.08,
-    "multi-turn stroke": 0.10,
-    "alignment stroke": 0.08,
-    "multi-turn process": 0.06,
-    "conflict process": 0.05,
-    "alignment process": 0.05,
-    "multi-turn caption": 0.02,
-}
-
-# Of the model's own plans and canvases: what is to be said after them, seen on them, and corrected in them.
-SELF_SAMPLED_INSPECTIONS = {
-    "conflict last": 0.10,
-    "alignment last": 0.12,
-    "alignment look": 0.06,
-    "alignment stroke": 0.06,
 }
 
 # Where the records of a subset come from: rendered (None), or built data sets in a folder.
@@ -162,35 +139,6 @@ def nano_process(model: str, data: Data = None) -> TrainConfig:
     return _further("nano-process", model, mixture, data, 41, **slower, **longer)
 
 
-def nano_inspections(model: str, data: Data = None) -> TrainConfig:
-    """Sixth stage: inspections, on rendered faults."""
-    slower = {"learning_rate": 5e-4, "muon": 0.01, "steps": INSPECTIONS_STEPS, "final_lr": 0.1}
-    longer = {"row_tokens": 768, "noised_copies": 2, "dropout": Dropout(vit=0.3, latents=0.05, cut=0.1)}
-    return _further("nano-inspections", model, INSPECTIONS, data, 61, **slower, **longer)
-
-
-def nano_corrections(model: str, sampled: Path) -> TrainConfig:
-    """Seventh stage: inspections and corrections of what the model itself planned and painted.
-
-    Args:
-        model: the checkpoint to start from.
-        sampled: folder of the self-sampled subsets, ``conflict`` and ``alignment``.
-    """
-    rendered = nano_inspections(model)
-    rest = 1 - sum(SELF_SAMPLED_INSPECTIONS.values())
-    mixed = [replace(entry, weight=entry.weight * rest) for entry in rendered.sources]
-    for name, weight in SELF_SAMPLED_INSPECTIONS.items():
-        mixed.append(WeightedSource(f"self-sampled {name}", weight, _source(name, sampled, 0)))
-    return replace(
-        rendered,
-        name="nano-corrections",
-        sources=tuple(mixed),
-        steps=CORRECTIONS_STEPS,
-        seed=71,
-        final_lr=0.02,
-    )
-
-
 def nano_self_sampled(model: str, sampled: Path) -> TrainConfig:
     """Last stage: most conflicts and alignments are now what the model itself planned and painted.
 
@@ -207,7 +155,8 @@ def nano_self_sampled(model: str, sampled: Path) -> TrainConfig:
         if not isinstance(source, Rendered) or source.subset == "multi-turn":
             mixed.append(entry)
             continue
-        itself = Shards(str(sampled / source.subset), source.view)
+        view = SELF_SAMPLED_VIEWS.get(source.view, source.view)
+        itself = Shards(str(sampled / source.subset), view)
         mixed.append(replace(entry, weight=entry.weight * (1 - SELF_SAMPLED_SHARE)))
         mixed.append(WeightedSource(f"self-sampled {entry.name}", entry.weight * SELF_SAMPLED_SHARE, itself))
     return replace(
