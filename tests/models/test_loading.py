@@ -14,6 +14,7 @@ from strokewise.errors import CheckpointError, ConfigError
 from strokewise.models import find_checkpoint, load_model
 from strokewise.models.bagel import export_bagel, save_model
 from strokewise.models.bagel.checkpoint import autoencoder_names, bagel_names, read_header
+from strokewise.models.bagel.layouts import IMAGE_SIDES
 
 QKV = "language_model.model.layers.0.self_attn.{}_proj.weight"
 PATCHES = "vit_model.vision_model.embeddings.patch_embedding.weight"
@@ -48,11 +49,9 @@ def rewrite(path, **changes):
     save_file(tensors, str(path))
 
 
-def assert_same(found, expected, of_bagel=False):
-    """Equal in sizes and weights; BAGEL's files do not state the smallest images."""
-    largest = expected.config.latent_side * expected.config.latent_stride
-    limits = {"canvas_min": largest, "vision_min": largest} if of_bagel else {}
-    assert found.config == replace(expected.config, **limits)
+def assert_same(found, expected):
+    """Equal in sizes and weights."""
+    assert found.config == expected.config
     state = found.state_dict()
     assert state.keys() == expected.state_dict().keys()
     for name, tensor in expected.state_dict().items():
@@ -72,7 +71,15 @@ def test_our_layout(own, model):
 def test_released_layout(released, model):
     names = {path.name for path in released.iterdir()}
     assert names == {"ema.safetensors", "ae.safetensors", "llm_config.json", "vit_config.json"}
-    assert_same(load_model(released, dtype=torch.float32), model, of_bagel=True)
+    assert_same(load_model(released, dtype=torch.float32), model)
+
+
+def test_images_of_a_release_that_states_no_sides_fit_its_tables(released, model):
+    path, largest = released / "vit_config.json", model.config.latent_side * model.config.latent_stride
+    stated = json.loads(path.read_text())
+    path.write_text(json.dumps({key: stated[key] for key in stated if key not in IMAGE_SIDES}))
+    found = load_model(released).config
+    assert found == replace(model.config, canvas_min=largest, vision_min=largest)
 
 
 def test_the_released_vit_config_counts_one_layer_more(released, model):
@@ -154,7 +161,7 @@ def test_shards(layout, with_index, request, model):
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
         # A file the index does not name is not read.
         save_file({"stray": torch.zeros(1)}, str(folder / "optimizer.safetensors"))
-    assert_same(load_model(folder, dtype=torch.float32), model, of_bagel=layout == "released")
+    assert_same(load_model(folder, dtype=torch.float32), model)
 
 
 def test_a_patch_convolution_is_a_linear_layer(released, model):
@@ -164,7 +171,7 @@ def test_a_patch_convolution_is_a_linear_layer(released, model):
         return weight.reshape(size, patch, patch, 3).permute(0, 3, 1, 2).contiguous()
 
     rewrite(released / "ema.safetensors", **{PATCHES: to_convolution})
-    assert_same(load_model(released, dtype=torch.float32), model, of_bagel=True)
+    assert_same(load_model(released, dtype=torch.float32), model)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
