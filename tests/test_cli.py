@@ -155,9 +155,30 @@ def test_as_a_process(arguments):
 
 def test_the_command_line_imports_nothing_heavy():
     """Help and mistakes must not wait for torch."""
-    code = "import sys, strokewise.cli.main; print([*{'torch', 'transformers', 'fastapi'} & {*sys.modules}])"
+    assert not imported("import strokewise.cli.main") & {
+        *("torch", "numpy", "PIL", "pydantic", "jinja2"),
+        *("transformers", "fastapi", "openai", "pyarrow", "ray", "huggingface_hub"),
+    }
+
+
+def test_painting_imports_no_more_of_torch_than_it_computes_with(tiny_folder):
+    """Neither the compiler nor sharding, which take longer to import than torch itself."""
+    code = f"import strokewise; strokewise.Painter.load({str(tiny_folder)!r}, 'cpu')"
+    plain = imported("import torch")
+    new = imported(code) - plain
+    assert "strokewise.models.bagel.unified" in new
+    assert not new & {
+        *("torch._dynamo", "torch._inductor", "torch.distributed.fsdp", "torch.distributed.tensor"),
+        *("transformers", "diffusers", "huggingface_hub", "pyarrow", "peft", "openai", "fastapi", "jinja2"),
+    }
+
+
+def imported(code):
+    """Names of the modules that a fresh process has imported after some code."""
+    code = f"{code}; import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stderr
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
 
 
 # --- options of dataclasses -------------------------------------------------------------------------------

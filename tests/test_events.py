@@ -128,7 +128,7 @@ def test_a_finished_text_carries_its_parts_and_verdict():
         "text": "it is red. <ins>Add.</ins>",
         "seconds": 0.5,
         "message": {"inspect": "it is red.", "refine": None, "ins": "Add.", "des": None},
-        "verdict": {"plan": True, "sketch": None, "plan_text": None},
+        "verdict": {"plan": True, "sketch": None, "plan_text": None, "seen_text": None},
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 
-from strokewise.errors import CheckpointError, ConfigError, RecordError, StrokewiseError
+from strokewise.errors import CheckpointError, ContextLengthError, RecordError, StrokewiseError
 from strokewise.train.config import Dropout, Lora, WeightedSource
 from strokewise.train.trainer import Trainer
 
@@ -199,7 +199,7 @@ def test_samples_longer_than_packs(trainer):
     run = trainer(pack_tokens=60)
     run.fit(max_steps=1)
     assert run.loader.skipped > 0
-    with pytest.raises(ConfigError, match="raise pack_tokens"):
+    with pytest.raises(ContextLengthError, match="raise pack_tokens"):
         trainer("none", pack_tokens=8).fit(max_steps=1)
 
 

@@ -10,14 +10,16 @@ import typer
 from strokewise.cli.judging import JudgeCache, JudgeName, JudgeUrl, MaxRequests, MaxTokens, judge_named
 from strokewise.cli.options import MAX_BATCH, MAX_RECORDS, MAX_SEED, MAX_SIDE, MAX_VALUE
 from strokewise.cli.output import progress, tracked
-from strokewise.data.canvas_painters import KONTEXT
 from strokewise.errors import ConfigError, RecordError
 
 data_app = typer.Typer(no_args_is_help=True, help="Build, filter, inspect, check and convert training data.")
 
 Folder = Annotated[Path, typer.Argument(help="Folder of a built data set.")]
 EditorName = Annotated[
-    str, typer.Option(help="FLUX.1-Kontext model that paints: hub id, or folder of a downloaded one.")
+    str | None,
+    typer.Option(
+        help="FLUX.1-Kontext model that paints: hub id (default: the released one), or a downloaded folder."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="Where the image editor computes: cuda, cuda:1, cpu.")]
 
@@ -40,14 +42,15 @@ def build(
     painter: Annotated[
         str, typer.Option(help="sprite, or kontext: canvases by an image editor (filter the result).")
     ] = "sprite",
-    painter_model: EditorName = KONTEXT,
+    painter_model: EditorName = None,
     device: Device = "cuda",
 ) -> None:
     """Build one of the paper's three subsets from sampled scenes; can be interrupted and run again."""
     from strokewise.data.build import SPRITE, Recipe
     from strokewise.data.build import build as build_subset
-    from strokewise.data.canvas_painters import KontextPainter
+    from strokewise.data.canvas_painters import KONTEXT, KontextPainter
 
+    painter_model = painter_model or KONTEXT
     if painter not in (SPRITE, "kontext"):
         raise ConfigError(f"--painter is {painter!r}; it is sprite or kontext")
     recipe = Recipe(subset, n, seed, size, painter=SPRITE if painter == SPRITE else painter_model)
@@ -90,7 +93,7 @@ def critique(
     ],
     judge: JudgeName,
     out: Annotated[Path, typer.Option(help="Folder of the two data sets; unfinished ones are resumed.")],
-    painter_model: EditorName = KONTEXT,
+    painter_model: EditorName = None,
     device: Device = "cuda",
     judge_url: JudgeUrl = None,
     cache: JudgeCache = None,
@@ -98,10 +101,11 @@ def critique(
     max_tokens: MaxTokens = None,
 ) -> None:
     """Make conflict and alignment data of painted trajectories: critiques by a judge, edits by a model."""
-    from strokewise.data.canvas_painters import KontextPainter
+    from strokewise.data.canvas_painters import KONTEXT, KontextPainter
     from strokewise.data.critiqued import critique_data
     from strokewise.data.interop import trajectories
 
+    painter_model = painter_model or KONTEXT
     found = judge_named(judge, judge_url, cache or out / ".judge-cache", max_requests, max_tokens)
     name = f"{source.resolve().name} by {judge}, corrected by {painter_model}"
     editor = KontextPainter.load(painter_model, device)

@@ -15,14 +15,14 @@ import typer
 
 from strokewise.cli.options import MAX_BATCH, MAX_PAINTINGS, MAX_SEED, PAINTING_OPTIONS, options_of
 from strokewise.errors import ConfigError, InputError, StrokewiseError
-from strokewise.trajectory.events import Event, Failed, Finished, ImageFinished, TextFinished
 
 if TYPE_CHECKING:
     from strokewise.inference import Engine, ProtocolFormat, Request, Session
     from strokewise.inference.painter import Painter
+    from strokewise.trajectory.events import Event
     from strokewise.trajectory.gallery import Gallery
 
-Emit = Callable[["Session", Event], None]
+Emit = Callable[["Session", "Event"], None]
 PREVIEWS = 6
 
 
@@ -187,6 +187,8 @@ def _follow(engine: "Engine", gallery: "Gallery | None", emit: Emit) -> bool:
         StrokewiseError: of the first painting that failed, when the others are done.
         BrokenPipeError: if nobody reads the events any more, when all that is written to files is done.
     """
+    from strokewise.trajectory.events import Failed, Finished, ImageFinished
+
     failed: list[Exception] = []
     pipe: BrokenPipeError | None = None
     try:
@@ -242,21 +244,23 @@ def _live(prompt: str) -> Iterator[Emit]:
 
 
 @contextmanager
-def _plain(line: Callable[["Session", Event], str | None]) -> Iterator[Emit]:
-    def emit(session: "Session", event: Event) -> None:
+def _plain(line: Callable[["Session", "Event"], str | None]) -> Iterator[Emit]:
+    def emit(session: "Session", event: "Event") -> None:
         if text := line(session, event):
             print(text, flush=True)
 
     yield emit
 
 
-def _json_line(session: "Session", event: Event) -> str:
+def _json_line(session: "Session", event: "Event") -> str:
     """An event in its envelope, as JSON."""
     return json.dumps(session.stamp(event).to_json(), ensure_ascii=False)
 
 
-def _text_line(session: "Session", event: Event) -> str | None:
+def _text_line(session: "Session", event: "Event") -> str | None:
     """An event of one of several paintings as a line of text, if it is worth one."""
+    from strokewise.trajectory.events import Finished, ImageFinished, TextFinished
+
     if isinstance(event, TextFinished):
         return f"[{session.name}] {event.text}"
     if isinstance(event, ImageFinished):

@@ -104,7 +104,8 @@ def reinforce(
         typer.Option("--set", help="Such as training.learning_rate=1e-5 or sampling.groups=64; repeatable."),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Stop, with a checkpoint, after so many minutes.")
+        float | None,
+        typer.Option(min=0, max=MAX_VALUE, help="Stop, with a checkpoint, after so many minutes."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Paint a first part, print what the run costs; train nothing.")

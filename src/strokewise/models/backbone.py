@@ -10,16 +10,18 @@ S hidden size, N latent tokens of an image, C channels of a latent token, I imag
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import MixedPrecisionPolicy
 
 from strokewise.models.attention import Visible
 from strokewise.models.kv_cache import KVBlock, KVCache
 from strokewise.sequence import ImageLimits, Packed, PackSpec, SpecialTokens
+
+if TYPE_CHECKING:  # takes longer to import than the rest of painting
+    from torch.distributed.device_mesh import DeviceMesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,8 @@ class Parallelism:
 
     checkpointing: bool = False
     compile: bool = False
-    mesh: DeviceMesh | None = None
-    policy: MixedPrecisionPolicy | None = None
+    mesh: "DeviceMesh | None" = None
+    policy: "MixedPrecisionPolicy | None" = None
 
 
 @dataclass(frozen=True)

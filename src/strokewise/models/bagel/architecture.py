@@ -12,7 +12,6 @@ from strokewise.models.bagel import costs
 from strokewise.models.bagel.config import ModelConfig
 from strokewise.models.bagel.layouts import is_bagel_layout, read_config
 from strokewise.models.bagel.loading import load_folder, read_weights
-from strokewise.models.bagel.parallelize import parallelize
 from strokewise.models.bagel.saving import export_bagel, save_model
 from strokewise.models.bagel.unified import UnifiedModel
 
@@ -59,6 +58,8 @@ class BagelArchitecture:
 
     def parallelize(self, model: Backbone, parallelism: Parallelism) -> None:
         """Apply checkpointing, compilation and sharding to decoder and ViT layers."""
+        from strokewise.models.bagel.parallelize import parallelize  # only training needs torch.distributed
+
         parallelize(_unified(model), parallelism)
 
     def costs(self, config: BackboneConfig) -> "BagelCosts":

@@ -70,11 +70,22 @@ class PositionTable(nn.Module):
     def __init__(self, side: int, size: int) -> None:
         super().__init__()
         self.table: Tensor
-        self.register_buffer("table", sincos_table(side, size))
+        # Computed on the CPU: arithmetic on the meta device imports torch's compiler, which takes 1.5 s.
+        with torch.device("cpu"):
+            table = sincos_table(side, size)
+        self.register_buffer("table", table.to(torch.get_default_device()))
 
     def forward(self, places: Tensor) -> Tensor:
         """Rows of the table, shape (..., size)."""
         return F.embedding(places, self.table)
+
+
+def embedding(count: int, size: int) -> nn.Embedding:
+    """A learned table with arbitrary values.
+
+    torch's own would draw normal numbers, which on the meta device imports its compiler too.
+    """
+    return nn.Embedding(count, size, _weight=torch.zeros(count, size))
 
 
 class TimeEmbedding(nn.Module):

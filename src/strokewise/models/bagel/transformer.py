@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from strokewise.models.attention import Visible, additive, attend
 from strokewise.models.bagel.config import LanguageConfig
-from strokewise.models.bagel.layers import RMSNorm, rotary, rotate
+from strokewise.models.bagel.layers import RMSNorm, embedding, rotary, rotate
 from strokewise.models.kv_cache import KVBlock, KVCache
 
 Rotary = tuple[Tensor, Tensor]
@@ -95,7 +95,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.checkpointing = False
-        self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed = embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(DecoderLayer(config, i) for i in range(config.num_layers))
         self.understanding_norm = RMSNorm(config.hidden_size, config.norm_eps)
         self.generation_norm = RMSNorm(config.hidden_size, config.norm_eps)

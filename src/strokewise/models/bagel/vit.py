@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from strokewise.models.attention import attend
 from strokewise.models.bagel.config import VisionConfig
+from strokewise.models.bagel.layers import embedding
 
 
 class VisionLayer(nn.Module):
@@ -48,7 +49,7 @@ class VisionEncoder(nn.Module):
         self.config = config
         self.checkpointing = False
         self.patch_embed = nn.Linear(config.patch_channels, config.hidden_size)
-        self.place_embed = nn.Embedding(config.learned_side**2, config.hidden_size)
+        self.place_embed = embedding(config.learned_side**2, config.hidden_size)
         self.layers = nn.ModuleList(VisionLayer(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
 
