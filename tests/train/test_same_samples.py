@@ -12,7 +12,7 @@ from strokewise.recipes.nano.stages import NANO_SCENES
 from strokewise.sequence import Tokenizer
 
 SCENES = {"nano": NANO_SCENES, "default": SceneMix()}
-# Digests of the first eight samples for seed 3. Those without inspections are those of version 0.1.0; inspections
+# Digests of the first eight samples for seed 3. Those without inspections are those of version 0.1.0; others
 # have since said first what is seen, and judged item by item.
 DIGESTS = {
     "canvas text-to-image nano": "4578bd26d297",
