@@ -1,4 +1,4 @@
-"""Single canvases as samples: what is told is what is shown, and which of both is learnt."""
+"""Single canvases as samples: what is described is what is shown, and which of both is learnt."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from strokewise.world.language import (
     parse_inspection,
     split_inspection,
 )
-from strokewise.world.language.descriptions import compare
+from strokewise.world.language.descriptions import compare, parse_seen
 from strokewise.world.vocabulary import REGIONS
 
 
@@ -28,33 +28,34 @@ def tokenizer():
     return nano_tokenizer()
 
 
-def told_and_shown(view, index, tokenizer, layout_jitter=0.0):
-    """The sample, its description, and its picture."""
+def described_and_shown(view, index, tokenizer, layout_jitter=0.0):
+    """The sample, its description, and its picture. A canvas that is described is read instance by instance."""
     sample = Canvases(view, SceneMix(layout_jitter=layout_jitter), seed=5).open(tokenizer).sample(index)
     text, picture = sorted(sample.parts, key=lambda part: isinstance(part, Picture))
     words = tokenizer.decode(list(text.ids))
     assert words.startswith("<des>")
     assert words.endswith("</des>")
-    return sample, parse_description(words[5:-6]), picture
+    parse = parse_seen if view == "description" else parse_description
+    return sample, parse(words[5:-6]), picture
 
 
 @pytest.mark.parametrize("view", ["text-to-image", "description"])
 @pytest.mark.parametrize("layout_jitter", [0.0, 1.0])
-def test_the_canvas_shows_what_is_told(tokenizer, view, layout_jitter):
+def test_the_canvas_shows_what_is_described(tokenizer, view, layout_jitter):
     for index in range(6):
-        _, told, picture = told_and_shown(view, index, tokenizer, layout_jitter)
-        assert not compare(told, read_canvas(Image.fromarray(picture.pixels))).faults
+        _, described, picture = described_and_shown(view, index, tokenizer, layout_jitter)
+        assert not compare(described, read_canvas(Image.fromarray(picture.pixels))).faults
 
 
 def test_the_canvas_is_learnt_or_what_is_said_of_it(tokenizer):
-    drawing, reading = (told_and_shown(view, 0, tokenizer)[0] for view in ("text-to-image", "description"))
+    drawing, reading = (described_and_shown(view, 0, tokenizer)[0] for view in ("text-to-image", "description"))
     assert [(type(part) is Picture, part.loss) for part in drawing.parts] == [(False, False), (True, True)]
     assert [(type(part) is Picture, part.loss) for part in reading.parts] == [(True, False), (False, True)]
     assert not drawing.ends
     assert not reading.ends
 
 
-def test_what_a_look_tells_is_true(tokenizer):
+def test_what_a_look_sees_is_true(tokenizer):
     source = Canvases("verification", SceneMix(layout_jitter=0.0, plain=True), seed=5).open(tokenizer)
     verdicts = set()
     for index in range(40):
@@ -91,8 +92,8 @@ def test_what_is_compared_leads_to_the_right_verdict_and_correction(tokenizer):
 
 def test_canvases_are_read_in_one_order(tokenizer):
     for index in range(20):
-        _, told, _ = told_and_shown("description", index, tokenizer)
-        places = [[REGIONS.index(region) for region in regions] for regions in told.regions]
+        _, described, _ = described_and_shown("description", index, tokenizer)
+        places = [[REGIONS.index(region) for region in regions] for regions in described.regions]
         assert all(regions == sorted(regions) for regions in places)
         first = [regions[0] for regions in places]
         assert first == sorted(first)
