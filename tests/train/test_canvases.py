@@ -48,7 +48,9 @@ def test_the_canvas_shows_what_is_described(tokenizer, view, layout_jitter):
 
 
 def test_the_canvas_is_learnt_or_what_is_said_of_it(tokenizer):
-    drawing, reading = (described_and_shown(view, 0, tokenizer)[0] for view in ("text-to-image", "description"))
+    drawing, reading = (
+        described_and_shown(view, 0, tokenizer)[0] for view in ("text-to-image", "description")
+    )
     assert [(type(part) is Picture, part.loss) for part in drawing.parts] == [(False, False), (True, True)]
     assert [(type(part) is Picture, part.loss) for part in reading.parts] == [(True, False), (False, True)]
     assert not drawing.ends

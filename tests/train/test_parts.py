@@ -20,6 +20,7 @@ from strokewise.train.config import Dropout, Lora, override
 from strokewise.train.distributed import World
 from strokewise.train.estimate import _probe, estimate, refuse_dropped, table
 from strokewise.train.export import export
+from strokewise.train.muon import Muon
 from strokewise.train.run_data import RunData
 from strokewise.train.trainer import Trainer
 from strokewise.train.workload import Workload
@@ -109,6 +110,21 @@ def test_the_rate_warms_up_and_falls(toy, start):
     assert rates[60] == pytest.approx(0.55)
     assert rates[-1] == pytest.approx(0.1, abs=1e-3)
     assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (24, 6), (6, 24)])
+def test_muon_steps_like_torchs(shape):
+    torch.manual_seed(1)
+    ours, theirs = (torch.nn.Parameter(torch.ones(shape)) for _ in range(2))
+    steppers = Muon([ours], 0.1, 0.01), torch.optim.Muon([theirs], lr=0.1, weight_decay=0.01)
+    for _ in range(5):
+        ours.grad = torch.randn(shape)
+        theirs.grad = ours.grad.clone()
+        for stepper in steppers:
+            stepper.step()
+    # Theirs rounds to the eight bits of bfloat16.
+    assert torch.allclose(ours, theirs, atol=0.02)
+    assert not torch.allclose(ours, torch.ones(shape), atol=0.1)
 
 
 def test_muon_moves_matrices_by_nearly_orthogonal_steps(toy, start):

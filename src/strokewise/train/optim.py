@@ -12,6 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from strokewise.train.muon import Muon
+
 
 class Schedule(Protocol):
     """The settings of a run that the optimizer reads; see ``TrainConfig``."""
@@ -75,13 +77,9 @@ class Optimizer:
         self._views = {name: nn.Parameter(parameters[name].detach().flatten(1)) for name in inner}
         rest = {name: p for name, p in parameters.items() if name not in self._views}
         self._adamw = _adamw(rest, config)
-        self._muon: torch.optim.Muon | None = None
+        self._muon: Muon | None = None
         if self._views:
-            self._muon = torch.optim.Muon(
-                self._views.values(), lr=config.muon or 0.0, weight_decay=config.weight_decay
-            )
-            for view in self._views.values():
-                self._muon.state[view] = {"momentum_buffer": torch.zeros_like(view)}
+            self._muon = Muon(self._views.values(), config.muon or 0.0, config.weight_decay)
 
     def update(self, step: int) -> float:
         """Take optimizer step ``step`` (from 0), drop the gradients, and return AdamW's rate."""
