@@ -50,6 +50,7 @@ def test_run_resume_export(recipe, tmp_path):
         "model.safetensors",
         "strokewise.json",
         "tokenizer.json",
+        "training.json",
     ]
 
 

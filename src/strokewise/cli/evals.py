@@ -124,7 +124,8 @@ def geneval(
     detector: Annotated[
         str | None,
         typer.Option(
-            help="sprite, or mask2former for real pictures; default: the one that fits a run's world."
+            help="sprite, or mask2former for real pictures, with other weights mask2former:FOLDER; default:"
+            " the one that fits a run's world."
         ),
     ] = None,
     out: Annotated[
@@ -164,6 +165,18 @@ def geneval(
         name = f"{benchmark_name(one.sprite)}: {one.name} (prompts: {prompt_set(one)})"
         _score(results, len(one.entries()), one.folder / SCORES, name, seed)
         _report_unfinished(one)
+
+
+@eval_app.command()
+def convert_detector(
+    file: Annotated[Path, typer.Argument(help="Mask2Former checkpoint of mmdetection 2.x (.pth).")],
+    out: Annotated[Path, typer.Argument(help="Folder to write, for --detector mask2former:FOLDER.")],
+) -> None:
+    """Convert the detector weights of GenEval's own harness; files that could run code are refused."""
+    from strokewise.critics.mmdet_weights import convert_detector as convert
+
+    convert(file, out)
+    print(out)
 
 
 @eval_app.command()

@@ -14,6 +14,7 @@ from strokewise.errors import ConfigError
 from strokewise.world.recognize import detect
 
 DETECTORS = ("sprite", "mask2former")
+RELEASED = "facebook/mask2former-swin-small-coco-instance"
 
 
 class Detector(Protocol):
@@ -44,7 +45,7 @@ def load_detector(name: str, device: str = "cpu") -> Detector:
     """A detector by its name in DETECTORS.
 
     Args:
-        name: sprite, or mask2former (loads released weights).
+        name: sprite, mask2former (loads released weights), or mask2former:FOLDER (loads those of a folder).
         device: where a detector with weights computes.
 
     Raises:
@@ -53,8 +54,9 @@ def load_detector(name: str, device: str = "cpu") -> Detector:
     """
     if name == "sprite":
         return SpriteDetector()
-    if name == "mask2former":
+    kind, _, folder = name.partition(":")
+    if kind == "mask2former":
         from strokewise.critics.mask2former import Mask2FormerDetector
 
-        return Mask2FormerDetector.load(device=device)
+        return Mask2FormerDetector.load(folder or RELEASED, device=device)
     raise ConfigError(f"unknown detector {name!r}; known are {', '.join(DETECTORS)}")

@@ -58,7 +58,7 @@ class Mask2FormerDetector:
     @classmethod
     def load(
         cls,
-        segmenter: str = "facebook/mask2former-swin-small-coco-instance",
+        segmenter: str,
         clip: str = "openai/clip-vit-large-patch14",
         device: str = "cpu",
     ) -> Mask2FormerDetector:

@@ -9,11 +9,13 @@ It ties a checkpoint's files together (weights, tokenizer, vocabulary, defaults)
 tensors. What was painted is written to files by ``trajectory.files``.
 """
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from PIL import Image
@@ -24,9 +26,11 @@ from strokewise.inference.formats import STROKEWISE, ProtocolFormat
 from strokewise.inference.generator import Generator
 from strokewise.inference.options import OptionChanges, PaintingOptions, Request
 from strokewise.inference.policies import Edit, Policy
-from strokewise.inference.prompt_check import DEFAULTS, Vocabulary, stored_options
+from strokewise.inference.prompt_check import DEFAULTS, VOCABULARY, Vocabulary, stored_options
 from strokewise.inference.session import Session
-from strokewise.models import Backbone, find_checkpoint, is_local, load_model
+from strokewise.io.atomic import write_text
+from strokewise.models import Backbone, architecture_of, find_checkpoint, is_local, load_model, module_of
+from strokewise.models.hub import CARD, TRAINING, push_folder
 from strokewise.sequence import Tokenizer
 from strokewise.trajectory.events import Event
 from strokewise.trajectory.values import Trajectory
@@ -57,6 +61,7 @@ class Painter:
         self.generator = Generator(model, tokenizer.special)
         self.tokenizer, self.name, self.protocol_format = tokenizer, name, protocol_format
         self.vocabulary, self.defaults = vocabulary, defaults or PaintingOptions()
+        self.folder: Path | None = None
 
     @classmethod
     def load(
@@ -93,7 +98,74 @@ class Painter:
         loaded = load_model(folder, place, precision, quantize)
         # Where a folder lies says nothing about the model, and is nobody's business.
         name = Path(model).resolve().name if is_local(model) else str(model)
-        return cls(loaded, tokenizer, name, protocol_format, vocabulary, defaults)
+        painter = cls(loaded, tokenizer, name, protocol_format, vocabulary, defaults)
+        painter.folder = folder
+        return painter
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path, *, revision: str | None = None, **options: Any) -> "Painter":
+        """Load a checkpoint; :meth:`load` under the hub's usual name, with the same options and errors.
+
+        Args:
+            model: folder, built-in name or hub id.
+            revision: branch, tag or commit of a hub id.
+            options: of :meth:`load`.
+
+        Raises:
+            ConfigError: if a folder is to be of some revision.
+        """
+        if revision is not None and is_local(model):
+            raise ConfigError(f"{model} is a folder, which has no revisions; leave revision out")
+        return cls.load(model if revision is None else f"{model}@{revision}", **options)
+
+    def save_pretrained(
+        self, folder: str | Path, *, layout: str | None = None, card: str | None = None
+    ) -> None:
+        """Write weights (safetensors only), tokenizer, vocabulary and defaults to a folder that loads again.
+
+        Args:
+            folder: made if it is not there.
+            layout: one of the architecture's ``layouts``; None is the first of them.
+            card: Markdown for ``README.md``; None: the card of the folder that was loaded, if there is one.
+
+        Raises:
+            CheckpointError: if the model was not loaded from files or is quantized, or a file cannot be
+                written.
+            ConfigError: if there is no such layout.
+        """
+        if self.folder is None:
+            raise CheckpointError("this painter was not loaded from a checkpoint; save its model itself")
+        model, out = self.generator.model, Path(folder)
+        if not all(weight.is_floating_point() for weight in module_of(model).parameters()):
+            raise CheckpointError("quantized weights are not saved; load the model without quantize")
+        architecture = architecture_of(self.folder)
+        if layout not in (None, *architecture.layouts):
+            raise ConfigError(f"unknown layout {layout!r}; known are {', '.join(architecture.layouts)}")
+        out.mkdir(parents=True, exist_ok=True)
+        for name in (VOCABULARY, DEFAULTS, TRAINING, CARD):
+            if (self.folder / name).exists():
+                shutil.copyfile(self.folder / name, out / name)
+        write_text(out / "tokenizer.json", self.tokenizer.raw.to_str(), CheckpointError)
+        if card is not None:
+            write_text(out / CARD, card, CheckpointError)
+        architecture.save(model, out, layout or architecture.layouts[0])
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        revision: str | None = None,
+        private: bool = False,
+        layout: str | None = None,
+        card: str | None = None,
+    ) -> str:
+        """Upload the model; returns the address of the commit. Arguments and errors as for both below.
+
+        :meth:`save_pretrained` says what is uploaded, :func:`strokewise.models.hub.push_folder` how.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, layout=layout, card=card)
+            return push_folder(Path(folder), repo, revision, private)
 
     def with_format(self, protocol_format: ProtocolFormat) -> "Painter":
         """The same model, its texts read by another format."""

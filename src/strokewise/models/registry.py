@@ -53,6 +53,8 @@ def _built_in() -> set[str]:
 def find_checkpoint(model: str | Path) -> Path:
     """Find the folder of a checkpoint: a path, a built-in name, or a hub id (downloaded once, then cached).
 
+    A hub id may state a revision (branch, tag or commit): ``owner/name@revision``.
+
     Raises:
         CheckpointError: if there is no such folder and the hub cannot give it.
     """
@@ -62,19 +64,21 @@ def find_checkpoint(model: str | Path) -> Path:
     if (SHIPPED / name / CONFIG).exists():
         return SHIPPED / name
     built_in = {key: hub for kind in architectures().values() for key, hub in kind.hub_ids.items()}
-    hub_id = built_in.get(name, name)
+    stem, _, revision = name.partition("@")
+    hub_id = built_in.get(stem, stem)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", hub_id) or Path(name).is_absolute():
         known = ", ".join(sorted(_built_in()))
         raise CheckpointError(
-            f"no model {name!r}: not a folder, not a hub id (owner/name), not one of {known}"
+            f"no model {name!r}: not a folder, not a hub id (owner/name or owner/name@revision), not one of"
+            f" {known}"
         )
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=DOWNLOADED))
+        return Path(snapshot_download(hub_id, revision=revision or None, allow_patterns=DOWNLOADED))
     except Exception as error:  # the hub raises many kinds; all mean the same to a user
         raise CheckpointError(
-            f"cannot get {hub_id} from the hub ({type(error).__name__}: {error});"
+            f"cannot get {name} from the hub ({type(error).__name__}: {error});"
             " check the name and the network, or give the path of a downloaded folder"
         ) from error
 

@@ -1,12 +1,19 @@
-"""From a run to a model folder: the last checkpoint's weights, adapters folded in, with the tokenizer."""
+"""From a run to a model folder: the last checkpoint's weights, adapters folded in, with the tokenizer.
 
+The folder also states how it was trained (``training.json``), for its card.
+"""
+
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from strokewise.errors import CheckpointError, ConfigError
-from strokewise.models import architecture_of, find_checkpoint, module_of
+from strokewise.io.atomic import write_text
+from strokewise.models import architecture_of, find_checkpoint, is_local, module_of
+from strokewise.models.hub import TRAINING
 from strokewise.train.checkpoint import Checkpoints, read_facts, read_tensors
 from strokewise.train.config import Lora
 from strokewise.train.distributed import World
@@ -37,7 +44,8 @@ def export(
     path = Checkpoints(run, 1, alone).latest()
     if path is None:
         raise CheckpointError(f"there is no checkpoint in {run}")
-    config = read_facts(path)["config"]
+    facts = read_facts(path)
+    config = facts["config"]
     start = find_checkpoint(model or config["model"])
     architecture = architecture_of(start)
     layout = layout or architecture.layouts[0]
@@ -56,3 +64,27 @@ def export(
     for name in TOKENIZER_FILES:
         if (start / name).exists():
             shutil.copyfile(start / name, out / name)
+    stated = _training(config, facts["step"], averaged)
+    write_text(out / TRAINING, json.dumps(stated, indent=2) + "\n", CheckpointError)
+
+
+def _training(config: dict[str, Any], step: int, averaged: bool) -> dict[str, Any]:
+    """What a card states of a run: start, data and settings, without the places of files on this machine."""
+    elsewhere = ("name", "model", "sources", "running")
+    kept = {name: value for name, value in config.items() if name not in elsewhere}
+    data = [
+        {
+            "name": source["name"],
+            "share": round(source["weight"], 4),
+            **{k: Path(v).name if k == "folder" else v for k, v in source["source"].items()},
+        }
+        for source in config["sources"]
+    ]
+    return {
+        "recipe": config["name"],
+        "start": Path(config["model"]).name if is_local(config["model"]) else config["model"],
+        "steps_done": step,
+        "averaged": averaged,
+        "data": data,
+        "settings": kept,
+    }

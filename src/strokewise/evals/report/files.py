@@ -4,6 +4,7 @@ Knows tables, figures and their form; what is reported is decided in ``tables``.
 people wrote is escaped.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,7 @@ def markdown(report: Report, title: str) -> str:
     """The tables as Markdown; pictures of failures are in the page only."""
     parts = [f"# {_plain(title)}"]
     for table in report.tables:
-        lines = [table.head, ["---"] * len(table.head), *table.lines]
-        rows = "\n".join("| " + " | ".join(map(_plain, line)) + " |" for line in lines)
+        rows = markdown_table(table.head, table.lines)
         parts.append(f"## {_plain(table.title)}\n\n{rows}" + (f"\n\n{table.note}" if table.note else ""))
     if report.chart:
         parts.append("## Accuracy over cost\n\n![Accuracy over cost](chart.svg)")
@@ -47,6 +47,12 @@ def markdown(report: Report, title: str) -> str:
         listed = "\n".join(f"- {_plain(name)}: {count:,}" for name, count, _ in report.failures)
         parts.append(f"## Failures\n\n{listed}")
     return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table as Markdown; its cells are escaped."""
+    whole = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(map(_plain, line)) + " |" for line in whole)
 
 
 def _plain(text: str) -> str:

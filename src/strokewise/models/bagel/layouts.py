@@ -1,8 +1,9 @@
 """The two layouts of a checkpoint folder: which sizes its files state, and where its weights lie.
 
 BAGEL's released layout has ``llm_config.json``, ``vit_config.json``, ``ema.safetensors`` or sharded weights,
-and ``ae.safetensors``; our own has ``strokewise.json`` and ``model.safetensors``. Sizes that no configuration
-file states are read off the shapes of the stored weights. Refuses to build models.
+``ae.safetensors`` and, for other code, ``config.json``; our own has ``strokewise.json`` and
+``model.safetensors``. Sizes that no configuration file states are read off the shapes of the stored weights.
+Refuses to build models.
 """
 
 import re
@@ -18,6 +19,7 @@ from strokewise.models.registry import CONFIG
 
 WEIGHTS = "model.safetensors"
 BAGEL_CONFIGS = ("llm_config.json", "vit_config.json")
+VLLM_CONFIG = "config.json"
 BAGEL_WEIGHTS, BAGEL_AUTOENCODER = "ema.safetensors", "ae.safetensors"
 INDEX = "model.safetensors.index.json"
 IMAGE_SIDES = ("canvas_min", "canvas_max", "vision_min", "vision_max")
@@ -94,6 +96,65 @@ def bagel_config(
         **{name: vit[name] for name in IMAGE_SIDES if name in vit},
     )
     return _fit_limits(config)
+
+
+def bagel_files(config: ModelConfig) -> dict[str, dict[str, Any]]:
+    """The configuration files of BAGEL's released layout by name: the inverse of :func:`bagel_config`.
+
+    ``config.json`` holds both others and the rest, under the names of vLLM's ``BagelConfig``.
+    """
+    language, vision, coder = config.language, config.vision, config.autoencoder
+    llm = {
+        "model_type": "qwen2",
+        "vocab_size": language.vocab_size,
+        "hidden_size": language.hidden_size,
+        "intermediate_size": language.intermediate_size,
+        "num_hidden_layers": language.num_layers,
+        "num_attention_heads": language.num_heads,
+        "num_key_value_heads": language.num_kv_heads,
+        "hidden_act": "silu",
+        "rope_theta": language.rope_theta,
+        "rms_norm_eps": language.norm_eps,
+        "max_position_embeddings": language.max_positions,
+        "tie_word_embeddings": False,
+        "qk_norm": True,
+    }
+    vit = {
+        "model_type": "siglip_vision_model",
+        "hidden_size": vision.hidden_size,
+        "intermediate_size": vision.intermediate_size,
+        # BAGEL's file counts a last layer that its weights leave out.
+        "num_hidden_layers": vision.num_layers + 1,
+        "num_attention_heads": vision.num_heads,
+        "patch_size": vision.patch_size,
+        "image_size": vision.image_size,
+        "hidden_act": "gelu_pytorch_tanh",
+        "layer_norm_eps": vision.norm_eps,
+        **{name: getattr(config, name) for name in IMAGE_SIDES},
+    }
+    whole = {
+        "architectures": ["BagelForConditionalGeneration"],
+        "model_type": "bagel",
+        "llm_config": llm,
+        "vit_config": vit,
+        "vae_config": {
+            "ch": coder.channels,
+            "ch_mult": list(coder.multipliers),
+            "num_res_blocks": coder.num_res_blocks,
+            "z_channels": coder.latent_channels,
+            "downsample": coder.downsample,
+            "scale_factor": coder.scale,
+            "shift_factor": coder.shift,
+        },
+        "visual_gen": True,
+        "visual_und": True,
+        "latent_patch_size": config.latent_patch,
+        "max_latent_size": config.latent_side,
+        "vit_max_num_patch_per_side": vision.side,
+        "connector_act": "gelu_pytorch_tanh",
+        "interpolate_pos": False,
+    }
+    return dict(zip((*BAGEL_CONFIGS, VLLM_CONFIG), (llm, vit, whole), strict=True))
 
 
 def autoencoder_config(weights: dict[str, StoredTensor]) -> AutoencoderConfig:

@@ -13,10 +13,10 @@ from strokewise.models.bagel.checkpoint import Names, autoencoder_names, bagel_n
 from strokewise.models.bagel.config import ModelConfig
 from strokewise.models.bagel.layouts import (
     BAGEL_AUTOENCODER,
-    BAGEL_CONFIGS,
     BAGEL_WEIGHTS,
-    IMAGE_SIDES,
+    INDEX,
     WEIGHTS,
+    bagel_files,
 )
 from strokewise.models.bagel.unified import UnifiedModel
 from strokewise.models.registry import CONFIG
@@ -29,41 +29,21 @@ def save_model(model: UnifiedModel, folder: Path) -> None:
 
 
 def export_bagel(model: UnifiedModel, folder: Path) -> None:
-    """Write a model in BAGEL's released layout, for code that loads BAGEL checkpoints."""
+    """Write a model in BAGEL's released layout, for code that loads BAGEL checkpoints.
+
+    BAGEL's own code reads ``llm_config.json`` and ``vit_config.json``; vLLM and vllm-omni read
+    ``config.json`` and the index, which lists the main weights alone, as they read the autoencoder by itself.
+    """
     config, state = model.config, model.state_dict()
     main = _foreign(bagel_names(config), state, config)
     coder = _foreign(autoencoder_names(config.autoencoder), state, config)
     _save(main, folder / BAGEL_WEIGHTS)
     _save(coder, folder / BAGEL_AUTOENCODER)
-    language, vision = config.language, config.vision
-    _write_json(
-        folder / BAGEL_CONFIGS[0],
-        {
-            "vocab_size": language.vocab_size,
-            "hidden_size": language.hidden_size,
-            "intermediate_size": language.intermediate_size,
-            "num_hidden_layers": language.num_layers,
-            "num_attention_heads": language.num_heads,
-            "num_key_value_heads": language.num_kv_heads,
-            "rope_theta": language.rope_theta,
-            "rms_norm_eps": language.norm_eps,
-            "max_position_embeddings": language.max_positions,
-        },
-    )
-    _write_json(
-        folder / BAGEL_CONFIGS[1],
-        {
-            "hidden_size": vision.hidden_size,
-            "intermediate_size": vision.intermediate_size,
-            # BAGEL's file counts a last layer that its weights leave out.
-            "num_hidden_layers": vision.num_layers + 1,
-            "num_attention_heads": vision.num_heads,
-            "patch_size": vision.patch_size,
-            "image_size": vision.image_size,
-            "layer_norm_eps": vision.norm_eps,
-            **{name: getattr(config, name) for name in IMAGE_SIDES},
-        },
-    )
+    size = sum(tensor.numel() * tensor.element_size() for tensor in main.values())
+    files = dict.fromkeys(sorted(main), BAGEL_WEIGHTS)
+    _write_json(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": files})
+    for name, values in bagel_files(config).items():
+        _write_json(folder / name, values)
 
 
 def _foreign(names: Names, state: dict[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:

@@ -54,18 +54,19 @@ def detector_for(run: Run, name: str | None, device: str = "cpu") -> Detector:
 
     Args:
         run: whose pictures.
-        name: of a detector; None: the one of the run's world.
+        name: of a detector, perhaps with its weights (mask2former:FOLDER); None: the one of the run's world.
         device: where a detector with weights computes.
 
     Raises:
         ConfigError: if the detector does not know the run's world, or cannot be loaded.
     """
     fitting = "sprite" if run.sprite else "mask2former"
-    if name not in (None, fitting):
+    name = name or fitting
+    if name.partition(":")[0] != fitting:
         raise ConfigError(
             f"{run.folder} holds pictures of the {run.settings['world']} world; only {fitting} fits"
         )
-    return load_detector(fitting, device)
+    return load_detector(name, device)
 
 
 def score_run(run: Run, detector: Detector) -> Iterator[PictureScore]:
