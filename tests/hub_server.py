@@ -1,4 +1,4 @@
-"""A hub of one process: repositories with revisions in memory, over the parts of the hub's API that we use."""
+"""A hub in memory: repositories with revisions, behind the parts of the hub's API that we use."""
 
 import base64
 import hashlib
@@ -117,7 +117,8 @@ def serve():
             headers = [("X-Repo-Commit", number), ("ETag", f'"{hashlib.sha1(data).hexdigest()}"')]
             return self.answer(200, data, headers)
 
-        do_HEAD = do_GET
+        def do_HEAD(self):
+            self.do_GET()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -29,7 +29,7 @@ def tokenizer():
 
 
 def described_and_shown(view, index, tokenizer, layout_jitter=0.0):
-    """The sample, its description, and its picture. A canvas that is described is read instance by instance."""
+    """The sample, its description, its picture. A canvas that is described is read instance by instance."""
     sample = Canvases(view, SceneMix(layout_jitter=layout_jitter), seed=5).open(tokenizer).sample(index)
     text, picture = sorted(sample.parts, key=lambda part: isinstance(part, Picture))
     words = tokenizer.decode(list(text.ids))

@@ -1,8 +1,8 @@
-"""Muon: momentum whose update is made nearly orthogonal, for matrices (https://kellerjordan.github.io/posts/muon).
+"""Muon: momentum with an update made nearly orthogonal (https://kellerjordan.github.io/posts/muon).
 
 ``torch.optim.Muon`` orthogonalizes in bfloat16 on every device. A CPU without instructions for it multiplies
-bfloat16 at a tenth of float32's rate, and an optimizer step of nano took four times as long as the rest of the
-training step. Knows matrices; refuses to know what they are for.
+bfloat16 at a tenth of float32's rate, and an optimizer step of nano took four times as long as the rest of
+the training step. Knows matrices; refuses to know what they are for.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,8 @@ EPS = 1e-7
 class Muon(torch.optim.Optimizer):
     """Momentum with Nesterov's look-ahead and orthogonal updates; weights decay apart from them.
 
-    Each parameter's state is its ``momentum_buffer``, allocated at once, so that a checkpoint can be read into it.
+    Each parameter's state is its ``momentum_buffer``, allocated at once, so that a checkpoint can be read
+    into it.
     """
 
     def __init__(self, matrices: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
