@@ -11,7 +11,7 @@ import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
@@ -53,7 +53,7 @@ DECODER_LAYER = {
     "norms.2": "final_layer_norm",
     **FEED_FORWARD,
 }
-PARTS = (
+PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
     (r"backbone\.patch_embed\.", f"{SWIN}.embeddings.", {"projection": "patch_embeddings.projection"}),
     (r"backbone\.stages\.(\d+)\.blocks\.(\d+)\.", rf"{SWIN}.encoder.layers.\1.blocks.\2.", BLOCK),
     (r"backbone\.stages\.(\d+)\.downsample\.", rf"{SWIN}.encoder.layers.\1.downsample.", {}),
@@ -118,7 +118,8 @@ def convert_detector(file: Path, out: Path) -> None:
     with writing_folder(out, CheckpointError) as partial:
         config.save_pretrained(partial)
         save_file(tensors, str(partial / "model.safetensors"), metadata={"format": "pt"})
-        _, found = Mask2FormerForUniversalSegmentation.from_pretrained(partial, output_loading_info=True)
+        loaded: Any = Mask2FormerForUniversalSegmentation.from_pretrained(partial, output_loading_info=True)
+        _, found = loaded
         missing = [name for name in found["missing_keys"] if not UNUSED.match(name)]
         wrong = [*missing, *found["unexpected_keys"], *map(str, found["mismatched_keys"])]
         if wrong:
@@ -201,27 +202,28 @@ def _config(stored: dict[str, Tensor]) -> Mask2FormerConfig:
     stages = range(count(r"backbone\.stages\.(\d+)\."))
     tables = [stored[f"backbone.stages.{i}.blocks.0.attn.w_msa.relative_position_bias_table"] for i in stages]
     size = rows("backbone.patch_embed.projection.weight")
-    backbone = SwinConfig(
-        embed_dim=size,
-        depths=[count(rf"backbone\.stages\.{i}\.blocks\.(\d+)\.") for i in stages],
-        num_heads=[table.shape[1] for table in tables],
-        window_size=(round(len(tables[0]) ** 0.5) + 1) // 2,
-        mlp_ratio=rows("backbone.stages.0.blocks.0.ffn.layers.0.0.weight") / size,
-        out_features=[f"stage{i + 1}" for i in stages],
-    )
+    # As dictionaries, because transformers' classes take more than their signatures say.
+    backbone: dict[str, Any] = {
+        "embed_dim": size,
+        "depths": [count(rf"backbone\.stages\.{i}\.blocks\.(\d+)\.") for i in stages],
+        "num_heads": [table.shape[1] for table in tables],
+        "window_size": (round(len(tables[0]) ** 0.5) + 1) // 2,
+        "mlp_ratio": rows("backbone.stages.0.blocks.0.ffn.layers.0.0.weight") / size,
+        "out_features": [f"stage{i + 1}" for i in stages],
+    }
     pixels, head = "panoptic_head.pixel_decoder", "panoptic_head.transformer_decoder"
     offsets = rows(f"{pixels}.encoder.layers.0.attentions.0.sampling_offsets.weight")
-    return Mask2FormerConfig(
-        backbone_config=backbone,
-        feature_size=stored[f"{pixels}.level_encoding.weight"].shape[1],
-        mask_feature_size=rows(f"{pixels}.mask_feature.weight"),
-        hidden_dim=stored["panoptic_head.query_feat.weight"].shape[1],
-        encoder_feedforward_dim=rows(f"{pixels}.encoder.layers.0.ffns.0.layers.0.0.weight"),
-        encoder_layers=count(rf"{re.escape(pixels)}\.encoder\.layers\.(\d+)\."),
+    sizes: dict[str, Any] = {
+        "feature_size": stored[f"{pixels}.level_encoding.weight"].shape[1],
+        "mask_feature_size": rows(f"{pixels}.mask_feature.weight"),
+        "hidden_dim": stored["panoptic_head.query_feat.weight"].shape[1],
+        "encoder_feedforward_dim": rows(f"{pixels}.encoder.layers.0.ffns.0.layers.0.0.weight"),
+        "encoder_layers": count(rf"{re.escape(pixels)}\.encoder\.layers\.(\d+)\."),
         # One more than there are, in transformers' count.
-        decoder_layers=count(rf"{re.escape(head)}\.layers\.(\d+)\.") + 1,
-        dim_feedforward=rows(f"{head}.layers.0.ffns.0.layers.0.0.weight"),
-        num_attention_heads=offsets // (2 * LEVELS * POINTS),
-        num_queries=rows("panoptic_head.query_feat.weight"),
-        num_labels=rows("panoptic_head.cls_embed.weight") - 1,
-    )
+        "decoder_layers": count(rf"{re.escape(head)}\.layers\.(\d+)\.") + 1,
+        "dim_feedforward": rows(f"{head}.layers.0.ffns.0.layers.0.0.weight"),
+        "num_attention_heads": offsets // (2 * LEVELS * POINTS),
+        "num_queries": rows("panoptic_head.query_feat.weight"),
+        "num_labels": rows("panoptic_head.cls_embed.weight") - 1,
+    }
+    return Mask2FormerConfig(backbone_config=SwinConfig(**backbone), **sizes)

@@ -32,7 +32,7 @@ class Muon(torch.optim.Optimizer):
             self.state[matrix] = {"momentum_buffer": torch.zeros_like(matrix)}
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Take one step along the gradients that are there."""
         for group in self.param_groups:
             for matrix in group["params"]:
