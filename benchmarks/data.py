@@ -15,20 +15,20 @@ from rich.table import Table
 
 import machine
 from strokewise.data.build import MAKERS, Recipe, build, build_shard
-from strokewise.data.report import Figures
+from strokewise.data.report import DataFigures
 from strokewise.data.storage import read
 
 # The functions whose share of the time is reported, by name.
 PARTS = {"rendering": "render_array", "PNG": "encode_png", "placing": "place", "describing": "describe"}
 
 
-def rate(recipe: Recipe, workers: int) -> tuple[float, Figures]:
+def rate(recipe: Recipe, workers: int) -> tuple[float, DataFigures]:
     """Records per second of a whole build, and the figures of what was built."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         build(recipe, Path(folder), workers)
         seconds = time.perf_counter() - start
-        figures = Figures()
+        figures = DataFigures()
         for _, record in read(Path(folder)):
             figures.add(record)
     return recipe.count / seconds, figures

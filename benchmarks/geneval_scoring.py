@@ -9,11 +9,50 @@ if not, 2 if the file cannot be used. The format: docs/evaluation.md.
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple, NotRequired
 
-from strokewise.critics.geneval_rules import evaluate
+from typing_extensions import TypedDict
+
+from strokewise.critics.geneval_rules import Box, Detection, check_metadata, find_faults
 from strokewise.errors import StrokewiseError
-from strokewise.evals.benchmarks.geneval.recorded_cases import read_cases
+from strokewise.io.outside import read_json_lines
+from strokewise.io.schema import checked
+
+_StoredDetection = TypedDict(
+    "_StoredDetection", {"class": str, "score": float, "box": Box, "color": NotRequired[str | None]}
+)
+
+
+class Case(NamedTuple):
+    """GenEval's metadata of a prompt, what was detected, and the recorded verdict."""
+
+    metadata: dict[str, Any]
+    detections: list[Detection]
+    correct: bool
+
+
+class _StoredCase(TypedDict):
+    metadata: dict[str, Any]
+    detections: list[_StoredDetection]
+    correct: bool
+
+
+def read_cases(path: Path) -> Iterator[Case]:
+    """The cases of a file in its order.
+
+    Raises:
+        InputError: if the file cannot be read.
+        RecordError: if a line is no case; it names the line and the field.
+    """
+    for where, line in read_json_lines(path):
+        case = checked(_StoredCase, line, where, extra="ignore")
+        check_metadata(case["metadata"])
+        found = [
+            Detection(one["class"], one["score"], one["box"], one.get("color")) for one in case["detections"]
+        ]
+        yield Case(case["metadata"], found, case["correct"])
 
 
 def compare(path: Path) -> tuple[Counter[str], Counter[str], list[str]]:
@@ -23,12 +62,12 @@ def compare(path: Path) -> tuple[Counter[str], Counter[str], list[str]]:
     faults = []
     for number, case in enumerate(read_cases(path), 1):
         tag = case.metadata["tag"]
-        verdict = evaluate(case.metadata, case.detections)
+        found = find_faults(case.metadata, case.detections)
         total[tag] += 1
-        agreeing[tag] += verdict.correct == case.correct
-        if verdict.correct != case.correct:
-            reason = verdict.reason.replace("\n", "; ") or "nothing wrong"
-            faults.append(f"case {number} ({tag}): recorded {case.correct}, ours {verdict.correct}: {reason}")
+        agreeing[tag] += case.correct is not bool(found)
+        if case.correct is bool(found):
+            reason = "; ".join(fault.text for fault in found) or "nothing wrong"
+            faults.append(f"case {number} ({tag}): recorded {case.correct}, ours {not found}: {reason}")
     return total, agreeing, faults
 
 

@@ -23,8 +23,8 @@ from rich.table import Table
 import machine
 from strokewise.datasets.latents import LatentEncoder
 from strokewise.datasets.loader import arrange
-from strokewise.datasets.prepare import Prepared, Preparer
-from strokewise.datasets.samples import Part, Picture, Sample, Text
+from strokewise.datasets.prepare import PreparedSample, Preparer
+from strokewise.datasets.samples import Sample, SampleImage, SamplePart, SampleText
 from strokewise.models.bagel import ARCHITECTURE, ModelConfig, UnifiedModel, bagel_7b, fresh_model, nano
 from strokewise.sequence import Packed, Segment, SpecialTokens, pack
 from strokewise.train.config import Dropout
@@ -44,21 +44,21 @@ def sizes(name: str) -> tuple[ModelConfig, int]:
     return replace(big, language=replace(big.language, num_layers=2)), 512
 
 
-def trajectories(config: ModelConfig, side: int, tokens: int) -> list[Prepared]:
+def trajectories(config: ModelConfig, side: int, tokens: int) -> list[PreparedSample]:
     """Random trajectories of that many tokens in all."""
     draw = np.random.default_rng(0)
     preparer = Preparer(config, SPECIAL, Dropout(0, 0, 0, 0), 1.0)
-    found: list[Prepared] = []
+    found: list[PreparedSample] = []
 
-    def text(low: int, high: int, loss: bool = True) -> Text:
+    def text(low: int, high: int, loss: bool = True) -> SampleText:
         ids = draw.integers(5, config.language.vocab_size, draw.integers(low, high))
-        return Text(tuple(ids.tolist()), loss)
+        return SampleText(tuple(ids.tolist()), loss)
 
     while sum(sample.length for sample in found) < tokens:
-        parts: list[Part] = [text(10, 40, False)]
+        parts: list[SamplePart] = [text(10, 40, False)]
         for _ in range(draw.integers(1, 6)):
             pixels = draw.integers(0, 256, (side, side, 3), dtype=np.uint8)
-            parts += [text(30, 60), Picture(pixels, True), text(20, 80)]
+            parts += [text(30, 60), SampleImage(pixels, True), text(20, 80)]
         found.append(preparer.prepare(Sample(tuple(parts)), len(found)))
     return found
 

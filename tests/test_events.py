@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strokewise.errors import RecordError
+from strokewise.io.schema import checked
 from strokewise.trajectory.events import (
     AnyEvent,
     Envelope,
@@ -19,10 +20,14 @@ from strokewise.trajectory.events import (
     TextDelta,
     TextFinished,
     TextStarted,
-    event_from_json,
     events_schema,
 )
 from strokewise.trajectory.values import Message, Stage, StopReason, Verdict
+
+
+def event_from_json(value, where="event"):
+    return checked(AnyEvent, value, where)
+
 
 KINDS = get_args(get_args(AnyEvent)[0])
 NAMES = [kind.type for kind in KINDS]

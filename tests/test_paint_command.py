@@ -16,7 +16,7 @@ from strokewise.cli import main as cli
 from strokewise.inference import painter
 from strokewise.io import atomic
 from strokewise.trajectory import gallery
-from strokewise.trajectory.events import Envelope, event_from_json
+from strokewise.trajectory.events import Envelope
 from strokewise.trajectory.files import load
 from strokewise.trajectory.values import Message, Step, Trajectory
 
@@ -125,7 +125,7 @@ def test_json_lines_of_several_say_whose_they_are(paint, tmp_path):
     _, out, _ = paint("a cup", "--single-pass", "--n", "3", "--batch", "2", "--json", "--out", "all")
     lines = [json.loads(line) for line in out.splitlines()]
     assert {line["painting"] for line in lines} == {"0", "1", "2"}
-    finished = [line["painting"] for line in lines if event_from_json(line["event"]).type == "finished"]
+    finished = [line["painting"] for line in lines if Envelope.from_json(line).event.type == "finished"]
     assert finished == ["0", "1", "2"]
     assert (tmp_path / "all" / "index.html").exists()
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import openai
 import pytest
 
-from strokewise.critics.vlm_client import Limits, VlmClient
+from strokewise.critics.vlm_client import QueryLimits, VlmClient
 
 
 class Server(ThreadingHTTPServer):
@@ -243,7 +243,7 @@ def make_client(server, monkeypatch):
     monkeypatch.setattr(openai._base_client, "time", patient)
 
     def make(cache=None, key=KEY, **limits):
-        made = VlmClient("judge-1", server.url, key, cache, Limits(**limits))
+        made = VlmClient("judge-1", server.url, key, cache, QueryLimits(**limits))
         made.pauses = pauses
         return made
 

@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from strokewise.critics import vlm_client
-from strokewise.critics.vlm_client import Limits, VlmClient
+from strokewise.critics.vlm_client import QueryLimits, VlmClient
 from strokewise.errors import ConfigError, ServiceError
 
 PATH = Path(__file__).with_name("judge_server.py")
@@ -174,7 +174,7 @@ def test_keys_that_the_server_quotes_are_not_told(server, make_client, code):
 
 
 def test_nobody_is_there():
-    client = VlmClient("judge-1", "http://127.0.0.1:9/v1", "key", limits=Limits(attempts=2))
+    client = VlmClient("judge-1", "http://127.0.0.1:9/v1", "key", limits=QueryLimits(attempts=2))
     with pytest.raises(ServiceError, match="failed 2 times, last with APIConnectionError"):
         client.query("task", "text", Word)
 
@@ -219,7 +219,7 @@ def test_tokens_that_nobody_counts_cannot_be_limited(server, make_client):
 
 def test_limits_that_would_never_ask():
     with pytest.raises(ConfigError, match="answers is 0"):
-        Limits(answers=0)
+        QueryLimits(answers=0)
 
 
 def test_an_answer_is_paid_for_once(server, make_client, tmp_path):

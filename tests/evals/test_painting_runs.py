@@ -318,7 +318,9 @@ def test_prompts_of_three_kinds(tmp_path):
         with pytest.raises(InputError):
             load_prompts(str(tmp_path / wrong))
     wise.write_text('[{"Prompt": "x"}]')
-    with pytest.raises(InputError, match="no list of prompts"):
+    with pytest.raises(
+        InputError, match=r"no list of WISE's prompts: 0\.prompt_id: is missing; 0\.Explanation: is missing"
+    ):
         load_prompts(str(wise))
 
 

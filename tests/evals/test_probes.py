@@ -9,7 +9,7 @@ from PIL import Image
 
 from strokewise.errors import ConfigError, InputError, RecordError
 from strokewise.evals.benchmarks import free
-from strokewise.evals.costs import Cost
+from strokewise.evals.costs import NO_COST
 from strokewise.evals.intervals import NamedShare
 from strokewise.evals.probes import free_prompts as free_probe
 from strokewise.evals.probes import language, strokes
@@ -211,7 +211,7 @@ def free_run(tmp_path):
     with Writer(tmp_path, prompts, 0, 1) as writer:
         for number, prompt in enumerate(prompts):
             steps = (Step(Message(), BLANK if number == 2 else drawn(prompt.text)),) if number else ()
-            writer.write(number, 0, 0, Outcome(Trajectory(prompt.text, steps, stop="end"), Cost()))
+            writer.write(number, 0, 0, Outcome(Trajectory(prompt.text, steps, stop="end"), NO_COST))
     return Run(tmp_path)
 
 

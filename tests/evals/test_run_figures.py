@@ -62,7 +62,9 @@ def write_run(folder, prompts, trajectories, **settings):
     with Writer(folder, prompts, 0, 1) as writer:
         for number, trajectory in enumerate(trajectories):
             images = len(trajectory.images)
-            writer.write(number, 0, 0, Outcome(trajectory, Cost(24 * images, 48 * images, 30, images)))
+            writer.write(
+                number, 0, 0, Outcome(trajectory, Cost(24 * images, 48 * images, 30, images, 0, 0.0))
+            )
     return Run(folder)
 
 

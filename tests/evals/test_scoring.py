@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from strokewise.critics.geneval_rules import Detection, FaultKind, evaluate, find_faults
+from strokewise.critics.geneval_rules import Detection, FaultKind, find_faults
 from strokewise.errors import InputError
 from strokewise.evals.benchmarks.geneval.images import score_picture, write_results
 
@@ -86,8 +86,6 @@ def test_kinds_of_faults(include, detections, kinds):
     metadata = {"tag": "position", "include": include, "prompt": "x"}
     faults = find_faults(metadata, detections)
     assert [fault.kind for fault in faults] == kinds
-    verdict = evaluate(metadata, detections)
-    assert verdict == (not kinds, "\n".join(fault.text for fault in faults))
 
 
 def test_too_many_is_a_kind_of_fault():

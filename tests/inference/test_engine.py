@@ -19,10 +19,11 @@ from strokewise.inference import (
 )
 from strokewise.inference.messages import Draft
 from strokewise.inference.painter import raising
-from strokewise.inference.policies import Edit
+from strokewise.inference.policies import PromptAsInstruction
 from strokewise.inference.writing import TextStep, Written
+from strokewise.io.schema import checked
 from strokewise.sequence import ImageLimits
-from strokewise.trajectory.events import event_from_json
+from strokewise.trajectory.events import AnyEvent
 from strokewise.trajectory.values import Message, Step, Verdict, to_parts
 
 PLAN = "<ins>add a cup</ins> <des>a cup in the center</des>"
@@ -200,7 +201,7 @@ def test_events_tell_it_all(scripted):
     assert [event.stage for event in told(events, "image_finished")] == ["sketch", "refine"]
     assert [event.step for event in told(events, "image_finished")] == [0, 1]
     assert events[-1].reason == "end"
-    assert [event_from_json(event.to_json()) for event in events] == events
+    assert [checked(AnyEvent, event.to_json(), "event") for event in events] == events
 
 
 @pytest.mark.parametrize(
@@ -349,7 +350,9 @@ def test_a_description_that_does_not_end_is_closed_and_painted(scripted):
 
 def test_an_edit_begins_with_the_prompt_as_a_stroke(scripted):
     engine = scripted(
-        {"add a dog": [("a dog</des>", "end"), (DONE, "end")]}, [Request("add a dog")], policy=Edit()
+        {"add a dog": [("a dog</des>", "end"), (DONE, "end")]},
+        [Request("add a dog")],
+        policy=PromptAsInstruction(),
     )
     (trajectory,) = engine.trajectories()
     assert [step.message for step in trajectory.steps] == [

@@ -134,7 +134,7 @@ def test_rows_share_weights_but_not_work():
 
 
 def test_the_roofline_is_the_slower_of_both():
-    cost = costs.Cost(flops=100.0, bytes=10.0) + costs.Cost(flops=100.0, bytes=30.0)
+    cost = costs.StepCost(flops=100.0, bytes=10.0) + costs.StepCost(flops=100.0, bytes=30.0)
     assert cost.seconds(100.0, 100.0) == 2.0
     assert cost.seconds(100.0, 10.0) == 4.0
 

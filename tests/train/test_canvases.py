@@ -7,7 +7,7 @@ from PIL import Image
 from strokewise.critics.canvas_reader import read_canvas
 from strokewise.critics.oracle import judge_sketch
 from strokewise.data.scenes import SceneMix
-from strokewise.datasets.samples import Picture
+from strokewise.datasets.samples import SampleImage
 from strokewise.errors import ConfigError
 from strokewise.recipes.nano.canvases import Canvases
 from strokewise.recipes.nano.initial_model import nano_tokenizer
@@ -31,7 +31,7 @@ def tokenizer():
 def described_and_shown(view, index, tokenizer, layout_jitter=0.0):
     """The sample, its description, its picture. A canvas that is described is read instance by instance."""
     sample = Canvases(view, SceneMix(layout_jitter=layout_jitter), seed=5).open(tokenizer).sample(index)
-    text, picture = sorted(sample.parts, key=lambda part: isinstance(part, Picture))
+    text, picture = sorted(sample.parts, key=lambda part: isinstance(part, SampleImage))
     words = tokenizer.decode(list(text.ids))
     assert words.startswith("<des>")
     assert words.endswith("</des>")
@@ -51,8 +51,14 @@ def test_the_canvas_is_learnt_or_what_is_said_of_it(tokenizer):
     drawing, reading = (
         described_and_shown(view, 0, tokenizer)[0] for view in ("text-to-image", "description")
     )
-    assert [(type(part) is Picture, part.loss) for part in drawing.parts] == [(False, False), (True, True)]
-    assert [(type(part) is Picture, part.loss) for part in reading.parts] == [(True, False), (False, True)]
+    assert [(type(part) is SampleImage, part.loss) for part in drawing.parts] == [
+        (False, False),
+        (True, True),
+    ]
+    assert [(type(part) is SampleImage, part.loss) for part in reading.parts] == [
+        (True, False),
+        (False, True),
+    ]
     assert not drawing.ends
     assert not reading.ends
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strokewise.datasets.loader import Loader, arrange
 from strokewise.datasets.mixture import Mixture
 from strokewise.datasets.prepare import Preparer
-from strokewise.datasets.samples import Sample, Text
+from strokewise.datasets.samples import Sample, SampleText
 from strokewise.sequence import Kind, Segment
 from strokewise.train.config import Dropout
 
@@ -21,7 +21,7 @@ class Lengths:
 
     def sample(self, index):
         length = np.random.default_rng(index).integers(1, 41)
-        return Sample((Text((index,) * int(length)),), ends=False)
+        return Sample((SampleText((index,) * int(length)),), ends=False)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strokewise.datasets.mixture import BLOCK, Mixture, block_counts, derive_seed
-from strokewise.datasets.samples import Sample, Text
+from strokewise.datasets.samples import Sample, SampleText
 from strokewise.errors import ConfigError, RecordError
 
 
@@ -20,7 +20,7 @@ class Numbers:
     def sample(self, index):
         if index in self.broken:
             raise RecordError("cut off")
-        return Sample((Text((index,)),))
+        return Sample((SampleText((index,)),))
 
 
 def mixture(*sizes, weights=None, seed=0, **options):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from strokewise.datasets.samples import Text
+from strokewise.datasets.samples import SampleText
 from strokewise.flow import Guidance
 from strokewise.inference import Generator, Painted, PaintOptions, WriteOptions, Written
 from strokewise.train.config import Dropout, WeightedSource
@@ -63,7 +63,7 @@ def test_ten_trajectories_are_written_and_painted_again(trained, toy):
         context = generator.context()
         generator.read([context], [sample.parts[0].ids])
         for i, part in enumerate(sample.parts[1:], 1):
-            if isinstance(part, Text):
+            if isinstance(part, SampleText):
                 assert i == 1 or generator.continuations([context]) == ["text"]
                 assert written(generator, context) == part.ids
                 continue

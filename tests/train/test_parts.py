@@ -9,7 +9,7 @@ import torch
 
 from strokewise.datasets.latents import LatentEncoder
 from strokewise.datasets.prepare import Preparer
-from strokewise.datasets.records import SUBSETS, Rendered
+from strokewise.datasets.records import SUBSET_SIZES, Rendered
 from strokewise.errors import CheckpointError, ConfigError
 from strokewise.models import find_checkpoint, load_model
 from strokewise.models.bagel import ARCHITECTURE, bagel_7b, fresh_model, nano
@@ -346,7 +346,7 @@ def test_trajectories_fit_the_packs_of_the_7b_recipes():
     sizes = bagel_7b().limited(process.canvas_side, process.view_side)
     preparer = Preparer(sizes, tokenizer.special, Dropout(0, 0, 0, 0), process.time_shift)
     longest = 0
-    for subset in SUBSETS:
+    for subset in SUBSET_SIZES:
         source = Rendered(subset).open(tokenizer)
         for index in range(12):
             segments = preparer.prepare(source.sample(index), 0).segments

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from strokewise.datasets.prepare import Preparer
-from strokewise.datasets.samples import Picture, Sample, Text
+from strokewise.datasets.samples import Sample, SampleImage, SampleText
 from strokewise.errors import ContextLengthError
 from strokewise.sequence import pack
 from strokewise.train.config import Dropout
@@ -15,11 +15,11 @@ BLANK = np.zeros((16, 16, 3), np.uint8)
 
 
 def text(n=3, **options):
-    return Text(tuple(range(10, 10 + n)), **options)
+    return SampleText(tuple(range(10, 10 + n)), **options)
 
 
 def drawn(**options):
-    return Picture(BLANK, **options)
+    return SampleImage(BLANK, **options)
 
 
 TRAJECTORY = Sample(
@@ -190,7 +190,7 @@ def test_too_long_for_the_positions(prepared):
 
 def test_pictures_are_resized_as_the_generator_does(prepared, generator, random_image):
     image = random_image(50, 24)
-    made = prepared(Sample((Picture(np.asarray(image)), text(loss=True))))
+    made = prepared(Sample((SampleImage(np.asarray(image)), text(loss=True))))
     shown = generator.image_segments(image)
     assert made.segments[0].grid == shown[0].grid
     assert torch.equal(made.segments[1].tokens, shown[1].tokens)

@@ -16,7 +16,7 @@ from strokewise.data.records import from_table_row, to_table_row
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.datasets.prepare import Preparer
 from strokewise.datasets.records import Rendered, Shards
-from strokewise.datasets.samples import Picture, Text
+from strokewise.datasets.samples import SampleImage, SampleText
 from strokewise.datasets.views import TURNS, VIEWS
 from strokewise.errors import ConfigError, LanguageError, RecordError
 from strokewise.models.bagel import nano
@@ -59,14 +59,14 @@ def same(one, other):
     return one.ends == other.ends and all(
         type(a) is type(b)
         and a.loss == b.loss
-        and (a.ids == b.ids if isinstance(a, Text) else np.array_equal(a.pixels, b.pixels))
+        and (a.ids == b.ids if isinstance(a, SampleText) else np.array_equal(a.pixels, b.pixels))
         for a, b in pairs
     )
 
 
 def texts(sample, tokenizer):
     """(text, whether it is learnt) of a sample."""
-    return [(tokenizer.decode(list(p.ids)), p.loss) for p in sample.parts if isinstance(p, Text)]
+    return [(tokenizer.decode(list(p.ids)), p.loss) for p in sample.parts if isinstance(p, SampleText)]
 
 
 def test_prompts_are_never_learnt_and_everything_else_is_there(records, tokenizer):
@@ -77,7 +77,7 @@ def test_prompts_are_never_learnt_and_everything_else_is_there(records, tokenize
             told = texts(sample, tokenizer)
             assert told[0] == (trajectory.prompt, False)
             assert [text for text, _ in told[1:]] == [s.message.text() for s in trajectory.steps]
-            assert sum(isinstance(p, Picture) for p in sample.parts) == len(trajectory.images)
+            assert sum(isinstance(p, SampleImage) for p in sample.parts) == len(trajectory.images)
             assert sample.ends == (trajectory.stop == "end")
 
 
@@ -98,7 +98,7 @@ def test_wrong_sketches_are_shown_but_not_learnt(records, tokenizer):
     for record in negative:
         steps = record.trajectory.steps
         sample = VIEWS["process"](record.trajectory, tokenizer, 0)
-        pictures = [part for part in sample.parts if isinstance(part, Picture)]
+        pictures = [part for part in sample.parts if isinstance(part, SampleImage)]
         blamed = {i - 1 for i, step in enumerate(steps) if step.verdict and step.verdict.sketch is False}
         assert blamed
         assert [i for i, picture in enumerate(pictures) if not picture.loss] == sorted(blamed)
@@ -141,10 +141,10 @@ def test_every_stroke_of_a_data_set_is_a_sample(built, tokenizer):
     source = Shards(str(built / "multi-turn"), "stroke").open(tokenizer)
     assert source.size == 30 * TURNS["stroke"]
     number = next(
-        i for i in range(30) if sum(isinstance(p, Picture) for p in source.sample(i + 30).parts) > 1
+        i for i in range(30) if sum(isinstance(p, SampleImage) for p in source.sample(i + 30).parts) > 1
     )
     first, second = source.sample(number), source.sample(number + 30)
-    assert [type(part) for part in first.parts] == [Text, Picture]
+    assert [type(part) for part in first.parts] == [SampleText, SampleImage]
     assert np.array_equal(second.parts[0].pixels, first.parts[-1].pixels)
 
 
@@ -231,7 +231,7 @@ def test_the_last_inspection_is_learnt_with_what_it_looks_at(records, tokenizer)
         looked_at, last = trajectory.steps[-2:]
         wanted = [(trajectory.prompt, False), (looked_at.message.text(), False), (last.message.text(), True)]
         assert texts(sample, tokenizer) == wanted
-        (picture,) = (part for part in sample.parts if isinstance(part, Picture))
+        (picture,) = (part for part in sample.parts if isinstance(part, SampleImage))
         assert sample.parts.index(picture) == 2
         assert not picture.loss
         assert np.array_equal(picture.pixels, np.asarray(looked_at.image))
@@ -254,7 +254,7 @@ def test_inspections_are_split_by_what_they_are_about(records):
     assert found >= {"plan", "sketch"}
     scene = sample_scene(random.Random(0), SceneMix())
     shown = Inspection(None, (), seen=describe(scene))
-    parts = split_inspection(write_inspection(shown, random.Random(0)))
+    parts = split_inspection(write_inspection(shown, random.Random(0)).text)
     assert not parts.plan
     assert parts.seen.startswith("the sketch shows:")
     assert parts.sketch

@@ -11,12 +11,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from strokewise.cli.train import app
-from strokewise.critics.rewards import Critic, Rewards, agreement
+from strokewise.critics.rewards import RewardCritic, Rewards, agreement
 from strokewise.data.rollouts import (
     ListedPrompts,
     Rollout,
-    Sampling,
-    read_facts,
+    RolloutSampling,
+    read_rollout_facts,
     read_trajectories,
     round_files,
     sample,
@@ -68,7 +68,7 @@ def test_rewards_are_kept_apart():
         Step(Message("it is black", refine="make it white"), WHITE, Verdict(True, True)),
         Step(Message("fine"), None, Verdict(None, True)),
     )
-    found = Critic(Lists(), Lists()).rewards(
+    found = RewardCritic(Lists(), Lists()).rewards(
         [Trajectory("a b c", steps), Trajectory("a b c", steps[:2], stop=StopReason.TOKENS)]
     )
     assert found[0] == Rewards(0.0, 1.0, (None, 0.5, 1.0), (0.0, 1.0, None))
@@ -254,7 +254,7 @@ def reinforced(folder, objective="grpo", rounds=3, steps=2, rate=3e-3, lora=None
         running=Running(log_every=1, save_every=saving, num_samples=0, tensorboard=False),
     )
     painting = {"temperature": 1.0, "max_tokens": 4, "steps": 2, "size": (8, 8), "text_guidance": 1.0}
-    sampling = Sampling(ListedPrompts(("a", "b a")), 4, 8, 2, painting)
+    sampling = RolloutSampling(ListedPrompts(("a", "b a")), 4, 8, 2, painting)
     return ReinforcementConfig(training, sampling, objective, rounds)
 
 
@@ -267,7 +267,9 @@ def state(run):
 
 
 def mean_reward(folder, number):
-    return np.mean([f.rewards.picture for path in round_files(folder, number) for f in read_facts(path)])
+    return np.mean(
+        [f.rewards.picture for path in round_files(folder, number) for f in read_rollout_facts(path)]
+    )
 
 
 def test_a_random_model_learns_to_write_the_rewarded_letters(tiny_folder, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from strokewise.data.scenes import SceneMix
 from strokewise.datasets.records import Rendered
-from strokewise.datasets.samples import Text
+from strokewise.datasets.samples import SampleText
 from strokewise.recipes.nano.canvases import Canvases
 from strokewise.recipes.nano.stages import NANO_SCENES
 from strokewise.sequence import Tokenizer
@@ -55,7 +55,7 @@ def digest(source):
     for index in range(8):
         sample = source.sample(index)
         for part in sample.parts:
-            ids = (*part.ids, part.guided, part.opens) if isinstance(part, Text) else part.pixels.shape
+            ids = (*part.ids, part.guided, part.opens) if isinstance(part, SampleText) else part.pixels.shape
             found.update(repr((ids, part.loss)).encode())
         found.update(str(sample.ends).encode())
     return found.hexdigest()[:12]

@@ -7,7 +7,7 @@ import pytest
 from strokewise.data import self_sampling as module
 from strokewise.data.checking import faults_of
 from strokewise.data.scenes import SceneMix
-from strokewise.data.self_sampling import Sampling, self_sample
+from strokewise.data.self_sampling import SelfSampling, self_sample
 from strokewise.data.storage import read
 from strokewise.datasets.records import Shards
 from strokewise.errors import ConfigError
@@ -24,7 +24,7 @@ def _small_chunks(monkeypatch):
 
 @pytest.fixture
 def asked():
-    return Sampling("careless", 10, seed=3, scenes=SceneMix(classes=KNOWN), right_share=0.5)
+    return SelfSampling("careless", 10, seed=3, scenes=SceneMix(classes=KNOWN), right_share=0.5)
 
 
 def contents(folder):

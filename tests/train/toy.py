@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from strokewise.datasets.samples import Picture, Sample, Text
+from strokewise.datasets.samples import Sample, SampleImage, SampleText
 from strokewise.train.config import Dropout, Lora, Running, TrainConfig, WeightedSource
 
 COLOURS = ((255, 0, 0), (0, 160, 0), (0, 0, 255), (240, 200, 0))
@@ -45,13 +45,13 @@ class Toy:
             raise RecordError("the shard is cut off; build it again")
         first, second = index % 4, index // 4 % 4
         parts = (
-            Text((10 + first, 10 + second)),
-            Text((20, 10 + first), loss=True),
-            Picture(canvas([first]), loss=True),
-            Text((21, 22), loss=True),
-            Text((20, 10 + second), loss=True),
-            Picture(canvas([first, second]), loss=True),
-            Text((21, 23), loss=True),
+            SampleText((10 + first, 10 + second)),
+            SampleText((20, 10 + first), loss=True),
+            SampleImage(canvas([first]), loss=True),
+            SampleText((21, 22), loss=True),
+            SampleText((20, 10 + second), loss=True),
+            SampleImage(canvas([first, second]), loss=True),
+            SampleText((21, 23), loss=True),
         )
         return Sample(parts)
 
@@ -68,7 +68,7 @@ class Captions:
         return 4
 
     def sample(self, index):
-        return Sample((Text((10 + index,)), Picture(canvas([index]), loss=True)), ends=False)
+        return Sample((SampleText((10 + index,)), SampleImage(canvas([index]), loss=True)), ends=False)
 
 
 def config(start, steps=6, **changes):

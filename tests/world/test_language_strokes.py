@@ -146,7 +146,7 @@ def test_compare_adds_places_to_the_faults_of_the_graph():
     assert faults.of_kind("wrong place") == (
         Fault("wrong place", Thing("apple", "red", 2), None, "left", "center"),
     )
-    assert faults.wrong_count == (Fault("wrong count", Thing("cat", "blue"), None, 1, 2),)
+    assert faults.of_kind("wrong count") == (Fault("wrong count", Thing("cat", "blue"), None, 1, 2),)
     assert not lang.compare(SCENE, SCENE)
 
 

@@ -150,19 +150,19 @@ def test_faults_are_seen():
     assert not diff(wanted, recognize(render(scene)).graph)
 
     recolored = graph_of(("cat", "blue", 2), ("dog", None), background="sky")
-    assert diff(wanted, recognize(render(Scene(recolored, scene.placements))).graph).wrong_color
+    assert diff(wanted, recognize(render(Scene(recolored, scene.placements))).graph).of_kind("wrong color")
     swapped = graph_of(("cat", "red", 2), ("bus", None), background="sky")
     seen = diff(wanted, recognize(render(Scene(swapped, scene.placements))).graph)
     assert (len(seen.missing), len(seen.extra)) == (1, 1)
     fewer = graph_of(("cat", "red", 1), ("dog", None), background="sky")
-    assert diff(wanted, recognize(render(scene.subset(fewer))).graph).wrong_count
+    assert diff(wanted, recognize(render(scene.subset(fewer))).graph).of_kind("wrong count")
     other = graph_of(("cat", "red", 2), ("dog", None), background="grass")
-    assert diff(wanted, recognize(render(Scene(other, scene.placements))).graph).wrong_background
+    assert diff(wanted, recognize(render(Scene(other, scene.placements))).graph).of_kind("wrong background")
     mirrored = [
         Placement(p.object_id, p.index, p.region, (1 - p.box[2], p.box[1], 1 - p.box[0], p.box[3]))
         for p in scene.placements
     ]
-    assert diff(wanted, recognize(render(Scene(wanted, tuple(mirrored)))).graph).wrong_relation
+    assert diff(wanted, recognize(render(Scene(wanted, tuple(mirrored)))).graph).of_kind("wrong relation")
 
 
 def test_relations_between_all_instances():

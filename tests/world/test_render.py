@@ -12,7 +12,7 @@ from strokewise.scene_graph import SceneGraph, SceneObject
 from strokewise.world import atlas, recolor
 from strokewise.world.layout import Placement, Scene, place
 from strokewise.world.oklab import oklab_to_srgb, srgb_to_oklab
-from strokewise.world.render import GRADES, background_array, render, render_array, resized, sprite_table
+from strokewise.world.render import GRADES, background_array, render, render_array, resized
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS
 
 LOOKS = [(name, color) for name in CLASSES for color in (None, *COLORS)]
@@ -130,18 +130,6 @@ def test_oklab():
     assert np.allclose(srgb_to_oklab(np.array([255, 0, 0])), [0.62796, 0.22486, 0.12585], atol=1e-4)
     colors = np.random.default_rng(0).integers(0, 256, (100, 3))
     assert np.allclose(oklab_to_srgb(srgb_to_oklab(colors)), colors, atol=1e-6)
-
-
-def test_sprite_table_holds_every_look():
-    table = sprite_table(24)
-    assert (table.shape, table.dtype) == ((80, 11, 24, 24, 4), np.uint8)
-    assert (table[..., 3].max(axis=(2, 3)) > 200).all()
-    person = table[CLASSES.index("person"), 1 + COLORS.index("blue")]
-    red, _, blue, alpha = np.moveaxis(person.astype(int), -1, 0)
-    assert blue[alpha > 200].mean() > red[alpha > 200].mean() + 80
-    # Centered: a narrow sprite leaves both sides free.
-    columns = np.nonzero(alpha.max(axis=0) > 100)[0]
-    assert abs(columns.min() + columns.max() - 23) <= 1
 
 
 def test_every_glyph_has_its_license_beside_it():

@@ -28,7 +28,6 @@ from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, REGIONS
 TEXTS = 1500
 DIGESTS = {  # in any wording, and in the plain one
     "prompts": ("5c307f549587b7a3", "5c307f549587b7a3"),
-    "GenEval's prompts": ("2c653ea766a44147", "2c653ea766a44147"),
     "instructions": ("73609d3a5591921d", "93e1cfcad430d20e"),
     "corrections": ("7181d492d1299ac9", "3daae22d4352f282"),
     "descriptions": ("839a5fc5e88163f3", "d1efaec3905b74d6"),
@@ -118,11 +117,10 @@ def correction(rng: random.Random, wording: random.Random) -> str:
 KINDS: dict[str, Callable[[random.Random, random.Random], str]] = {
     # Prompts are trained on in every wording; there is no plain one.
     "prompts": lambda rng, _: lang.write_prompt(graph(rng), rng),
-    "GenEval's prompts": lambda rng, _: lang.write_geneval_prompt(SceneGraph(graph(rng, 2).objects)),
     "instructions": lambda rng, wording: lang.write_instruction(stroke(rng), wording),
     "corrections": correction,
     "descriptions": lambda rng, wording: lang.write_description(description(rng), wording),
-    "inspections": lambda rng, wording: lang.write_inspection(inspection(rng), wording),
+    "inspections": lambda rng, wording: lang.write_inspection(inspection(rng), wording).text,
 }
 
 

@@ -34,11 +34,11 @@ def ablate(
     from strokewise.evals.generate import parse_seeds
     from strokewise.evals.prompt_sets import load_prompts
     from strokewise.evals.report.files import write_report
-    from strokewise.evals.report.tables import Report
+    from strokewise.evals.report.tables import ReportContent
 
     ablation = Ablation(base, self_sampled, out, steps, load_prompts(prompts), parse_seeds(seeds), batch)
     found = run(ablation, table or list(TABLES))
     for one in found:
         print_table(one)
-    for path in write_report(Report(list(found)), out, "Ablations"):
+    for path in write_report(ReportContent(list(found)), out, "Ablations"):
         print(path)

@@ -135,9 +135,9 @@ def stats(folder: Folder) -> None:
     from rich.table import Table
 
     from strokewise.data import storage
-    from strokewise.data.report import Figures
+    from strokewise.data.report import DataFigures
 
-    figures = Figures()
+    figures = DataFigures()
     for _, record in storage.read(folder):
         figures.add(record)
     table = Table("", "", title=f"{storage.read_manifest(folder).subset}: {folder}", show_header=False)

@@ -319,9 +319,9 @@ def _paint(
 
 
 def _asker(model: str, url: str | None, cache: Path | None, requests: int | None) -> "VlmClient":
-    from strokewise.critics.vlm_client import Limits, VlmClient
+    from strokewise.critics.vlm_client import QueryLimits, VlmClient
 
-    return VlmClient(model, url, cache=cache, limits=Limits(requests=requests))
+    return VlmClient(model, url, cache=cache, limits=QueryLimits(requests=requests))
 
 
 def _score(results: Any, total: int, out: Path | None, name: str, seed: int) -> None:

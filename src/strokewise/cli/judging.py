@@ -9,7 +9,7 @@ from strokewise.cli.options import MAX_MONEY
 
 if TYPE_CHECKING:
     from strokewise.critics.judges import Judge
-    from strokewise.critics.rewards import Critic
+    from strokewise.critics.rewards import RewardCritic
     from strokewise.critics.vlm_client import VlmClient
 
 ORACLE = "oracle"
@@ -41,19 +41,19 @@ def judge_named(name: str, url: str | None, cache: Path, requests: int | None, t
 
 def critic_named(
     name: str, url: str | None, cache: Path, requests: int | None, tokens: int | None
-) -> "Critic":
+) -> "RewardCritic":
     """The oracle with the recognizer, or a vision model as judge and as verifier, with one budget."""
     from strokewise.critics.judges import OracleJudge, VlmJudge
-    from strokewise.critics.rewards import Critic
+    from strokewise.critics.rewards import RewardCritic
     from strokewise.critics.verifiers import SpriteVerifier, VlmVerifier
 
     if name == ORACLE:
-        return Critic(OracleJudge(), SpriteVerifier())
+        return RewardCritic(OracleJudge(), SpriteVerifier())
     client = _client(name, url, cache, requests, tokens)
-    return Critic(VlmJudge(client), VlmVerifier(client))
+    return RewardCritic(VlmJudge(client), VlmVerifier(client))
 
 
 def _client(name: str, url: str | None, cache: Path, requests: int | None, tokens: int | None) -> "VlmClient":
-    from strokewise.critics.vlm_client import Limits, VlmClient
+    from strokewise.critics.vlm_client import QueryLimits, VlmClient
 
-    return VlmClient(name, url, cache=cache, limits=Limits(requests=requests, tokens=tokens))
+    return VlmClient(name, url, cache=cache, limits=QueryLimits(requests=requests, tokens=tokens))

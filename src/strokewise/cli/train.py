@@ -178,7 +178,7 @@ def sample(
         bool, typer.Option(help="Write inspections in one wording, as nano was trained on.")
     ] = False,
     temperature: Annotated[
-        float, typer.Option(min=0, max=MAX_VALUE, help="Sampling temperature of the model's texts.")
+        float, typer.Option(min=0, max=MAX_VALUE, help="SelfSampling temperature of the model's texts.")
     ] = 1.0,
     steps: Annotated[
         int | None, typer.Option(min=1, max=MAX_VALUE, help="Velocity evaluations of each canvas.")
@@ -189,7 +189,7 @@ def sample(
 ) -> None:
     """Build conflict and alignment data from what a model paints, judged by the oracle (self-sampling)."""
     from strokewise.data.scenes import SceneMix
-    from strokewise.data.self_sampling import PainterSampler, Sampling, self_sample
+    from strokewise.data.self_sampling import PainterSampler, SelfSampling, self_sample
     from strokewise.inference.painter import Painter
     from strokewise.world.vocabulary import CLASSES
 
@@ -198,7 +198,7 @@ def sample(
     chosen = {"temperature": temperature, "steps": steps, "text_guidance": text_guidance}
     painting = cast("OptionChanges", {name: value for name, value in chosen.items() if value is not None})
     scenes = SceneMix(classes=classes, layout_jitter=layout_jitter, plain=plain)
-    sampling = Sampling(painter.name, n, seed, scenes, right_share, painting)
+    sampling = SelfSampling(painter.name, n, seed, scenes, right_share, painting)
     sampler = PainterSampler(painter, painting)
     with progress("painting and judging", n) as update:
         self_sample(sampling, sampler, out, lambda done, _: update(done))

@@ -13,11 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NotRequired
 
-from strokewise.errors import RecordError
+from pydantic import AfterValidator, Field
+from typing_extensions import TypedDict
+
+from strokewise.io.schema import checked
 from strokewise.scene_graph import RELATIONS
-from strokewise.world.language.geneval import TAGS
+from strokewise.world.language.geneval import GENEVAL_TAGS
 from strokewise.world.vocabulary import CLASSES, COLORS
 
 if TYPE_CHECKING:
@@ -70,13 +73,6 @@ class RuleFault(NamedTuple):
     text: str
 
 
-class PictureVerdict(NamedTuple):
-    """Whether a picture meets its prompt; if not, why, a line for each fault in the scorer's words."""
-
-    correct: bool
-    reason: str
-
-
 def keep(tag: str, detections: Iterable[Detection]) -> dict[str, list[Detection]]:
     """The detections that the rules consider, by class, the surest first.
 
@@ -109,12 +105,6 @@ def needing_color(metadata: Mapping[str, Any], detections: Iterable[Detection]) 
         if "color" in clause and len(group) >= clause["count"]:
             wanted += group[: clause["count"]]
     return wanted
-
-
-def evaluate(metadata: Mapping[str, Any], detections: Iterable[Detection]) -> PictureVerdict:
-    """The verdict in the form of the official scorer; arguments and errors as for `find_faults`."""
-    faults = find_faults(metadata, detections)
-    return PictureVerdict(not faults, "\n".join(fault.text for fault in faults))
 
 
 def find_faults(metadata: Mapping[str, Any], detections: Iterable[Detection]) -> list[RuleFault]:
@@ -168,49 +158,58 @@ def relations(first: Box, second: Box) -> list[str]:
     return [name for name in RELATIONS if holding[name]]
 
 
-def check_metadata(metadata: Mapping[str, Any]) -> None:
+def check_metadata(metadata: Mapping[str, Any], where: object = "GenEval metadata") -> None:
     """Refuse metadata that the rules cannot judge, so that no picture is blamed for them.
 
     Raises:
         RecordError: unless they have the form of GenEval's prompt file, and its words for tasks, classes,
-            colors and relations.
+            colors and relations; it names ``where`` and each wrong field.
     """
-    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("tag"), str):
-        raise RecordError("GenEval metadata are an object with a text 'tag'")
-    _check_word("task (tag)", metadata["tag"], TAGS)
-    if not isinstance(metadata.get("include"), list) or not isinstance(metadata.get("exclude", []), list):
-        raise RecordError("GenEval metadata have a list 'include' and may have a list 'exclude'")
-    for clause in [*metadata["include"], *metadata.get("exclude", [])]:
-        if not (isinstance(clause, Mapping) and isinstance(clause.get("class"), str) and _is_count(clause)):
-            raise RecordError(f"a clause of GenEval metadata has a 'class' and a 'count', not {clause!r}")
-        _check_word("class", clause["class"], CLASSES)
-        if "color" in clause:
-            _check_word("color", clause["color"], COLORS)
-    for index, clause in enumerate(metadata["include"]):
-        if "position" in clause and not _points_back(clause["position"], index):
-            raise RecordError(f"'position' is a relation and the index of an earlier clause, not {clause!r}")
-        if "position" in clause:
-            _check_word("relation", clause["position"][0], RELATIONS)
+    checked(_Metadata, metadata, where, extra="ignore")
 
 
-def _check_word(kind: str, word: Any, known: Sequence[str]) -> None:
-    if word in known:
-        return
-    near = get_close_matches(str(word), known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-    raise RecordError(f"GenEval's rules know no {kind} {word!r}; {hint}")
+def _one_of(kind: str, known: Sequence[str]) -> AfterValidator:
+    """Words of a list; others with the nearest one of it."""
+
+    def check(word: str) -> str:
+        if word not in known:
+            near = get_close_matches(word, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise ValueError(f"GenEval's rules know no {kind} {word!r}; {hint}")
+        return word
+
+    return AfterValidator(check)
 
 
-def _is_count(clause: Mapping[str, Any]) -> bool:
-    count = clause.get("count")
-    return isinstance(count, int) and not isinstance(count, bool) and count >= 0
+_Count = Annotated[int, Field(ge=0)]
+_Relation = Annotated[str, _one_of("relation", RELATIONS)]
+# Functional, since "class" is a keyword. A position is a relation and the index of an earlier clause.
+_Clause = TypedDict(
+    "_Clause",
+    {
+        "class": Annotated[str, _one_of("class", CLASSES)],
+        "count": _Count,
+        "color": NotRequired[Annotated[str, _one_of("color", COLORS)]],
+        "position": NotRequired[tuple[_Relation, _Count]],
+    },
+)
 
 
-def _points_back(position: Any, index: int) -> bool:
-    if not isinstance(position, list | tuple) or len(position) != 2:
-        return False
-    relation, target = position
-    return isinstance(relation, str) and type(target) is int and 0 <= target < index
+def _pointing_back(clauses: list[_Clause]) -> list[_Clause]:
+    for index, clause in enumerate(clauses):
+        if "position" in clause and clause["position"][1] >= index:
+            raise ValueError(
+                f"clause {index} is placed by clause {clause['position'][1]}, which is not before it"
+            )
+    return clauses
+
+
+class _Metadata(TypedDict):
+    """A line of GenEval's prompt file, as far as the rules read it."""
+
+    tag: Annotated[str, _one_of("task (tag)", GENEVAL_TAGS)]
+    include: Annotated[list[_Clause], AfterValidator(_pointing_back)]
+    exclude: NotRequired[list[_Clause]]
 
 
 def _fault(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import product
 
 from strokewise.scene_graph import INVERSE, RELATIONS, Fault, SceneGraph, Thing, diff
-from strokewise.world.language import EXTRA, FAILS, FITS, Check, Description, Inspection, Item, compare
+from strokewise.world.language import EXTRA, FAILS, FITS, Check, CheckItem, Description, Inspection, compare
 from strokewise.world.layout import CROWDED, Box, Scene, holds
 from strokewise.world.vocabulary import DEFAULT_BACKGROUND, GRID, region_cell
 
@@ -65,9 +65,9 @@ def prompt_checks(prompt: SceneGraph, plan: Description, faults: tuple[Fault, ..
     checks = []
     for obj in plan.graph.objects:
         if obj.name not in asked:
-            checks.append(Check(Item(obj.thing), EXTRA))
+            checks.append(Check(CheckItem(obj.thing), EXTRA))
         elif obj.name == last or obj.name in wrong:
-            checks.append(_check(Item(asked[obj.name]), obj.name in wrong))
+            checks.append(_check(CheckItem(asked[obj.name]), obj.name in wrong))
     for relation in prompt.relations:
         subject, target = prompt[relation.subject].thing, prompt[relation.target].thing
         if subject.name not in planned or target.name not in planned:
@@ -75,7 +75,7 @@ def prompt_checks(prompt: SceneGraph, plan: Description, faults: tuple[Fault, ..
         fails = any((f.subject, f.target, f.wanted) == (subject, target, relation.kind) for f in faults)
         if fails or last in (subject.name, target.name):
             first, second = _as_planned(subject, planned), _as_planned(target, planned)
-            checks.append(_check(Item(*first, relation.kind, *second), fails))
+            checks.append(_check(CheckItem(*first, relation.kind, *second), fails))
     return (*checks, *_backgrounds(faults))
 
 
@@ -88,12 +88,12 @@ def plan_checks(plan: Description, faults: tuple[Fault, ...]) -> tuple[Check, ..
     """
     planned = {obj.name for obj in plan.graph.objects}
     wrong = {fault.subject.name for fault in faults if fault.subject}
-    items = [Item(obj.thing) for obj in plan.graph.objects]
+    items = [CheckItem(obj.thing) for obj in plan.graph.objects]
     if items:
         items[-1] = replace(items[-1], regions=plan.regions[-1])
     checks = [_check(item, item.thing is not None and item.thing.name in wrong) for item in items]
     extras = dict.fromkeys(f.subject for f in faults if f.subject and f.subject.name not in planned)
-    return (*checks, *(Check(Item(thing), EXTRA) for thing in extras), *_backgrounds(faults))
+    return (*checks, *(Check(CheckItem(thing), EXTRA) for thing in extras), *_backgrounds(faults))
 
 
 def _as_planned(thing: Thing, planned: dict[str, tuple[str, ...]]) -> tuple[Thing, tuple[str, ...]]:
@@ -104,10 +104,10 @@ def _as_planned(thing: Thing, planned: dict[str, tuple[str, ...]]) -> tuple[Thin
 def _backgrounds(faults: tuple[Fault, ...]) -> list[Check]:
     """A check of the background, where it is wrong."""
     wrong = [fault for fault in faults if fault.kind == "wrong background"]
-    return [Check(Item(None, kind=str(fault.wanted)), FAILS) for fault in wrong]
+    return [Check(CheckItem(None, kind=str(fault.wanted)), FAILS) for fault in wrong]
 
 
-def _check(item: Item, fails: bool) -> Check:
+def _check(item: CheckItem, fails: bool) -> Check:
     return Check(item, FAILS if fails else FITS)
 
 

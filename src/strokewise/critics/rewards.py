@@ -31,7 +31,7 @@ class Rewards:
 
 
 @dataclass(frozen=True)
-class Critic:
+class RewardCritic:
     """Whoever rewards: a judge of the process with a verifier of pictures."""
 
     judge: Judge

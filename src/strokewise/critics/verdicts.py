@@ -13,13 +13,13 @@ from strokewise.world.language import (
     InspectionParts,
     parse_inspection,
     split_inspection,
-    write_inspection_parts,
+    write_inspection,
 )
 
 
 def word_inspection(inspection: Inspection, rng: random.Random) -> tuple[str, Verdict]:
     """An inspection in words, and as values."""
-    parts = write_inspection_parts(inspection, rng)
+    parts = write_inspection(inspection, rng)
     return parts.text, _verdict(inspection, parts)
 
 

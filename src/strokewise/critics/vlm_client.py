@@ -45,7 +45,7 @@ _PLAIN_TASK = "Answer with one JSON object and nothing else. It must follow this
 
 
 @dataclass(frozen=True)
-class Limits:
+class QueryLimits:
     """What may be spent, and how patiently.
 
     Attributes:
@@ -91,7 +91,7 @@ class VlmClient:
         base_url: str | None = None,
         api_key: str | None = None,
         cache: Path | None = None,
-        limits: Limits | None = None,
+        limits: QueryLimits | None = None,
     ) -> None:
         """Query ``model``.
 
@@ -121,7 +121,7 @@ class VlmClient:
         url = base_url or os.environ.get("OPENAI_BASE_URL") or None
         if url is not None:
             check_url(url)
-        self.model, self.cache, self.limits = model, cache, limits or Limits()
+        self.model, self.cache, self.limits = model, cache, limits or QueryLimits()
         self.requests = self.tokens = 0
         self._secret = Secret(key)
         self._secret.watch_logs()

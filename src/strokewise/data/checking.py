@@ -11,12 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from strokewise.critics.oracle import judge_plan, judge_sketch, prompt_fulfilled
 from strokewise.critics.verdicts import read_verdict
 from strokewise.data.records import Record
 from strokewise.data.scenes import scene_from_json
 from strokewise.errors import ConfigError, LanguageError, ProtocolError, SceneError
+from strokewise.io.schema import checked
 from strokewise.scene_graph import Relation, SceneGraph, SceneObject
 from strokewise.trajectory.values import Message, Step, from_parts, to_parts
 from strokewise.world.language import (
@@ -62,12 +64,15 @@ def faults_of(record: Record, look: bool = False) -> Iterator[str]:
         yield f"{type(error).__name__}: {error}"
 
 
+class _Truth(TypedDict):
+    prompt: dict[str, Any]
+    scenes: list[dict[str, Any]]
+
+
 def _truth(truth: dict[str, Any]) -> tuple[SceneGraph, list[Scene]]:
     """What the prompt asks for, and the scene of every picture."""
-    scenes = truth["scenes"]
-    if not isinstance(scenes, list):
-        raise SceneError(f"the scenes of the truth are no list: {scenes!r}")
-    return SceneGraph.from_json(truth.get("prompt")), [scene_from_json(value) for value in scenes]
+    data = checked(_Truth, truth, "the truth", SceneError, extra="ignore")
+    return SceneGraph.from_json(data["prompt"]), [scene_from_json(value) for value in data["scenes"]]
 
 
 def _check(record: Record, prompt: SceneGraph, scenes: Sequence[Scene], look: bool) -> Iterator[str]:

@@ -17,7 +17,7 @@ LONGEST = 640  # pixels of a picture's longer side in the page
 
 
 @dataclass
-class Figures:
+class DataFigures:
     """Counts over a data set."""
 
     records: int = 0

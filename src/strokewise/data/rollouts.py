@@ -69,7 +69,7 @@ class ListedPrompts:
 
 
 @dataclass(frozen=True)
-class Sampling:
+class RolloutSampling:
     """All that decides which rollouts are sampled, but the weights.
 
     Attributes:
@@ -128,7 +128,7 @@ class Rollout:
 def sample(
     painter: Painter,
     rewarding: Rewarding,
-    sampling: Sampling,
+    sampling: RolloutSampling,
     number: int,
     file: int,
     policy: Policy | None = None,
@@ -206,7 +206,7 @@ def write_rollouts(folder: Path, number: int, file: int, rollouts: Sequence[Roll
         write_bytes(path, table_bytes([_to_row(rollout) for rollout in rollouts]), ConfigError)
 
 
-def read_facts(path: Path) -> list[Facts]:
+def read_rollout_facts(path: Path) -> list[Facts]:
     """What is known of the rollouts of a file, without their pictures.
 
     Raises:
@@ -217,7 +217,7 @@ def read_facts(path: Path) -> list[Facts]:
 
 
 def read_trajectories(path: Path) -> list[Trajectory]:
-    """The trajectories of a file, in the order of :func:`read_facts`; RecordError as there."""
+    """The trajectories of a file, in the order of :func:`read_rollout_facts`; RecordError as there."""
     rows = read_rows(path, ["trajectory", "images"])
     return [from_row(row, f"{path}, row {i}") for i, row in enumerate(rows)]
 

@@ -7,8 +7,13 @@ fault.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated, Any, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from strokewise.errors import SceneError
+from strokewise.io.schema import checked
 from strokewise.scene_graph import INVERSE, MAX_COUNT, RELATIONS, Relation, SceneGraph, SceneObject
 from strokewise.world import atlas
 from strokewise.world.layout import MAX_INSTANCES, Box, Placement, Scene, even_box, place, region_of
@@ -204,21 +209,28 @@ def scene_to_json(scene: Scene) -> dict[str, object]:
     return value if scene.layout_jitter == 1 else {**value, "layout_jitter": scene.layout_jitter}
 
 
-def scene_from_json(value: dict[str, object]) -> Scene:
+_Edge = Annotated[float, Field(ge=0, le=1)]
+
+
+class _StoredScene(TypedDict):
+    graph: dict[str, Any]
+    placements: list[tuple[str, int, tuple[_Edge, _Edge, _Edge, _Edge]]]
+    seed: int
+    layout_jitter: NotRequired[float]
+    freedom: NotRequired[float]  # what version 0.1 called the layout jitter
+
+
+def scene_from_json(value: object) -> Scene:
     """The inverse of :func:`scene_to_json`.
 
     Raises:
         SceneError: if it is not a scene.
     """
-    try:
-        graph = SceneGraph.from_json(value["graph"])
-        rows: Sequence[tuple[str, int, Box]] = value["placements"]  # type: ignore[assignment]
-        placements = tuple(Placement(i, n, region_of(tuple(box)), tuple(box)) for i, n, box in rows)  # type: ignore[arg-type]
-        layout_jitter = float(value.get("layout_jitter", value.get("freedom", 1)))  # type: ignore[arg-type]
-        scene = Scene(graph, placements, int(value["seed"]), layout_jitter)  # type: ignore[call-overload]
-        _check_placements(scene)
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
-        raise SceneError(f"not a scene: {error}") from error
+    data = checked(_StoredScene, value, "not a scene", SceneError)
+    placements = tuple(Placement(name, i, region_of(box), box) for name, i, box in data["placements"])
+    layout_jitter = data.get("layout_jitter", data.get("freedom", 1.0))
+    scene = Scene(SceneGraph.from_json(data["graph"]), placements, data["seed"], layout_jitter)
+    _check_placements(scene)
     return scene
 
 

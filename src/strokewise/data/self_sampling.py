@@ -29,7 +29,7 @@ CHUNK = 32
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SelfSampling:
     """All that decides what is sampled.
 
     Attributes:
@@ -80,7 +80,7 @@ class PainterSampler:
 
 
 def self_sample(
-    sampling: Sampling,
+    sampling: SelfSampling,
     sampler: Sampler,
     folder: Path,
     progress: Callable[[int, int], None] = lambda done, all: None,
@@ -111,14 +111,14 @@ def self_sample(
     )
 
 
-def _paint(sampling: Sampling, chunk: int, sampler: Sampler) -> list[Trajectory]:
+def _paint(sampling: SelfSampling, chunk: int, sampler: Sampler) -> list[Trajectory]:
     draw = random.Random(f"self-sampling/{sampling.seed}/{chunk}")
     count = min(CHUNK, sampling.prompts - chunk * CHUNK)
     graphs = [sample_scene(draw, sampling.scenes).graph for _ in range(count)]
     return sampler.sample([write_prompt(g, draw) for g in graphs], [draw.randrange(2**31) for _ in graphs])
 
 
-def _judged(subset: str, sampled: Sequence[Trajectory], sampling: Sampling, chunk: int) -> list[Record]:
+def _judged(subset: str, sampled: Sequence[Trajectory], sampling: SelfSampling, chunk: int) -> list[Record]:
     """The records of a subset; of right ones no more than their share, in their order."""
     draw = random.Random(f"self-sampling/{subset}/{sampling.seed}/{chunk}")
     wording_rng = PlainWording(draw.randrange(2**31)) if sampling.scenes.plain else draw

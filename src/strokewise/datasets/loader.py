@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from strokewise.datasets.mixture import Mixture, derive_seed
-from strokewise.datasets.prepare import Prepared, Preparer
+from strokewise.datasets.prepare import PreparedSample, Preparer
 from strokewise.datasets.samples import Sample
 from strokewise.errors import ConfigError, ContextLengthError, StrokewiseError
 from strokewise.sequence import Kind, Segment
@@ -54,7 +54,7 @@ class Loader:
         """How many samples each lane has taken."""
         return [lane.done for lane in self._lanes]
 
-    def step(self) -> list[list[Prepared]]:
+    def step(self) -> list[list[PreparedSample]]:
         """The next pack of each lane.
 
         Raises:
@@ -125,10 +125,10 @@ class _Lane:
     def __init__(self, feed: "_Feed", preparer: Preparer, pack_tokens: int, seed: int) -> None:
         self.feed, self.preparer, self.pack_tokens, self.seed = feed, preparer, pack_tokens, seed
         self.done, self.skipped = feed.at, 0
-        self.waiting: Prepared | None = None
+        self.waiting: PreparedSample | None = None
 
-    def take(self) -> list[Prepared]:
-        pack: list[Prepared] = []
+    def take(self) -> list[PreparedSample]:
+        pack: list[PreparedSample] = []
         free, refused = self.pack_tokens, 0
         while True:
             if self.waiting is None:
@@ -150,7 +150,7 @@ class _Lane:
             self.waiting = None
             self.done += 1
 
-    def _next(self) -> Prepared | None:
+    def _next(self) -> PreparedSample | None:
         position, sample = self.feed.next()
         try:
             return self.preparer.prepare(sample, derive_seed(self.seed, 3, position))

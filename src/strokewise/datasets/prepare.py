@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from strokewise.datasets.dropout import Dropout
-from strokewise.datasets.samples import Part, Picture, Sample, Text
+from strokewise.datasets.samples import Sample, SampleImage, SamplePart, SampleText
 from strokewise.errors import ContextLengthError
 from strokewise.flow import training_times
 from strokewise.models import BackboneConfig
@@ -23,7 +23,7 @@ from strokewise.sequence import Kind, Segment, SpecialTokens, normalize, patchif
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedSample:
     """A sample as segments whose latents are still to be filled in.
 
     Attributes:
@@ -75,7 +75,7 @@ class Preparer:
         self.canvas, self.vision = config.canvas_limits, config.vision_limits
         self.max_positions = config.max_positions
 
-    def prepare(self, sample: Sample, seed: int) -> Prepared:
+    def prepare(self, sample: Sample, seed: int) -> PreparedSample:
         """Lay a sample out; all that is random follows from ``seed``.
 
         Raises:
@@ -92,7 +92,7 @@ class Preparer:
                 f"a training sample needs {positions} rotary positions but the model knows"
                 f" {self.max_positions}; shorten its texts or leave it out of the data"
             )
-        return Prepared(tuple(row.segments), tuple(row.canvas_of), tuple(row.canvases))
+        return PreparedSample(tuple(row.segments), tuple(row.canvas_of), tuple(row.canvases))
 
     def _cut(self, sample: Sample, draw: torch.Generator) -> Sample:
         """With a probability keep only the part up to one of the painted images, its texts as conditions.
@@ -100,11 +100,11 @@ class Preparer:
         A text must not be supervised where what it describes was dropped, so conditions are dropped only
         from samples without supervised text; a share of the others is made into such.
         """
-        painted = [i for i, part in enumerate(sample.parts) if isinstance(part, Picture) and part.loss]
+        painted = [i for i, part in enumerate(sample.parts) if isinstance(part, SampleImage) and part.loss]
         if not (sample.supervises_text and painted) or not _chance(self.dropout.cut, draw):
             return sample
         last = painted[int(torch.randint(len(painted), (), generator=draw))]
-        parts = (replace(p, loss=False) if isinstance(p, Text) else p for p in sample.parts[: last + 1])
+        parts = (replace(p, loss=False) if isinstance(p, SampleText) else p for p in sample.parts[: last + 1])
         return Sample(tuple(parts), ends=False)
 
 
@@ -127,15 +127,15 @@ class _Row:
     def add(self, index: int) -> None:
         """Append the segments of one part."""
         part = self.sample.parts[index]
-        opens = part.loss and (isinstance(part, Picture) or part.opens)
+        opens = part.loss and (isinstance(part, SampleImage) or part.opens)
         label = self._next_opens(index) if opens else None
-        if isinstance(part, Picture):
+        if isinstance(part, SampleImage):
             shown = index + 1 < len(self.sample.parts) or self.sample.ends or not part.loss
             self._add_picture(part, label, shown)
         elif index not in self.dropped_texts:
             self._add_text(part, label)
 
-    def _add_text(self, text: Text, label: int | None) -> None:
+    def _add_text(self, text: SampleText, label: int | None) -> None:
         """One segment, or two: the last given token opens the supervised one, to predict the next."""
         cut = text.given - 1 if text.loss and text.given else 0
         if cut > 0:
@@ -151,9 +151,9 @@ class _Row:
         if index + 1 == len(self.sample.parts):
             return special.sequence_end if self.sample.ends else None
         following = self.sample.parts[index + 1]
-        return special.text_start if isinstance(following, Text) else special.image_start
+        return special.text_start if isinstance(following, SampleText) else special.image_start
 
-    def _add_picture(self, picture: Picture, label: int | None, shown: bool) -> None:
+    def _add_picture(self, picture: SampleImage, label: int | None, shown: bool) -> None:
         owner = self.owner
         canvas = resize(Image.fromarray(picture.pixels), owner.canvas)
         stride, patch = owner.canvas.stride, owner.vision.stride
@@ -183,14 +183,14 @@ class _Row:
         self.gap = 0
 
 
-def _last_texts(parts: Sequence[Part]) -> set[int]:
+def _last_texts(parts: Sequence[SamplePart]) -> set[int]:
     """Indices of the texts that text guidance leaves out for the last painted picture."""
-    painted = [i for i, part in enumerate(parts) if isinstance(part, Picture) and part.loss]
+    painted = [i for i, part in enumerate(parts) if isinstance(part, SampleImage) and part.loss]
     if not painted:
         return set()
-    earlier = [i for i, part in enumerate(parts[: painted[-1]]) if isinstance(part, Picture)]
+    earlier = [i for i, part in enumerate(parts[: painted[-1]]) if isinstance(part, SampleImage)]
     since = range(earlier[-1] + 1 if earlier else 0, painted[-1])
-    return {i for i in since if isinstance(text := parts[i], Text) and text.guided}
+    return {i for i in since if isinstance(text := parts[i], SampleText) and text.guided}
 
 
 def _chance(probability: float, draw: torch.Generator) -> bool:

@@ -24,7 +24,7 @@ from strokewise.sequence import Tokenizer
 # Bytes of records that a source keeps in each process that reads it: order is random, so little comes again.
 CACHE_BYTES = 2**26
 # Samples of the paper's three subsets; mixtures keep their proportions.
-SUBSETS = {"multi-turn": 32_012, "conflict": 15_201, "alignment": 15_000}
+SUBSET_SIZES = {"multi-turn": 32_012, "conflict": 15_201, "alignment": 15_000}
 # Share of plain text-to-image samples: models tuned on processes alone lose plain generation.
 ANCHORS = 0.1
 

@@ -20,9 +20,9 @@ from statistics import fmean, pstdev
 import numpy as np
 
 from strokewise.critics.rewards import Rewards
-from strokewise.data.rollouts import SHARED, read_facts, read_trajectories, round_files
+from strokewise.data.rollouts import SHARED, read_rollout_facts, read_trajectories, round_files
 from strokewise.datasets.mixture import derive_seed
-from strokewise.datasets.samples import Part, Sample, Text
+from strokewise.datasets.samples import Sample, SamplePart, SampleText
 from strokewise.datasets.views import process
 from strokewise.errors import ConfigError
 from strokewise.sequence import Tokenizer
@@ -135,7 +135,7 @@ def credited(trajectory: Trajectory, credits: Credits, tokenizer: Tokenizer) -> 
     for number, step in enumerate(trajectory.steps):
         of_step = _until(trajectory, number + 1, tokenizer)[len(parts) :]
         for part in of_step:
-            if isinstance(part, Text):
+            if isinstance(part, SampleText):
                 inspect, act = (_at(values, number) for values in (credits.inspections, credits.actions))
                 parts.append(_credited_text(part, step.message.inspect, inspect, act, tokenizer))
             else:
@@ -145,14 +145,14 @@ def credited(trajectory: Trajectory, credits: Credits, tokenizer: Tokenizer) -> 
     return Sample(tuple(parts[:last]), ends=False)
 
 
-def _until(trajectory: Trajectory, steps: int, tokenizer: Tokenizer) -> tuple[Part, ...]:
+def _until(trajectory: Trajectory, steps: int, tokenizer: Tokenizer) -> tuple[SamplePart, ...]:
     """The parts of the first steps."""
     return process(replace(trajectory, steps=trajectory.steps[:steps]), tokenizer).parts
 
 
 def _credited_text(
-    text: Text, inspect: str, of_inspection: float | None, of_action: float | None, tokenizer: Tokenizer
-) -> Text:
+    text: SampleText, inspect: str, of_inspection: float | None, of_action: float | None, tokenizer: Tokenizer
+) -> SampleText:
     """A message whose inspection, and whose rest with its end, have credits of their own."""
     if of_inspection is None and of_action is None:
         return replace(text, loss=False)
@@ -259,7 +259,7 @@ def taught_by(folder: Path, number: int, lesson: str) -> list[Taught]:
     """
     found = []
     for path in round_files(folder, number):
-        rows = list(enumerate(read_facts(path)))
+        rows = list(enumerate(read_rollout_facts(path)))
         for _, group in groupby(rows, lambda row: row[1].group):
             members = list(group)
             credits = LESSONS[lesson]([facts.rewards for _, facts in members])

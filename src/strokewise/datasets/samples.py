@@ -16,7 +16,7 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Text:
+class SampleText:
     """A text of a sample.
 
     Attributes:
@@ -39,7 +39,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Picture:
+class SampleImage:
     """A picture of a sample.
 
     Attributes:
@@ -54,16 +54,16 @@ class Picture:
     credit: float = 1.0
 
 
-Part = Text | Picture
+SamplePart = SampleText | SampleImage
 
 
-def text_of(text: str, tokenizer: Tokenizer, loss: bool, given: str = "", opens: bool = True) -> Text:
+def text_of(text: str, tokenizer: Tokenizer, loss: bool, given: str = "", opens: bool = True) -> SampleText:
     """A text whose beginning ``given`` carries no loss; both are encoded apart, as they are written."""
     assert text.startswith(given), "a text begins with what is given of it"
     first = tokenizer.encode(given) if given else []
     rest = text[len(given) :]
     ids = (*first, *(tokenizer.encode(rest) if rest else ()))
-    return Text(ids, loss, opens=opens, given=len(first))
+    return SampleText(ids, loss, opens=opens, given=len(first))
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,13 @@ class Sample:
         ends: whether the end of the sequence after the last part is supervised.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[SamplePart, ...]
     ends: bool = True
 
     @property
     def supervises_text(self) -> bool:
         """Whether any text carries a loss."""
-        return any(part.loss for part in self.parts if isinstance(part, Text))
+        return any(part.loss for part in self.parts if isinstance(part, SampleText))
 
 
 class Source(Protocol):

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from strokewise.datasets.samples import Part, Picture, Sample, Text, text_of
+from strokewise.datasets.samples import Sample, SampleImage, SamplePart, SampleText, text_of
 from strokewise.errors import RecordError
 from strokewise.sequence import Tokenizer, load_rgb
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
@@ -31,7 +31,7 @@ def process(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Samp
     So the paper trains (arXiv 2604.04746, "Training"). The end of the sequence is supervised where the
     trajectory ended by itself.
     """
-    parts: list[Part] = [] if trajectory.source is None else [_picture(trajectory.source, False)]
+    parts: list[SamplePart] = [] if trajectory.source is None else [_picture(trajectory.source, False)]
     parts.append(_text(trajectory.prompt, tokenizer, False))
     verdicts = [step.verdict or NOT_JUDGED for step in trajectory.steps[1:]] + [NOT_JUDGED]
     for step, found in zip(trajectory.steps, verdicts, strict=True):
@@ -59,7 +59,7 @@ def stroke(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sampl
     before = painted[at - 1].image if at else trajectory.source
     message, after = painted[at].message, painted[at].image
     plan = Message(refine=message.refine, ins=message.ins, des=message.des)
-    parts: list[Part] = [] if before is None else [_picture(before, False)]
+    parts: list[SamplePart] = [] if before is None else [_picture(before, False)]
     assert after is not None
     return Sample((*parts, _text(plan.text(), tokenizer, False), _picture(after, True)), ends=False)
 
@@ -139,7 +139,7 @@ VIEWS: dict[str, View] = {
 TURNS = {"process": 1, "caption": 1, "stroke": 4, "planning": 1, "inspection": 1, "last": 1, "look": 1}
 
 
-def _message(step: Step, tokenizer: Tokenizer, loss: bool) -> Text:
+def _message(step: Step, tokenizer: Tokenizer, loss: bool) -> SampleText:
     """A message; what it says that the canvas shows is written apart from it, and given to it."""
     seen = step.verdict.seen_text if step.verdict else None
     given = seen if seen and step.message.inspect.startswith(seen) else ""
@@ -158,9 +158,9 @@ def _of_plan(step: Step, number: int) -> str:
     return step.verdict.plan_text
 
 
-def _text(text: str, tokenizer: Tokenizer, loss: bool) -> Text:
-    return Text(tuple(tokenizer.encode(text)), loss)
+def _text(text: str, tokenizer: Tokenizer, loss: bool) -> SampleText:
+    return SampleText(tuple(tokenizer.encode(text)), loss)
 
 
-def _picture(image: Image.Image, loss: bool) -> Picture:
-    return Picture(np.array(load_rgb(image)), loss)
+def _picture(image: Image.Image, loss: bool) -> SampleImage:
+    return SampleImage(np.array(load_rgb(image)), loss)

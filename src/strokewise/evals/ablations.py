@@ -24,7 +24,7 @@ from strokewise.recipes.nano.canvases import Canvases
 from strokewise.recipes.nano.pipeline import trained
 from strokewise.recipes.nano.stages import nano_process
 from strokewise.train.config import TrainConfig, WeightedSource
-from strokewise.world.language.geneval import TAGS
+from strokewise.world.language.geneval import GENEVAL_TAGS
 
 SYMBOLIC, SELF_SAMPLED = "symbolic", "self-sampled"
 Log = Callable[[str], None]
@@ -157,7 +157,7 @@ def _table(name: str, ablation: Ablation, runs: dict[str, Run]) -> TextTable:
         f" {len(ablation.seeds)} seeds each; 95 % intervals from resampling prompts. Sprite GenEval: not"
         " comparable with published figures."
     )
-    head = [name, *(tag.replace("_", " ") for tag in TAGS), "overall", "Inspect recall", "repaired"]
+    head = [name, *(tag.replace("_", " ") for tag in GENEVAL_TAGS), "overall", "Inspect recall", "repaired"]
     return TextTable(f"Ablation: {name}", head, lines, note)
 
 
@@ -165,6 +165,6 @@ def _figures(run: Run) -> list[str]:
     summary, process = summary_of(run), stored_metrics(run)
     assert summary is not None
     assert process is not None
-    cells = [f"{summary.tags[tag].score.value:.2f}" if tag in summary.tags else "–" for tag in TAGS]
+    cells = [f"{summary.tags[tag].score.value:.2f}" if tag in summary.tags else "–" for tag in GENEVAL_TAGS]
     overall = f"{summary.overall.value:.3f} ({summary.overall.low:.2f} to {summary.overall.high:.2f})"
     return [*cells, overall, str(process.whole.recall), str(process.repaired)]

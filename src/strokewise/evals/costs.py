@@ -24,12 +24,12 @@ class Cost:
         seconds: its share of the time of the batch it was painted in.
     """
 
-    flow_steps: int = 0
-    passes: int = 0
-    text_tokens: int = 0
-    images: int = 0
-    questions: int = 0
-    seconds: float = 0.0
+    flow_steps: int
+    passes: int
+    text_tokens: int
+    images: int
+    questions: int
+    seconds: float
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -39,9 +39,12 @@ class Cost:
         return asdict(self) | {"seconds": round(self.seconds, 4)}
 
 
+NO_COST = Cost(0, 0, 0, 0, 0, 0.0)
+
+
 def mean_cost(costs: Sequence[Cost]) -> dict[str, float]:
     """The mean of each kind of cost; zeros where there are none."""
-    total = sum(costs, Cost())
+    total = sum(costs, NO_COST)
     return {name: value / max(1, len(costs)) for name, value in asdict(total).items()}
 
 

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
+from typing_extensions import TypedDict
 
 from strokewise.critics.geneval_rules import check_metadata
 from strokewise.errors import InputError, RecordError
 from strokewise.io.atomic import write_text, writing
 from strokewise.io.outside import read_object
+from strokewise.io.schema import checked
 
 _DIGITS = re.compile(r"[0-9]+")
 _PICTURE = re.compile(r"[0-9]+\.png")
@@ -94,12 +96,12 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if _PICTURE.fullmatch(path.name)), key=_number)
 
 
+class _Prompted(TypedDict):
+    prompt: str
+
+
 def _read_metadata(path: Path) -> dict[str, Any]:
     metadata = read_object(path)
-    try:
-        check_metadata(metadata)
-        if not isinstance(metadata.get("prompt"), str):
-            raise RecordError("'prompt' is missing")
-    except RecordError as error:
-        raise RecordError(f"{path}: {error}") from error
+    check_metadata(metadata, path)
+    checked(_Prompted, metadata, path, extra="ignore")
     return metadata

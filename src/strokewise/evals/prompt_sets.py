@@ -9,10 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from strokewise.critics.geneval_rules import check_metadata
 from strokewise.data.scenes import SceneMix, sample_scene
-from strokewise.errors import InputError, RecordError
+from strokewise.errors import InputError
 from strokewise.io.outside import read_json, read_json_lines, read_lines
+from strokewise.io.schema import checked
 from strokewise.world.language import geneval_metadata, geneval_prompts, write_prompt
 
 FREE_KINDS = (1, 2, 3, 4, 5)
@@ -70,15 +73,12 @@ def load_prompts(source: str) -> list[Prompt]:
         raise InputError(
             f"{path} cannot be read: there is no such file; give geneval, free, or a file of prompts"
         )
-    try:
-        if path.suffix == ".json":
-            found = [_wise(value) for value in read_json(path)]
-        elif path.suffix == ".jsonl":
-            found = [_geneval(value) for _, value in read_json_lines(path)]
-        else:
-            found = [Prompt(line) for line in read_lines(path)]
-    except (KeyError, TypeError, RecordError) as error:
-        raise InputError(f"{path} is no list of prompts with metadata: {error!r}") from error
+    if path.suffix == ".json":
+        found = _wise(path)
+    elif path.suffix == ".jsonl":
+        found = [_geneval(value, where) for where, value in read_json_lines(path)]
+    else:
+        found = [Prompt(line) for line in read_lines(path)]
     if not found:
         raise InputError(f"{path} holds no prompts")
     return found
@@ -104,12 +104,22 @@ def free_prompts(kinds: int, count: int = FREE_PER_KIND) -> tuple[Prompt, ...]:
     return tuple(found)
 
 
-def _geneval(value: dict[str, Any]) -> Prompt:
-    check_metadata(value)
-    return Prompt(value["prompt"], value)
+class _GenEvalLine(TypedDict):
+    prompt: str
 
 
-def _wise(value: dict[str, Any]) -> Prompt:
-    if type(value["prompt_id"]) is not int or not isinstance(value["Explanation"], str):
-        raise TypeError(f"WISE's prompts have a number 'prompt_id' and a text 'Explanation', not {value!r}")
-    return Prompt(value["Prompt"], value)
+class _WisePrompt(TypedDict):
+    prompt_id: int
+    Prompt: str
+    Explanation: str
+
+
+def _geneval(value: dict[str, Any], where: str) -> Prompt:
+    check_metadata(value, where)
+    return Prompt(checked(_GenEvalLine, value, where, extra="ignore")["prompt"], value)
+
+
+def _wise(path: Path) -> list[Prompt]:
+    values = read_json(path)
+    found = checked(list[_WisePrompt], values, f"{path} is no list of WISE's prompts", extra="ignore")
+    return [Prompt(one["Prompt"], value) for one, value in zip(found, values, strict=True)]

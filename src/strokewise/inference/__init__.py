@@ -7,7 +7,8 @@ from strokewise.inference.generator import Continuation, Generator
 from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.painting import Painted, PaintEvent, PaintOptions, Preview
 from strokewise.inference.policies import Policy, SinglePass, Think
-from strokewise.inference.session import Session, Usage
+from strokewise.inference.session import Session
+from strokewise.inference.usage import Usage
 from strokewise.inference.writing import Constraint, TextStep, WriteEvent, WriteOptions, Written
 
 __all__ = [

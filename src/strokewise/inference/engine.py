@@ -19,7 +19,7 @@ from strokewise.inference.messages import Draft, Messages, has_room
 from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.painting import PaintOptions, Preview
 from strokewise.inference.policies import End, PaintNow, Policy, Reply
-from strokewise.inference.session import Session, State
+from strokewise.inference.session import Session, SessionState
 from strokewise.sequence import ImageLimits, Tokenizer, load_rgb
 from strokewise.trajectory.events import Event, Failed, Finished, ImageFinished, ImagePreview, ImageStarted
 from strokewise.trajectory.files import encode_png
@@ -90,8 +90,8 @@ class Engine:
         size = self.size(options, request.source)
         self.generator.canvas.check(*size)
         if request.source is not None:
-            request = replace(request, source=fitted(request.source, size))
-        canvases = {number: fitted(image, size) for number, image in request.canvases.items()}
+            request = replace(request, source=fit_canvas(request.source, size))
+        canvases = {number: fit_canvas(image, size) for number, image in request.canvases.items()}
         request = replace(request, canvases=canvases)
         context, name = self.generator.context(), name or str(self._opened)
         session = Session(name, request, protocol, options, policy, size, context, self.model, keep)
@@ -157,12 +157,12 @@ class Engine:
     def advance(self) -> Emitted:
         """One stage of every session under way: read its prompt, write a message, or paint a canvas."""
         yield from self._sweep()
-        waiting: dict[State, list[Session]] = defaultdict(list)
+        waiting: dict[SessionState, list[Session]] = defaultdict(list)
         for session in [s for s in self.sessions.values() if not s.done][: self.batch]:
             waiting[session.state].append(session)
-        yield from self._sharing(self._read, waiting[State.READ], lambda s: s.protocol.system)
-        yield from self._sharing(self._write, waiting[State.WRITE], lambda s: (s.protocol, s.options))
-        yield from self._sharing(self._paint, waiting[State.PAINT], _painting_options)
+        yield from self._sharing(self._read, waiting[SessionState.READ], lambda s: s.protocol.system)
+        yield from self._sharing(self._write, waiting[SessionState.WRITE], lambda s: (s.protocol, s.options))
+        yield from self._sharing(self._paint, waiting[SessionState.PAINT], _painting_options)
         yield from self._sweep()
 
     def _sharing(
@@ -236,7 +236,7 @@ class Engine:
                 session.begin_message()
                 self.generator.read([session.context], [encode(step.message.text())])
                 session.begin_canvas()
-                self.generator.see([session.context], [fitted(step.image, session.size)])
+                self.generator.see([session.context], [fit_canvas(step.image, session.size)])
                 session.read_step(step)
             session.opened()
         yield from ()
@@ -301,7 +301,7 @@ class Engine:
                 session.fail(error)
                 continue
             if image is not None:
-                supplied.append((session, fitted(image, session.size)))
+                supplied.append((session, fit_canvas(image, session.size)))
         given = {session.name for session, _ in supplied}
         if supplied:
             of, images = map(list, zip(*supplied, strict=True))
@@ -358,7 +358,7 @@ def check_prompt_room(generator: Generator, tokenizer: Tokenizer, prompt: str, s
     generator.check_length(len(tokenizer.encode(prompt)) + system + 4)
 
 
-def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def fit_canvas(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """An image as RGB in the (height, width) of the canvases."""
     image, (height, width) = load_rgb(image), size
     if image.size == (width, height):

@@ -21,13 +21,13 @@ from strokewise.trajectory.values import TAG
 # How a tag begins: from here on, a message whose instruction is supplied is not streamed to the listener.
 TAG_START = "<"
 
-Supplied = Say | Begin | Instruct | None
+SuppliedReply = Say | Begin | Instruct | None
 
 
 class Draft:
     """A message while it is written."""
 
-    def __init__(self, session: Session, supplied: Supplied, tokenizer: Tokenizer) -> None:
+    def __init__(self, session: Session, supplied: SuppliedReply, tokenizer: Tokenizer) -> None:
         """Begin an empty message of ``session``, of which ``supplied`` is given."""
         self.session, self.supplied, self.tokenizer = session, supplied, tokenizer
         self.number = session.number

@@ -25,7 +25,7 @@ from strokewise.inference.engine import BATCH, Emitted, Engine, check_prompt_roo
 from strokewise.inference.formats import STROKEWISE, ProtocolFormat
 from strokewise.inference.generator import Generator
 from strokewise.inference.options import OptionChanges, PaintingOptions, Request
-from strokewise.inference.policies import Edit, Policy
+from strokewise.inference.policies import Policy, PromptAsInstruction
 from strokewise.inference.prompt_check import DEFAULTS, VOCABULARY, Vocabulary, stored_options
 from strokewise.inference.session import Session
 from strokewise.io.atomic import write_text
@@ -215,7 +215,7 @@ class Painter:
         """
         request = self.prepare(request, check)
         if check and self.vocabulary is not None and request.source is not None:
-            policy = policy or Edit()
+            policy = policy or PromptAsInstruction()
         changed = self.defaults.changed(options)
         return engine.open(
             request, changed, policy=policy, protocol=self.protocol_format, name=name, keep=keep

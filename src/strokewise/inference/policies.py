@@ -82,7 +82,7 @@ class Policy:
         return None
 
 
-class Edit(Policy):
+class PromptAsInstruction(Policy):
     """The prompt is the first stroke on a picture that is given; then the model decides.
 
     For models that were trained on strokes of their own world, and never saw a picture before a prompt.

@@ -7,7 +7,7 @@ once).
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from itertools import takewhile
 from typing import Literal
@@ -19,38 +19,20 @@ from strokewise.inference.context import Context
 from strokewise.inference.formats import Following, ProtocolFormat
 from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.policies import Instruct, Policy, Reply, Say
+from strokewise.inference.usage import Usage
 from strokewise.trajectory.events import Stamp
 from strokewise.trajectory.values import Message, Stage, Step, StopReason, Trajectory, Verdict
 
 Ended = Literal["whole", "tokens", "context"]
 
 
-class State(StrEnum):
+class SessionState(StrEnum):
     """What a session waits for."""
 
     READ = "read"
     WRITE = "write"
     PAINT = "paint"
     DONE = "done"
-
-
-@dataclass
-class Usage:
-    """What a session has cost so far.
-
-    Attributes:
-        flow_steps: velocity evaluations; guidance does not multiply them.
-        passes: the same with every guidance branch counted.
-        text_tokens: tokens the model wrote.
-        images: canvases the model painted.
-        queries: put to judges and other helpers by the policy.
-    """
-
-    flow_steps: int = 0
-    passes: int = 0
-    text_tokens: int = 0
-    images: int = 0
-    queries: int = 0
 
 
 class Session:
@@ -86,7 +68,7 @@ class Session:
         self.steps: list[Step] = []
         self.message = Message()
         self.seconds = 0.0
-        self.state = State.READ
+        self.state = SessionState.READ
         self.stop: StopReason | None = None
         self.error: Exception | None = None
         self.cancelled = False
@@ -113,7 +95,7 @@ class Session:
     @property
     def done(self) -> bool:
         """Whether nothing more follows, unless the session is edited."""
-        return self.state is State.DONE
+        return self.state is SessionState.DONE
 
     @property
     def refinements(self) -> int:
@@ -129,7 +111,7 @@ class Session:
     @property
     def stage(self) -> Stage:
         """The stage under way; a message begins with the inspection of the canvas before it, if any."""
-        if self.state is State.PAINT:
+        if self.state is SessionState.PAINT:
             return Stage.REFINE if self.message.refine is not None else Stage.SKETCH
         return Stage.INSPECT if self.steps else Stage.PLAN
 
@@ -143,7 +125,7 @@ class Session:
     def trajectory(self) -> Trajectory:
         """All that was made so far."""
         steps = [*self.steps]
-        if self.state is State.PAINT and self.message != Message():
+        if self.state is SessionState.PAINT and self.message != Message():
             steps.append(self._step(None, None))
         request, stop = self.request, self.stop or StopReason.INTERRUPTED
         return Trajectory(
@@ -205,7 +187,7 @@ class Session:
 
     def opened(self) -> None:
         """Everything before the first message was read."""
-        self.state = State.WRITE
+        self.state = SessionState.WRITE
 
     def without_correction(self) -> tuple[Context, str]:
         """Where a refined canvas is read in the place of its sketch, and the message to be read before it.
@@ -228,7 +210,7 @@ class Session:
 
     def paint_silently(self) -> None:
         """A canvas follows without a message."""
-        self.state = State.PAINT
+        self.state = SessionState.PAINT
 
     def wrote(
         self, text: str, ended: Ended, following: Following, seconds: float, draws: bool = False
@@ -246,7 +228,7 @@ class Session:
         parsed = self.message, self.verdict
         stop = self._stop_of(text, ended, following, draws)
         if stop is None:
-            self.state = State.PAINT
+            self.state = SessionState.PAINT
         else:
             self._end_step(None, None)
             self.finish(stop)
@@ -258,13 +240,13 @@ class Session:
         stop = self.policy.stops_after_canvas(self)
         self._end_step(image, seed)
         if stop is None:
-            self.state = State.WRITE
+            self.state = SessionState.WRITE
         else:
             self.finish(stop)
 
     def finish(self, reason: StopReason) -> None:
         """Nothing more follows."""
-        self.state, self.stop = State.DONE, reason
+        self.state, self.stop = SessionState.DONE, reason
         if not self.keep:
             self.release()
 
@@ -300,20 +282,12 @@ class Session:
         request = self.request
         if seed is not None:
             request = replace(request, seed=seed)
-        new = Session(
-            name,
-            request,
-            self.protocol,
-            self.options,
-            policy or self.policy,
-            self.size,
-            context,
-            self.model,
-        )
+        policy = policy or self.policy
+        new = Session(name, request, self.protocol, self.options, policy, self.size, context, self.model)
         new.steps = self.steps[:at]
         new._before_message = [context.fork() for context in self._before_message[:at]]
         new._before_canvas = [context.fork() for context in self._before_canvas[:at]]
-        new.state = State.WRITE
+        new.state = SessionState.WRITE
         return new
 
     def replace(
@@ -336,7 +310,7 @@ class Session:
             ConfigError: if there is no such step, nothing is replaced, or the contexts were not kept.
             InputError: if a canvas is given for a message that announces none.
         """
-        unpainted = self.state is State.PAINT and step == self.number
+        unpainted = self.state is SessionState.PAINT and step == self.number
         if not 0 <= step < self.number + unpainted:
             raise ConfigError(
                 f"there is no step {step} to replace; the session has {self.number + unpainted}"
@@ -355,7 +329,7 @@ class Session:
             self._cut(step, after_message=True)
             self.message, self._given_canvas = old.message, canvas
             self._given_verdict = verdict or old.verdict
-            self.state = State.PAINT
+            self.state = SessionState.PAINT
         else:
             self._cut(step + 1)
             self.steps[step:] = [Step(old.message, old.image, verdict, old.seed, old.seconds)]
@@ -371,7 +345,7 @@ class Session:
         self.steps = self.steps[:step]
         del self._before_message[step + after_message :], self._before_canvas[step:]
         self.message, self.seconds = Message(), 0.0
-        self.state, self.stop, self.error = State.WRITE, None, None
+        self.state, self.stop, self.error = SessionState.WRITE, None, None
 
     def _context_before(self, step: int) -> Context:
         if not 0 <= step <= self.number:
@@ -380,7 +354,7 @@ class Session:
             raise ConfigError("the contexts of this session were not kept; it cannot be edited or forked")
         if step < len(self._before_message):
             return self._before_message[step].fork()
-        if self.state is State.READ:
+        if self.state is SessionState.READ:
             raise ConfigError("the session has not read its prompt yet; advance the engine first")
         return self.context.fork()
 

@@ -6,7 +6,7 @@ imports at the first check; it refuses to know what a value means.
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from strokewise.errors import RecordError, StrokewiseError
 
@@ -14,13 +14,19 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
 Shape = TypeVar("Shape")
+Extra = Literal["forbid", "ignore"]
 SHOWN = 60  # characters of a wrong value in an error
 FAULTS = 3  # that an error names
 _adapters: "dict[Any, TypeAdapter[Any]]" = {}
 
 
 def checked(
-    shape: type[Shape], value: object, where: object, error: type[StrokewiseError] = RecordError
+    shape: type[Shape],
+    value: object,
+    where: object,
+    error: type[StrokewiseError] = RecordError,
+    *,
+    extra: Extra = "forbid",
 ) -> Shape:
     """An instance of a dataclass from plain values as JSON has them.
 
@@ -29,6 +35,7 @@ def checked(
         value: objects, lists, strings, numbers, booleans and None.
         where: names the value in errors.
         error: class of the error to raise.
+        extra: ``ignore`` leaves unknown fields out.
 
     Raises:
         StrokewiseError: of class ``error``, naming ``where`` and each wrong, missing or unknown field.
@@ -38,7 +45,7 @@ def checked(
         text = json.dumps(value)
     except (TypeError, ValueError, RecursionError) as cause:
         raise error(f"{where}: no plain value: {cause}") from cause
-    found: Shape = _validated(_adapter(shape).validate_json, text, "forbid", where, error)
+    found: Shape = _validated(_adapter(shape).validate_json, text, extra, where, error)
     return found
 
 
@@ -58,7 +65,7 @@ def json_schema(shape: type[Shape]) -> dict[str, Any]:
 
 
 def _validated(
-    validate: Callable[..., Any], value: object, extra: str, where: object, error: type[StrokewiseError]
+    validate: Callable[..., Any], value: object, extra: Extra, where: object, error: type[StrokewiseError]
 ) -> Any:
     from pydantic import ValidationError
 

@@ -110,10 +110,6 @@ class KVCache:
         before = self.valid[:, None, : self.used].expand(-1, new.shape[1], -1)
         return torch.cat([before, new], dim=2)
 
-    def first_rows(self, count: int) -> "KVCache":
-        """The first ``count`` rows, sharing memory."""
-        return KVCache(self.keys[:, :count], self.values[:, :count], self.used, self.valid[:count])
-
     def block(self, row: int, columns: Tensor | slice) -> KVBlock:
         """A copy of some columns of a row, which shares no memory with the workspace."""
         keys, values = self.keys[:, row, :, columns], self.values[:, row, :, columns]

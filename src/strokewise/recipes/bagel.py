@@ -6,7 +6,7 @@ choices of this project, stated in docs/training.md.
 
 from dataclasses import replace
 
-from strokewise.datasets.records import ANCHORS, SUBSETS
+from strokewise.datasets.records import ANCHORS, SUBSET_SIZES
 from strokewise.datasets.samples import SourceConfig
 from strokewise.train.config import Lora, Running, TrainConfig, WeightedSource
 
@@ -70,9 +70,9 @@ def process_mixture(
     multi_turn: SourceConfig, conflict: SourceConfig, alignment: SourceConfig, anchors: SourceConfig
 ) -> tuple[WeightedSource, ...]:
     """The three subsets in the paper's proportions beside a share of plain text-to-image samples."""
-    total = sum(SUBSETS.values())
+    total = sum(SUBSET_SIZES.values())
     weighted = tuple(
         WeightedSource(name, (1 - ANCHORS) * count / total, source)
-        for (name, count), source in zip(SUBSETS.items(), (multi_turn, conflict, alignment), strict=True)
+        for (name, count), source in zip(SUBSET_SIZES.items(), (multi_turn, conflict, alignment), strict=True)
     )
     return (*weighted, WeightedSource("text-to-image", ANCHORS, anchors))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from strokewise.data.rollouts import Prompts
-from strokewise.datasets.records import SUBSETS, Rendered, Shards
+from strokewise.datasets.records import SUBSET_SIZES, Rendered, Shards
 from strokewise.datasets.samples import SourceConfig
 from strokewise.errors import ConfigError
 from strokewise.recipes.bagel import bagel_7b_lora, bagel_7b_process
@@ -18,7 +18,7 @@ from strokewise.recipes.reinforcement import REINFORCEMENT
 from strokewise.train.config import TrainConfig
 from strokewise.train.reinforcement import ReinforcementConfig
 
-Recipe = Callable[[str, Path | None], TrainConfig]
+TrainRecipe = Callable[[str, Path | None], TrainConfig]
 
 
 def recipe_config(recipe: str, model: str, data: Path | None = None) -> TrainConfig:
@@ -78,19 +78,19 @@ def imported_config(name: str) -> TrainConfig:
     return made
 
 
-def _on_subsets(make: Callable[..., TrainConfig]) -> Recipe:
+def _on_subsets(make: Callable[..., TrainConfig]) -> TrainRecipe:
     """A recipe of the three subsets and plain text-to-image samples, on rendered or built data."""
 
     def recipe(model: str, data: Path | None) -> TrainConfig:
         def source(subset: str, view: str = "process") -> SourceConfig:
             return Rendered(subset, view) if data is None else Shards(str(data / subset), view)
 
-        return make(model, *(source(subset) for subset in SUBSETS), source("multi-turn", "caption"))
+        return make(model, *(source(subset) for subset in SUBSET_SIZES), source("multi-turn", "caption"))
 
     return recipe
 
 
-RECIPES: dict[str, Recipe] = {
+RECIPES: dict[str, TrainRecipe] = {
     **STAGES,
     "bagel-7b-process": _on_subsets(bagel_7b_process),
     "bagel-7b-lora": _on_subsets(bagel_7b_lora),

@@ -7,7 +7,7 @@ source are choices of this project, stated in docs/reinforcement.md.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from strokewise.data.rollouts import Prompts, Sampling, ScenePrompts
+from strokewise.data.rollouts import Prompts, RolloutSampling, ScenePrompts
 from strokewise.datasets.dropout import Dropout
 from strokewise.errors import ConfigError
 from strokewise.inference.options import OptionChanges
@@ -75,7 +75,7 @@ def nano_rl(model: str, objective: str, prompts: Prompts | None = None) -> Reinf
         "max_tokens": 256,
         "max_images": 8,
     }
-    sampling = Sampling(prompts or ScenePrompts(NANO_SCENES), 48, 8, 48, painting)
+    sampling = RolloutSampling(prompts or ScenePrompts(NANO_SCENES), 48, 8, 48, painting)
     return _with_objective(training, sampling, objective, rounds=20)
 
 
@@ -103,12 +103,12 @@ def bagel_7b_rl(model: str, objective: str, prompts: Prompts | None = None) -> R
     painting: OptionChanges = {"steps": 24, "size": (512, 512), "temperature": TEMPERATURE, "max_images": 8}
     if objective == "nft":
         painting |= {"text_guidance": 1.0, "image_guidance": 1.0}
-    sampling = Sampling(prompts or ScenePrompts(), 16, 8, 16, painting)
+    sampling = RolloutSampling(prompts or ScenePrompts(), 16, 8, 16, painting)
     return _with_objective(training, sampling, objective, rounds=50)
 
 
 def _with_objective(
-    training: TrainConfig, sampling: Sampling, objective: str, rounds: int
+    training: TrainConfig, sampling: RolloutSampling, objective: str, rounds: int
 ) -> ReinforcementConfig:
     if objective not in OBJECTIVES:
         raise ConfigError(f"unknown objective {objective!r}; known are {', '.join(OBJECTIVES)}")

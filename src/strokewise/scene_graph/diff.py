@@ -85,26 +85,6 @@ class SceneDiff:
         return self.of_kind("extra")
 
     @property
-    def wrong_color(self) -> tuple[Fault, ...]:
-        """Instances of the right class in another color."""
-        return self.of_kind("wrong color")
-
-    @property
-    def wrong_count(self) -> tuple[Fault, ...]:
-        """Groups with too many or too few instances, but some."""
-        return self.of_kind("wrong count")
-
-    @property
-    def wrong_relation(self) -> tuple[Fault, ...]:
-        """Wanted relations between things that are there, which do not hold."""
-        return self.of_kind("wrong relation")
-
-    @property
-    def wrong_background(self) -> tuple[Fault, ...]:
-        """At most one fault: another background than the wanted one."""
-        return self.of_kind("wrong background")
-
-    @property
     def messages(self) -> tuple[str, ...]:
         """Every fault in words."""
         return tuple(fault.message for fault in self.faults)

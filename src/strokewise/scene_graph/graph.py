@@ -13,12 +13,13 @@ canvas: "left of" and "right of" order x, "above" and "below" order y; one is th
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from strokewise.errors import SceneError
+from strokewise.io.schema import checked
 
 RELATIONS = ("left of", "right of", "above", "below")
 INVERSE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
@@ -166,15 +167,24 @@ class SceneGraph:
 
     @classmethod
     def from_json(cls, value: object) -> SceneGraph:
-        """The valid graph that `to_json` wrote; SceneError on anything else."""
-        data = _mapping(value, "a scene graph", {"objects", "relations", "background"}, {"objects"})
-        graph = cls(
-            tuple(_object_from_json(item) for item in _items(data, "objects")),
-            tuple(_relation_from_json(item) for item in _items(data, "relations")),
-            _text(data, "background", optional=True),
-        )
+        """The valid graph that `to_json` wrote.
+
+        Raises:
+            SceneError: naming each field that is missing, unknown or of another type, or a contradiction.
+        """
+        data = checked(_StoredGraph, value, "a scene graph", SceneError)
+        graph = cls(data.objects, data.relations, data.background)
         graph.validate()
         return graph
+
+
+@dataclass(frozen=True)
+class _StoredGraph:
+    """A graph as JSON has it: its objects are stated even where there are none."""
+
+    objects: tuple[SceneObject, ...]
+    relations: tuple[Relation, ...] = ()
+    background: str | None = None
 
 
 def _check_objects(objects: tuple[SceneObject, ...]) -> None:
@@ -244,43 +254,3 @@ def _can_map(
             return True
         del mapping[obj.id]
     return False
-
-
-def _mapping(value: object, what: str, known: set[str], needed: set[str]) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise SceneError(f"{what} must be a JSON object, not {type(value).__name__}")
-    unknown = sorted(str(key) for key in value if key not in known)
-    if unknown:
-        raise SceneError(f"{what} has unknown keys: {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-    missing = sorted(key for key in needed if key not in value)
-    if missing:
-        raise SceneError(f"{what} lacks: {', '.join(missing)}")
-    return value
-
-
-def _items(data: Mapping[str, Any], key: str) -> list[Any]:
-    value = data.get(key, [])
-    if not isinstance(value, list | tuple):
-        raise SceneError(f"{key!r} must be a list, not {type(value).__name__}")
-    return list(value)
-
-
-def _text(data: Mapping[str, Any], key: str, optional: bool = False) -> Any:
-    value = data.get(key)
-    if isinstance(value, str) or (optional and value is None):
-        return value
-    raise SceneError(f"{key!r} must be text{' or null' if optional else ''}, not {value!r}")
-
-
-def _object_from_json(value: object) -> SceneObject:
-    data = _mapping(value, "an object", {"id", "name", "color", "count"}, {"id", "name"})
-    count = data.get("count", 1)
-    if not isinstance(count, int) or isinstance(count, bool):
-        raise SceneError(f"'count' must be a whole number, not {count!r}")
-    return SceneObject(_text(data, "id"), _text(data, "name"), _text(data, "color", optional=True), count)
-
-
-def _relation_from_json(value: object) -> Relation:
-    keys = {"subject", "kind", "target"}
-    data = _mapping(value, "a relation", keys, keys)
-    return Relation(_text(data, "subject"), _text(data, "kind"), _text(data, "target"))

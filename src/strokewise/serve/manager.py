@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from strokewise.errors import StrokewiseError
-from strokewise.inference.engine import fitted
+from strokewise.inference.engine import fit_canvas
 from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.painter import Painter
 from strokewise.serve import problems
@@ -78,7 +78,7 @@ class Manager:
             if listener is not None:
                 live.stream.join(listener)
             if source is not None:
-                self.registry.store.put_picture(live.id, SOURCE, encode_png(fitted(source, size)))
+                self.registry.store.put_picture(live.id, SOURCE, encode_png(fit_canvas(source, size)))
                 state.source = f"/v1/sessions/{live.id}/{SOURCE}"
             self.worker.enqueue(live)
             self.register(live)
@@ -288,7 +288,7 @@ class Manager:
         )
         png = None
         if canvas is not None:
-            png = encode_png(fitted(canvas, live.state.size))
+            png = encode_png(fit_canvas(canvas, live.state.size))
         elif same and old.canvas is not None:
             picture = self.registry.canvas(live, old)
             assert picture is not None, "it has a canvas"

@@ -18,7 +18,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from strokewise.inference.engine import fitted
+from strokewise.inference.engine import fit_canvas
 from strokewise.io.outside import decode_picture, decode_pixels
 from strokewise.serve import sse
 from strokewise.serve.deps import By, Parts, Server
@@ -248,7 +248,9 @@ def _final(parts: Parts, live: Live, number: int, mask: Image.Image | None) -> b
     if mask is None or source is None:
         return png
     painted = Image.open(BytesIO(png)).convert("RGB")
-    return encode_png(Image.composite(painted, fitted(source, live.state.size), mask.resize(painted.size)))
+    return encode_png(
+        Image.composite(painted, fit_canvas(source, live.state.size), mask.resize(painted.size))
+    )
 
 
 async def _streamed(

@@ -15,7 +15,7 @@ from strokewise.errors import StrokewiseError
 from strokewise.inference import Session
 from strokewise.inference.painter import Painter
 from strokewise.inference.policies import Instruct, Policy, Reply, Say
-from strokewise.inference.session import State as Waits
+from strokewise.inference.session import SessionState as Waits
 from strokewise.serve.live import Live, Registry
 from strokewise.serve.metrics import Metrics
 from strokewise.serve.values import Node, UnderWay

@@ -12,8 +12,8 @@ import torch
 from rich.table import Table
 
 from strokewise.datasets.mixture import derive_seed
-from strokewise.datasets.prepare import Prepared
-from strokewise.datasets.samples import Picture
+from strokewise.datasets.prepare import PreparedSample
+from strokewise.datasets.samples import SampleImage
 from strokewise.errors import ConfigError, ContextLengthError
 from strokewise.models import ModelSizes
 from strokewise.models.attention import DENSE
@@ -181,12 +181,12 @@ def refuse_dropped(config: TrainConfig, found: Estimate) -> None:
         )
 
 
-def _probe(data: RunData, pack_tokens: int, count: int) -> tuple[list[Prepared], int, int]:
+def _probe(data: RunData, pack_tokens: int, count: int) -> tuple[list[PreparedSample], int, int]:
     """Those of the first ``count`` samples that fit; images of all of them, and of those that do not fit."""
-    mixture, found, images, dropped = data.mixture, list[Prepared](), 0, 0
+    mixture, found, images, dropped = data.mixture, list[PreparedSample](), 0, 0
     for position in range(count):
         sample = mixture.sample(position)
-        pictures = sum(isinstance(part, Picture) for part in sample.parts)
+        pictures = sum(isinstance(part, SampleImage) for part in sample.parts)
         images += pictures
         try:
             prepared = data.preparer.prepare(sample, derive_seed(mixture.seed, 3, position))

@@ -20,8 +20,8 @@ from strokewise.data.rollouts import (
     Facts,
     Rewarding,
     Rollout,
-    Sampling,
-    read_facts,
+    RolloutSampling,
+    read_rollout_facts,
     round_files,
     round_folder,
     sample,
@@ -55,7 +55,7 @@ class ReinforcementConfig:
     """
 
     training: TrainConfig
-    sampling: Sampling
+    sampling: RolloutSampling
     lesson: str
     rounds: int
 
@@ -122,7 +122,7 @@ class Reinforcement:
             if not self._sample(number, until):
                 return
             if not done:
-                self.report(str(Figures.of(self.rollouts, number, self.config.lesson)))
+                self.report(str(RoundFigures.of(self.rollouts, number, self.config.lesson)))
                 trainer.skip_to(number * ROUND)
             trainer.train_to((number + 1) * steps, until)
             if trainer.step == number * steps + done or trainer.step % steps:
@@ -153,7 +153,7 @@ class Reinforcement:
 
 
 @dataclass(frozen=True)
-class Figures:
+class RoundFigures:
     """What a round of rollouts shows.
 
     Attributes:
@@ -176,14 +176,14 @@ class Figures:
     text_tokens: int
 
     @classmethod
-    def of(cls, folder: Path, number: int, lesson: str) -> "Figures":
+    def of(cls, folder: Path, number: int, lesson: str) -> "RoundFigures":
         """The figures of a stored round.
 
         Raises:
             ConfigError: if nothing was painted.
             RecordError: if a file is damaged.
         """
-        every = [facts for path in round_files(folder, number) for facts in read_facts(path)]
+        every = [facts for path in round_files(folder, number) for facts in read_rollout_facts(path)]
         if not every:
             raise ConfigError(f"round {number} has no rollouts: no prompt led to a first canvas")
         verdicts = [value for facts in every for value in facts.rewards.verdicts if value is not None]
@@ -220,7 +220,7 @@ def costs(config: ReinforcementConfig, rewarding: Rewarding, policy: Policy | No
         rollouts = run._paint(0, 0)
         seconds = time.monotonic() - start
         write_rollouts(run.rollouts, 0, 0, rollouts)
-        found = Figures.of(run.rollouts, 0, config.lesson)
+        found = RoundFigures.of(run.rollouts, 0, config.lesson)
         training = estimate(run.trainer.config, run.trainer.data, 1, run.trainer.world.device)
     sampling, rounds = config.sampling, config.rounds
     scale = sampling.groups / min(sampling.groups, sampling.batch)

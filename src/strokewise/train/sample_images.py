@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from strokewise.datasets.mixture import Mixture
-from strokewise.datasets.samples import Part, Picture, Text
+from strokewise.datasets.samples import SampleImage, SamplePart, SampleText
 from strokewise.inference import Generator, Painted, PaintOptions
 from strokewise.sequence import Segment, resize
 
@@ -14,31 +14,31 @@ FAR = 10**12
 SEARCH = 1000
 
 
-def beginnings(mixture: Mixture, count: int) -> list[tuple[Part, ...]]:
+def beginnings(mixture: Mixture, count: int) -> list[tuple[SamplePart, ...]]:
     """The beginnings of some samples, each up to its last supervised image."""
-    found: list[tuple[Part, ...]] = []
+    found: list[tuple[SamplePart, ...]] = []
     for position in range(FAR, FAR + SEARCH):
         if len(found) == count:
             break
         parts = mixture.sample(position).parts
-        painted = [i for i, part in enumerate(parts) if isinstance(part, Picture) and part.loss]
+        painted = [i for i, part in enumerate(parts) if isinstance(part, SampleImage) and part.loss]
         if painted:
             found.append(parts[: painted[-1] + 1])
     return found
 
 
 def paint_after(
-    generator: Generator, starts: Sequence[tuple[Part, ...]], options: PaintOptions
+    generator: Generator, starts: Sequence[tuple[SamplePart, ...]], options: PaintOptions
 ) -> Image.Image:
     """Paint after each beginning; one image with the results above, the expected ones below."""
     contexts, expected = [], []
     for parts in starts:
         context = generator.context()
         for part in parts[:-1]:
-            guided = not isinstance(part, Text) or part.guided
+            guided = not isinstance(part, SampleText) or part.guided
             generator.append([context], [_segments(generator, part)], guided)
         target = parts[-1]
-        assert isinstance(target, Picture)
+        assert isinstance(target, SampleImage)
         image = Image.fromarray(target.pixels)
         contexts.append(context)
         expected.append(resize(image, generator.canvas))
@@ -48,8 +48,8 @@ def paint_after(
     return _grid([painted.images, expected])
 
 
-def _segments(generator: Generator, part: Part) -> list[Segment]:
-    if isinstance(part, Text):
+def _segments(generator: Generator, part: SamplePart) -> list[Segment]:
+    if isinstance(part, SampleText):
         return [Segment.text(part.ids)]
     return generator.image_segments(Image.fromarray(part.pixels))
 

@@ -23,7 +23,7 @@ from torch.distributed.tensor import DTensor
 from strokewise.datasets.latents import LatentEncoder
 from strokewise.datasets.loader import Loader, arrange
 from strokewise.datasets.mixture import derive_seed
-from strokewise.datasets.prepare import Prepared
+from strokewise.datasets.prepare import PreparedSample
 from strokewise.errors import CheckpointError, StrokewiseError
 from strokewise.inference import Generator, PaintOptions
 from strokewise.models import module_of
@@ -209,7 +209,7 @@ class Trainer:
         work = sum((work for _, work in packs), Workload())
         return _Load([packed for packed, _ in packs], work, self.loader.done, self.loader.skipped)
 
-    def _packed(self, samples: list[Prepared]) -> tuple[Packed, Workload]:
+    def _packed(self, samples: list[PreparedSample]) -> tuple[Packed, Workload]:
         """A pack on the device, its latents encoded."""
         latents = iter(self.encoder.encode([canvas for sample in samples for canvas in sample.canvases]))
         filled = [sample.filled([next(latents) for _ in sample.canvases]) for sample in samples]

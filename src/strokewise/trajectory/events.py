@@ -189,16 +189,6 @@ class Stamp:
         return envelope
 
 
-def event_from_json(value: object, where: object = "event") -> AnyEvent:
-    """The inverse of ``Event.to_json``; ``where`` names the value in errors.
-
-    Raises:
-        RecordError: if the type is unknown, or naming each field that is missing, unknown or of another type.
-    """
-    found: AnyEvent = checked(AnyEvent, value, where)  # type: ignore[arg-type]
-    return found
-
-
 def events_schema() -> dict[str, Any]:
     """The JSON schema of an envelope with any event: the contract of ``paint --json`` and of servers."""
     return json_schema(Envelope)

@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from strokewise.errors import ConfigError, SceneError
-from strokewise.world.atlas import ATLAS_SIZE, sprite
+from strokewise.world.atlas import ATLAS_SIZE
 from strokewise.world.layout import Scene
 from strokewise.world.recolor import appearance
-from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS
+from strokewise.world.vocabulary import BACKGROUNDS
 
 DEFAULT_SIZE = 128
 SIZES = (64, 1024)
@@ -62,22 +62,6 @@ def background_array(name: str, size: int) -> np.ndarray:
     canvas = np.ascontiguousarray(np.broadcast_to(rows, (size, size, 3)))
     canvas.setflags(write=False)
     return canvas
-
-
-def sprite_table(size: int) -> np.ndarray:
-    """All looks, [80, 11, size, size, 4] uint8 with straight alpha, centered, longer side `size`.
-
-    The second axis is the natural look and then COLORS.
-    """
-    table = np.zeros((len(CLASSES), 1 + len(COLORS), size, size, 4), np.uint8)
-    for i, name in enumerate(CLASSES):
-        for j, color in enumerate((None, *COLORS)):
-            aspect = sprite(name).aspect
-            width, height = max(1, round(size * min(1, aspect))), max(1, round(size * min(1, 1 / aspect)))
-            top, left = (size - height) // 2, (size - width) // 2
-            drawn = resized(name, color, width, height)
-            table[i, j, top : top + height, left : left + width] = np.asarray(drawn)
-    return table
 
 
 @lru_cache(maxsize=4096)

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from strokewise.evals.report.tables import Failure, Report
+from strokewise.evals.report.tables import Failure, ReportContent
 from strokewise.io.atomic import write_text
 from strokewise.io.pages import embedded, render
 
 THUMBNAIL = 160
 
 
-def write_report(report: Report, out: Path, title: str) -> list[Path]:
+def write_report(report: ReportContent, out: Path, title: str) -> list[Path]:
     """Write ``report.md``, ``report.html`` and the chart; files of these names are always whole ones.
 
     Args:
@@ -35,7 +35,7 @@ def write_report(report: Report, out: Path, title: str) -> list[Path]:
     return [out / name for name in files]
 
 
-def markdown(report: Report, title: str) -> str:
+def markdown(report: ReportContent, title: str) -> str:
     """The tables as Markdown; pictures of failures are in the page only."""
     parts = [f"# {_plain(title)}"]
     for table in report.tables:
@@ -60,7 +60,7 @@ def _plain(text: str) -> str:
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
-def page(report: Report, title: str) -> str:
+def page(report: ReportContent, title: str) -> str:
     """The page; its pictures are inside, and it fetches nothing (``templates/report.html``)."""
     failures = [(name, count, [_shown(failure) for failure in some]) for name, count, some in report.failures]
     return render("report.html", title=title, tables=report.tables, chart=report.chart, failures=failures)

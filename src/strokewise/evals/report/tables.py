@@ -15,7 +15,7 @@ from strokewise.evals.benchmarks.geneval.score import (
     stored_verdicts,
     summary_of,
 )
-from strokewise.evals.benchmarks.geneval.summary import Summary
+from strokewise.evals.benchmarks.geneval.summary import GenEvalSummary
 from strokewise.evals.benchmarks.process import metrics as process
 from strokewise.evals.benchmarks.process.run import stored_metrics
 from strokewise.evals.costs import mean_cost
@@ -23,7 +23,7 @@ from strokewise.evals.intervals import shares_table
 from strokewise.evals.report.chart import Point, scatter
 from strokewise.evals.run_store import Run, RunEntry
 from strokewise.evals.text_table import TextTable
-from strokewise.world.language.geneval import TAGS
+from strokewise.world.language.geneval import GENEVAL_TAGS
 
 COSTS = ("flow_steps", "passes", "text_tokens", "images", "questions", "seconds")
 SHOWN = 4  # failures of one tag and fault
@@ -42,7 +42,7 @@ class Failure:
 
 
 @dataclass
-class Report:
+class ReportContent:
     """All that is reported.
 
     Attributes:
@@ -56,7 +56,7 @@ class Report:
     failures: list[tuple[str, int, list[Failure]]] = field(default_factory=list)
 
 
-def collect(runs: Sequence[Run], seed: int = 0) -> Report:
+def collect(runs: Sequence[Run], seed: int = 0) -> ReportContent:
     """Everything about some runs.
 
     Args:
@@ -67,7 +67,7 @@ def collect(runs: Sequence[Run], seed: int = 0) -> Report:
         RecordError: if a stored file is damaged.
     """
     summaries = [summary_of(run, seed) for run in runs]
-    report = Report()
+    report = ReportContent()
     for sprite in (True, False):
         chosen = [
             (run, one) for run, one in zip(runs, summaries, strict=True) if run.sprite is sprite and one
@@ -94,21 +94,21 @@ def _names(runs: Sequence[Run]) -> list[str]:
     return [n if names.count(n) == 1 else f"{n} ({r.folder.name})" for n, r in zip(names, runs, strict=True)]
 
 
-def _geneval(name: str, chosen: Sequence[tuple[Run, Summary]]) -> TextTable:
+def _geneval(name: str, chosen: Sequence[tuple[Run, GenEvalSummary]]) -> TextTable:
     lines = []
     for label, (run, summary) in zip(_names([run for run, _ in chosen]), chosen, strict=True):
-        cells = [str(summary.tags[tag].score) if tag in summary.tags else "–" for tag in TAGS]
+        cells = [str(summary.tags[tag].score) if tag in summary.tags else "–" for tag in GENEVAL_TAGS]
         overall = str(summary.overall) + ("" if summary.complete else f" of {len(summary.tags)} tasks")
         pictures = sum(one.pictures for one in summary.tags.values())
         lines.append([label, prompt_set(run), *cells, overall, f"{pictures:,} of {run.expected:,}"])
     note = "Scores with 95 % intervals from resampling prompts."
     if name != "GenEval":
         note += " Scored by the sprite world's recognizer: not comparable with published GenEval figures."
-    head = ["run", "prompts", *(tag.replace("_", " ") for tag in TAGS), "overall", "pictures"]
+    head = ["run", "prompts", *(tag.replace("_", " ") for tag in GENEVAL_TAGS), "overall", "pictures"]
     return TextTable(name, head, lines, note)
 
 
-def _costs(runs: Sequence[Run], summaries: Sequence[Summary | None]) -> TextTable:
+def _costs(runs: Sequence[Run], summaries: Sequence[GenEvalSummary | None]) -> TextTable:
     lines = []
     for label, run, summary in zip(_names(runs), runs, summaries, strict=True):
         entries = run.entries()
@@ -149,7 +149,7 @@ def _free(runs: Sequence[Run], seed: int) -> Iterator[TextTable]:
             yield shares_table(f"Free prompts: {label}", "prompts", free.summarize(scores, seed))
 
 
-def _points(runs: Sequence[Run], summaries: Sequence[Summary | None]) -> Iterator[Point]:
+def _points(runs: Sequence[Run], summaries: Sequence[GenEvalSummary | None]) -> Iterator[Point]:
     for label, run, summary in zip(_names(runs), runs, summaries, strict=True):
         if summary is not None:
             passes = mean_cost([entry.cost for entry in run.entries()])["passes"]
@@ -168,7 +168,7 @@ def _failures(runs: Sequence[Run]) -> list[tuple[str, int, list[Failure]]]:
             if verdict is not None and not verdict.correct:
                 tag, fault = run.prompts[entry.prompt].tag, verdict.fault or UNKNOWN_FAULT
                 groups[tag, fault].append(Failure(run, entry, tag, fault, verdict.reason))
-    order = {tag: i for i, tag in enumerate(TAGS)}
+    order = {tag: i for i, tag in enumerate(GENEVAL_TAGS)}
     keys = sorted(groups, key=lambda key: (order.get(key[0], len(order)), -len(groups[key]), key))
     return [
         (f"{tag.replace('_', ' ')}: {fault}", len(groups[tag, fault]), _spread(groups[tag, fault]))

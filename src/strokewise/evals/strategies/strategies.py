@@ -13,7 +13,7 @@ This file knows prompts, the painter and who helps. It refuses to know files, an
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
 from typing import Any, Protocol, cast
@@ -22,7 +22,7 @@ from PIL import Image
 
 from strokewise.critics.verifiers import Verifier, scored
 from strokewise.errors import ConfigError
-from strokewise.evals.costs import Cost, cost_of
+from strokewise.evals.costs import NO_COST, Cost, cost_of
 from strokewise.evals.strategies.external import Inspector, InspectorPolicy, Planner, PlannerPolicy
 from strokewise.inference import Policy, Request, SinglePass, Think
 from strokewise.inference.options import OptionChanges
@@ -270,6 +270,6 @@ def _candidates(
 
 
 def _chosen(group: Sequence[Played], chosen: int, questions: int, notes: dict[str, Any]) -> Outcome:
-    cost = sum((one.cost for one in group), Cost(questions=questions))
+    cost = sum((one.cost for one in group), replace(NO_COST, questions=questions))
     rounded = {key: [None if v is None else round(v, 4) for v in values] for key, values in notes.items()}
     return Outcome(group[chosen].trajectory, cost, {"chosen": chosen, **rounded})

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from strokewise.models.bagel.config import AutoencoderConfig, LanguageConfig, ModelConfig
 from strokewise.models.bagel.unified import UnifiedModel
-from strokewise.models.bagel.vae import Encoder
+from strokewise.models.bagel.vae import ImageEncoder
 
 PARTS = {
     "language.embed": "embedding",
@@ -32,14 +32,14 @@ PARTS = {
 
 
 @dataclass(frozen=True)
-class Cost:
+class StepCost:
     """Operations and bytes moved of one step."""
 
     flops: float
     bytes: float
 
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.flops + other.flops, self.bytes + other.bytes)
+    def __add__(self, other: "StepCost") -> "StepCost":
+        return StepCost(self.flops + other.flops, self.bytes + other.bytes)
 
     def seconds(self, flops_per_second: float, bytes_per_second: float) -> float:
         """The least time such a step can take on a machine of these rates (the roofline)."""
@@ -79,17 +79,17 @@ def cache_bytes(config: LanguageConfig, tokens: int, itemsize: int) -> int:
     return 2 * config.num_layers * config.num_kv_heads * config.head_dim * tokens * itemsize
 
 
-def text_token(config: ModelConfig, context: int, itemsize: int, rows: int = 1) -> Cost:
+def text_token(config: ModelConfig, context: int, itemsize: int, rows: int = 1) -> StepCost:
     """Writing one token in each of ``rows`` contexts of that many tokens."""
     language = config.language
     weights = expert_weights(language) + language.vocab_size * language.hidden_size
     flops = 2.0 * weights * rows + attention_flops(language, 1, context + 1) * rows
-    return Cost(flops, weights * itemsize + rows * cache_bytes(language, context, itemsize))
+    return StepCost(flops, weights * itemsize + rows * cache_bytes(language, context, itemsize))
 
 
 def velocity(
     config: ModelConfig, height: int, width: int, context: int, itemsize: int, rows: int = 1
-) -> Cost:
+) -> StepCost:
     """One velocity evaluation of ``rows`` images, each behind a context of that many tokens.
 
     The two delimiters of an image go through the understanding expert, so its weights move as well.
@@ -101,7 +101,7 @@ def velocity(
     flops = 2.0 * (expert * (latents + 2) + ends * latents)
     flops += attention_flops(language, latents + 2, context + latents + 2)
     moved = (2 * expert + ends) * itemsize + rows * cache_bytes(language, context, itemsize)
-    return Cost(flops * rows, moved)
+    return StepCost(flops * rows, moved)
 
 
 def expert_weights(config: LanguageConfig) -> int:
@@ -120,7 +120,7 @@ def attention_flops(config: LanguageConfig, queries: int, keys: int) -> float:
 def encoding_flops(config: AutoencoderConfig, height: int, width: int) -> float:
     """Operations of encoding one image of that size in pixels; no memory is used."""
     with torch.device("meta"):
-        encoder, pixels = Encoder(config), torch.empty(1, 3, height, width)
+        encoder, pixels = ImageEncoder(config), torch.empty(1, 3, height, width)
     with FlopCounterMode(display=False) as counter:
         encoder(pixels)
     return float(counter.get_total_flops())

@@ -83,7 +83,7 @@ class Upsample(nn.Module):
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
-class Encoder(nn.Module):
+class ImageEncoder(nn.Module):
     """Pixels to mean and log-variance of the latents."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
@@ -112,7 +112,7 @@ class Encoder(nn.Module):
         return self.conv_out(F.silu(self.norm_out(self.middle(x))))
 
 
-class Decoder(nn.Module):
+class ImageDecoder(nn.Module):
     """Latents to pixels."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
@@ -142,13 +142,13 @@ class Decoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Encoder, decoder and the scale between them."""
+    """ImageEncoder, decoder and the scale between them."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
+        self.encoder = ImageEncoder(config)
+        self.decoder = ImageDecoder(config)
 
     def moments(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the posterior, unscaled, each (images, latent_channels, h, w)."""

@@ -13,7 +13,7 @@ from typing import Any
 from strokewise.critics.oracle import judge_sketch, plan_checks
 from strokewise.data.alignment import spoil
 from strokewise.data.scenes import SceneMix, sample_scene
-from strokewise.datasets.samples import Picture, Sample, Text, text_of
+from strokewise.datasets.samples import Sample, SampleImage, SampleText, text_of
 from strokewise.errors import ConfigError
 from strokewise.sequence import Tokenizer
 from strokewise.trajectory.values import Message
@@ -26,7 +26,7 @@ from strokewise.world.language import (
     repair,
     write_correction,
     write_description,
-    write_inspection_parts,
+    write_inspection,
     write_seen,
 )
 from strokewise.world.layout import Scene
@@ -89,11 +89,11 @@ class CanvasSource:
         parts = view.make(scene, config.scenes.classes, draw, wording_rng)
         return Sample(tuple(self._part(part, wording_rng) for part in parts), ends=False)
 
-    def _part(self, part: "CanvasPart", wording_rng: random.Random) -> Text | Picture:
+    def _part(self, part: "CanvasPart", wording_rng: random.Random) -> SampleText | SampleImage:
         content = part.content
         if part.rendered:
             assert isinstance(content, Scene), "only scenes are rendered"
-            return Picture(render_array(content, self.config.side), part.loss)
+            return SampleImage(render_array(content, self.config.side), part.loss)
         if isinstance(content, str):
             text = content
         else:
@@ -189,4 +189,4 @@ def _inspected(scene: Scene, shown: Scene, wording_rng: random.Random) -> Inspec
     faults = judge_sketch(plan, seen)
     checks = plan_checks(plan, faults)
     found = Inspection(None, faults, seen=in_reading_order(seen), plan_checks=checks)
-    return write_inspection_parts(found, wording_rng)
+    return write_inspection(found, wording_rng)

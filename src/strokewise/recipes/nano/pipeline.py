@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from strokewise.data.self_sampling import PainterSampler, Sampling, self_sample
+from strokewise.data.self_sampling import PainterSampler, SelfSampling, self_sample
 from strokewise.errors import StrokewiseError
 from strokewise.inference.options import OptionChanges
 from strokewise.inference.painter import Painter
@@ -76,7 +76,7 @@ def train_nano(folder: Path, report: Report = print) -> Path:
     sampled = folder / "self-sampled"
     if not (sampled / "alignment" / "manifest.json").exists():
         report(f"self-sampling: {PROMPTS} prompts")
-        sampling = Sampling(first.name, PROMPTS, scenes=NANO_SCENES, painting=SAMPLING)
+        sampling = SelfSampling(first.name, PROMPTS, scenes=NANO_SCENES, painting=SAMPLING)
         self_sample(sampling, PainterSampler(Painter.load(first), SAMPLING), sampled)
     process = trained(folder, "process", nano_self_sampled(str(first), sampled), report)
     trained(folder, "control", nano_control(str(verification)), report)

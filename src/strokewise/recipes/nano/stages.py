@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from strokewise.data.scenes import SceneMix
-from strokewise.datasets.records import ANCHORS, SUBSETS, Rendered, Shards
+from strokewise.datasets.records import ANCHORS, SUBSET_SIZES, Rendered, Shards
 from strokewise.datasets.samples import SourceConfig
 from strokewise.recipes.nano.canvases import Canvases
 from strokewise.train.config import Dropout, Running, TrainConfig, WeightedSource
@@ -84,7 +84,7 @@ BESIDE = {
 }
 # The paper's proportions of its subsets, beside plain text-to-image.
 PROCESSES = {
-    **{f"{name} process": (1 - ANCHORS) * n / sum(SUBSETS.values()) for name, n in SUBSETS.items()},
+    **{f"{name} process": (1 - ANCHORS) * n / sum(SUBSET_SIZES.values()) for name, n in SUBSET_SIZES.items()},
     "multi-turn caption": ANCHORS,
 }
 

@@ -4,7 +4,7 @@ Every `write_...` has a `parse_...` that gives back an equal value (graphs: an i
 total: a value, or a LanguageError that says what was not understood. `words` lists all that is ever written.
 """
 
-from strokewise.world.language.checks import EXTRA, FAILS, FITS, Check, Item
+from strokewise.world.language.checks import EXTRA, FAILS, FITS, Check, CheckItem
 from strokewise.world.language.descriptions import (
     Description,
     compare,
@@ -25,7 +25,6 @@ from strokewise.world.language.inspections import (
     seen_text,
     split_inspection,
     write_inspection,
-    write_inspection_parts,
 )
 from strokewise.world.language.instructions import (
     parse_correction,
@@ -33,7 +32,7 @@ from strokewise.world.language.instructions import (
     write_correction,
     write_instruction,
 )
-from strokewise.world.language.prompts import parse_prompt, write_geneval_prompt, write_prompt
+from strokewise.world.language.prompts import parse_prompt, write_prompt
 from strokewise.world.language.repairs import repair
 from strokewise.world.language.strokes import STROKE_KINDS, Beside, Stroke, apply_stroke
 from strokewise.world.language.trained import trained_instruction, trained_prompt
@@ -46,11 +45,11 @@ __all__ = [
     "STROKE_KINDS",
     "Beside",
     "Check",
+    "CheckItem",
     "Description",
     "GenEvalPrompt",
     "Inspection",
     "InspectionParts",
-    "Item",
     "PlainWording",
     "Stroke",
     "apply_stroke",
@@ -74,9 +73,7 @@ __all__ = [
     "words",
     "write_correction",
     "write_description",
-    "write_geneval_prompt",
     "write_inspection",
-    "write_inspection_parts",
     "write_instruction",
     "write_prompt",
     "write_seen",

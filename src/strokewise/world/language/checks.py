@@ -17,7 +17,7 @@ FITS, FAILS, EXTRA = "fits", "does not fit", "not wanted"
 
 
 @dataclass(frozen=True)
-class Item:
+class CheckItem:
     """What one check is about.
 
     Attributes:
@@ -39,7 +39,7 @@ class Item:
 class Check:
     """An item and its judgment: one of ``FITS``, ``FAILS`` and ``EXTRA``."""
 
-    item: Item
+    item: CheckItem
     judgment: str
 
 
@@ -56,7 +56,7 @@ def read_checks(reader: Reader) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def _write_item(item: Item) -> str:
+def _write_item(item: CheckItem) -> str:
     if item.thing is None:
         return en.background_phrase(item.kind)
     text = _placed(item.thing, item.regions)
@@ -69,18 +69,18 @@ def _placed(thing: Thing, regions: tuple[str, ...]) -> str:
 
 def _read_check(reader: Reader) -> Check:
     background = reader.background()
-    item = _read_item(reader) if background is None else Item(None, kind=background)
+    item = _read_item(reader) if background is None else CheckItem(None, kind=background)
     reader.expect(":")
     return Check(item, reader.expect(FITS, FAILS, EXTRA))
 
 
-def _read_item(reader: Reader) -> Item:
+def _read_item(reader: Reader) -> CheckItem:
     thing = reader.thing()
-    item = Item(thing, reader.place(thing.count))
+    item = CheckItem(thing, reader.place(thing.count))
     if not reader.accept(","):
         return item
     kind = reader.relation()
     if kind is None:
         reader.fail("a relation, such as 'left of'")
     target = reader.thing()
-    return Item(thing, item.regions, kind, target, reader.place(target.count))
+    return CheckItem(thing, item.regions, kind, target, reader.place(target.count))

@@ -14,11 +14,11 @@ from strokewise.errors import LanguageError
 from strokewise.scene_graph import SceneGraph, SceneObject
 from strokewise.world.language.prompts import parse_prompt
 
-TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
+GENEVAL_TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
 
 
 class GenEvalPrompt(NamedTuple):
-    """One official prompt and the task it belongs to, one of TAGS."""
+    """One official prompt and the task it belongs to, one of GENEVAL_TAGS."""
 
     tag: str
     text: str
@@ -37,8 +37,8 @@ def geneval_metadata(prompt: GenEvalPrompt) -> dict[str, Any]:
     For "position" the object that stands beside the other comes second and points at index 0. For "counting"
     one more than requested is excluded.
     """
-    if prompt.tag not in TAGS:
-        raise LanguageError(f"unknown GenEval task {prompt.tag!r}; tasks: {', '.join(TAGS)}")
+    if prompt.tag not in GENEVAL_TAGS:
+        raise LanguageError(f"unknown GenEval task {prompt.tag!r}; tasks: {', '.join(GENEVAL_TAGS)}")
     graph = parse_prompt(prompt.text)
     data: dict[str, Any] = {"tag": prompt.tag, "include": _include(graph)}
     if prompt.tag == "counting":

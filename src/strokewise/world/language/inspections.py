@@ -90,21 +90,19 @@ class InspectionParts(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The whole inspection, as `write_inspection` writes it."""
+        """The whole inspection."""
         return " ".join(filter(None, self))
 
 
-def write_inspection(inspection: Inspection, rng: random.Random) -> str:
-    """The inspection in one to six sentences; SceneError on faults for which there are no words.
+def write_inspection(inspection: Inspection, rng: random.Random) -> InspectionParts:
+    """The inspection in one to six sentences, by what they are about; `.text` is the whole of it.
 
-    `parse_inspection` gives back an equal inspection, except that counts above four are all read as five, and
-    what is seen as an isomorphic graph.
+    `parse_inspection` of the text gives back an equal inspection, except that counts above four are all read
+    as five, and what is seen as an isomorphic graph.
+
+    Raises:
+        SceneError: on faults for which there are no words.
     """
-    return write_inspection_parts(inspection, rng).text
-
-
-def write_inspection_parts(inspection: Inspection, rng: random.Random) -> InspectionParts:
-    """The sentences of `write_inspection`, one by one, from the same draws of `rng`; the same errors."""
     if inspection.plan is None and inspection.sketch is None:
         raise SceneError("an inspection judges the plan, the sketch or both")
     plan, later, seen, sketch = "", "", "", ""
@@ -150,7 +148,7 @@ def split_inspection(text: str) -> InspectionParts:
     """The sentences of an inspection by what they are about; LanguageError as for `parse_inspection`.
 
     Sentences come back as they stand in the text; `split_inspection(parts.text)` equals `parts` for what
-    `write_inspection_parts` wrote.
+    `write_inspection` wrote.
     """
     return _read(Reader(text))[1]
 

@@ -97,29 +97,6 @@ def write_prompt(graph: SceneGraph, rng: random.Random) -> str:
     return _render(graph, _Form(rng.choice(OPENERS), tuple(items), tuple(statements), background))
 
 
-def write_geneval_prompt(graph: SceneGraph) -> str:
-    """The prompt in GenEval's own words, wrong plurals and all ("a photo of two sheeps").
-
-    Takes one or two objects, with at most one relation and no background; else SceneError.
-    """
-    graph.validate()
-    if not 1 <= len(graph.objects) <= 2 or len(graph.relations) > 1 or graph.background is not None:
-        raise SceneError("GenEval has prompts of one or two objects, at most one relation, and no background")
-    if not graph.relations:
-        return "a photo of " + " and ".join(_geneval_noun(obj.thing) for obj in graph.objects)
-    relation = graph.relations[0]
-    subject, target = graph[relation.subject], graph[relation.target]
-    return f"a photo of {_geneval_noun(subject.thing)} {relation.kind} {_geneval_noun(target.thing)}"
-
-
-def _geneval_noun(thing: en.Thing) -> str:
-    en.check_names((thing,))
-    look = f"{thing.color} {thing.name}" if thing.color else thing.name
-    if thing.count == 1:
-        return f"{en.article(look)} {look}"
-    return f"{en.number(thing.count)} {look}{'es' if look.endswith('s') else 's'}"
-
-
 def _reword(relation: Relation, rng: random.Random) -> Relation:
     if rng.random() < _INVERSE_CHANCE:
         return Relation(relation.target, INVERSE[relation.kind], relation.subject)

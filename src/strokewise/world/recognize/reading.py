@@ -68,7 +68,6 @@ class SpriteDetection:
     score: float
     box: Box
     color: str | None
-    color_score: float
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def detect(image: Image.Image | np.ndarray, threshold: float = 0.3) -> list[Spri
             x0, y0, x1, y1 = _units(match.box)
             name, color = LOOKS[match.look]
             box = (x0 * width, y0 * height, x1 * width, y1 * height)
-            found.append(SpriteDetection(name, score, box, color, color_confidence(match)))
+            found.append(SpriteDetection(name, score, box, color))
     return sorted(found, key=lambda detection: -detection.score)
 
 

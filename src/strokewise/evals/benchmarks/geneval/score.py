@@ -11,7 +11,7 @@ from strokewise.critics.detectors import Detector, load_detector
 from strokewise.critics.geneval_rules import FaultKind, RuleFault
 from strokewise.errors import ConfigError, InputError, RecordError
 from strokewise.evals.benchmarks.geneval.images import PictureScore, score_picture
-from strokewise.evals.benchmarks.geneval.summary import Judged, Summary, summarize
+from strokewise.evals.benchmarks.geneval.summary import GenEvalSummary, Judged, summarize
 from strokewise.evals.run_store import Run
 from strokewise.io.outside import read_json_lines, read_picture
 from strokewise.world.language import geneval_prompts
@@ -86,7 +86,7 @@ def score_run(run: Run, detector: Detector) -> Iterator[PictureScore]:
             yield PictureScore(name, metadata, (NOTHING_PAINTED,), {})
 
 
-def summary_of(run: Run, seed: int = 0) -> Summary | None:
+def summary_of(run: Run, seed: int = 0) -> GenEvalSummary | None:
     """The stored score; None if the run was not scored."""
     if not (run.folder / SCORES).exists():
         return None

@@ -15,7 +15,7 @@ import numpy as np
 from strokewise.errors import InputError
 from strokewise.evals.intervals import RESAMPLES, Interval, interval_of, resampled_shares
 from strokewise.evals.text_table import TextTable
-from strokewise.world.language.geneval import TAGS
+from strokewise.world.language.geneval import GENEVAL_TAGS
 
 
 class Judged(NamedTuple):
@@ -36,7 +36,7 @@ class TagScore:
 
 
 @dataclass(frozen=True)
-class Summary:
+class GenEvalSummary:
     """The score of a benchmark run.
 
     tags: the tasks that have pictures, in GenEval's order.
@@ -51,10 +51,10 @@ class Summary:
     @property
     def complete(self) -> bool:
         """Whether all six tasks have pictures."""
-        return set(self.tags) == set(TAGS)
+        return set(self.tags) == set(GENEVAL_TAGS)
 
 
-def summarize(judged: Iterable[Judged], seed: int = 0, resamples: int = RESAMPLES) -> Summary:
+def summarize(judged: Iterable[Judged], seed: int = 0, resamples: int = RESAMPLES) -> GenEvalSummary:
     """The scores with percentile intervals from resampling the prompts of each task.
 
     Prompts are drawn, not pictures: the pictures of a prompt succeed and fail together, and intervals that
@@ -72,11 +72,11 @@ def summarize(judged: Iterable[Judged], seed: int = 0, resamples: int = RESAMPLE
     for metadata, correct in judged:
         prompts = counts.setdefault(metadata["tag"], {})
         prompts.setdefault(json.dumps(metadata, sort_keys=True), []).append(correct)
-    if not counts or not counts.keys() <= set(TAGS):
-        raise InputError(f"cannot sum up the tags {sorted(counts)}; GenEval's are {', '.join(TAGS)}")
+    if not counts or not counts.keys() <= set(GENEVAL_TAGS):
+        raise InputError(f"cannot sum up the tags {sorted(counts)}; GenEval's are {', '.join(GENEVAL_TAGS)}")
     rng = np.random.default_rng(seed)
     scores, draws, solved = {}, [], []
-    for tag in (tag for tag in TAGS if tag in counts):
+    for tag in (tag for tag in GENEVAL_TAGS if tag in counts):
         # Sorted, so that the intervals do not depend on the order in which pictures were scored.
         verdicts = [verdicts for _, verdicts in sorted(counts[tag].items())]
         draws.append(resampled_shares(verdicts, rng, resamples))
@@ -84,16 +84,16 @@ def summarize(judged: Iterable[Judged], seed: int = 0, resamples: int = RESAMPLE
         scores[tag] = TagScore(total, right, len(verdicts), interval_of(right / total, draws[-1]))
         solved += [any(prompt) for prompt in verdicts]
     mean = float(np.mean([score.score.value for score in scores.values()]))
-    return Summary(scores, interval_of(mean, np.mean(draws, axis=0)), float(np.mean(solved)))
+    return GenEvalSummary(scores, interval_of(mean, np.mean(draws, axis=0)), float(np.mean(solved)))
 
 
-def table(summary: Summary, title: str = "GenEval") -> TextTable:
+def table(summary: GenEvalSummary, title: str = "GenEval") -> TextTable:
     """The summary as a table."""
     rows: list[tuple[str, ...]] = [
         (tag, str(one.prompts), str(one.pictures), str(one.right), *_cells(one.score))
         for tag, one in summary.tags.items()
     ]
-    name = "overall" if summary.complete else f"mean of {len(summary.tags)} of {len(TAGS)} tasks"
+    name = "overall" if summary.complete else f"mean of {len(summary.tags)} of {len(GENEVAL_TAGS)} tasks"
     sums = [
         sum(getattr(one, key) for one in summary.tags.values()) for key in ("prompts", "pictures", "right")
     ]
