@@ -328,8 +328,8 @@ def compare_text(generator: Generator, context: Context, recorded: Recorded, rep
     *_, written = generator.write([context.fork()], WriteOptions(max_tokens=len(wanted) - 1))
     assert isinstance(written, Written)
     ends = [recorded.special.text_end] if written.stop_ids[0] is not None else []
-    told = [*wanted[:1], *written.ids[0], *ends]
-    report.equal("greedy tokens, written", told, wanted[: len(told)])
+    expected = [*wanted[:1], *written.ids[0], *ends]
+    report.equal("greedy tokens, written", expected, wanted[: len(expected)])
 
 
 def compare_painting(generator: Generator, context: Context, recorded: Recorded, report: Report) -> None:

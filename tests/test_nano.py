@@ -61,7 +61,7 @@ def test_a_seed_gives_the_same_picture_alone_and_among_others(painter):
     assert read_canvas(alone.images[-1]) == read_canvas(among.images[-1])
 
 
-def test_what_it_never_learnt_is_refused_by_name(painter):
+def test_what_it_was_not_trained_on_is_refused_by_name(painter):
     assert set(painter.vocabulary.classes) == set(CLASSES)
     with pytest.raises(PromptError, match="dragon"):
         painter.stream("a photo of a dragon")

@@ -32,8 +32,8 @@ def run(monkeypatch, capsys, tmp_path):
         monkeypatch.setattr(sys, "argv", ["strokewise", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
             cli.main()
-        told = capsys.readouterr()
-        return caught.value.code or 0, told.out, told.err
+        captured = capsys.readouterr()
+        return caught.value.code or 0, captured.out, captured.err
 
     return call
 
@@ -63,7 +63,7 @@ def test_a_painting_is_a_folder(paint, tmp_path):
 
 def test_rounds_hold_every_canvas(paint, tmp_path, random_image):
     random_image(32, 16).save(tmp_path / "source.png")
-    told = (
+    edits = (
         "--instruct",
         "a line",
         "--instruct",
@@ -73,7 +73,7 @@ def test_rounds_hold_every_canvas(paint, tmp_path, random_image):
         "--max-tokens",
         "4",
     )
-    status, out, _ = paint("a cup", "--image", "source.png", *told, "--out", "mine")
+    status, out, _ = paint("a cup", "--image", "source.png", *edits, "--out", "mine")
     assert status == 0
     pictures = ["canvas-1.png", "canvas-2.png", "final.png", "source.png"]
     assert names(tmp_path / "mine") == [*pictures, "trajectory.html", "trajectory.json"]
@@ -217,7 +217,7 @@ def test_the_wording_that_is_fed_is_shown_and_stored(run, tiny_folder, tmp_path)
         assert (trajectory.prompt, trajectory.original_prompt) == ("two red cups", "2  RED cups")
 
 
-def test_a_model_that_paints_nothing_is_told(paint, tmp_path):
+def test_a_model_that_paints_nothing_is_reported(paint, tmp_path):
     status, _, err = paint("a cup", "--max-tokens", "1", "--out", "mine")
     assert status == 2
     assert err.startswith("strokewise: the model painted nothing (it ended with: ")
@@ -256,13 +256,13 @@ def test_a_folder_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch):
 
 def test_help_and_a_process_of_its_own(tiny_folder, tmp_path):
     script = Path(sys.executable).with_name("strokewise")
-    told = subprocess.run([script, "paint", "--help"], capture_output=True, text=True, timeout=60)
-    assert told.returncode == 0
-    assert "--single-pass" in told.stdout
+    done = subprocess.run([script, "paint", "--help"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "--single-pass" in done.stdout
     arguments = ["paint", "a cup", "--single-pass", "--model", tiny_folder, "--json", *FAST]
-    told = subprocess.run([script, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=100)
-    assert told.returncode == 0, told.stderr
-    assert all(Envelope.from_json(json.loads(line)) for line in told.stdout.splitlines())
+    done = subprocess.run([script, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert all(Envelope.from_json(json.loads(line)) for line in done.stdout.splitlines())
 
 
 def test_a_terminal_sees_the_canvas_grow(tiny_folder, tmp_path):
@@ -275,14 +275,14 @@ def test_a_terminal_sees_the_canvas_grow(tiny_folder, tmp_path):
         cwd=tmp_path, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)
-    told = b""
+    output = b""
     try:
         while chunk := os.read(ours, 65536):
-            told += chunk
+            output += chunk
     except OSError:  # how Linux says that the other side is closed
         pass
     assert process.wait(60) == 0
-    text = told.decode("utf-8", "replace")
+    text = output.decode("utf-8", "replace")
     assert "\x1b[" in text
     assert "▀" in text
     assert "a cup" in text

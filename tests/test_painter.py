@@ -106,7 +106,7 @@ def test_errors_come_before_the_first_event(painter):
         painter.stream("")
 
 
-def test_a_model_that_is_not_there_is_told_with_those_that_are():
+def test_an_unknown_model_is_an_error_that_lists_the_known_ones():
     with pytest.raises(CheckpointError, match=r"no model 'micro'.*bagel-7b"):
         Painter.load("micro")
 
@@ -135,15 +135,15 @@ def test_known_prompts(prompt):
 def test_unknown_prompts_name_what_is_known(prompt, reason):
     with pytest.raises(PromptError) as caught:
         WORDS.check(prompt)
-    told = str(caught.value)
-    assert reason in told
-    assert "This model knows: cup, bus, dog; in the colors red, blue" in told
-    assert "--any-prompt" in told
-    assert "\n" not in told
-    assert "Known are" not in told
+    message = str(caught.value)
+    assert reason in message
+    assert "This model knows: cup, bus, dog; in the colors red, blue" in message
+    assert "--any-prompt" in message
+    assert "\n" not in message
+    assert "Known are" not in message
 
 
-def test_an_edit_may_be_told_as_a_stroke():
+def test_an_edit_may_be_written_as_a_stroke():
     with pytest.raises(PromptError):
         WORDS.check("add a red cup at the top")
     WORDS.check("add a red cup at the top", editing=True)
@@ -151,7 +151,7 @@ def test_an_edit_may_be_told_as_a_stroke():
         WORDS.check("a cup", ["hop"])
 
 
-def test_the_painter_checks_prompts_unless_told_otherwise(with_file):
+def test_the_painter_checks_prompts_by_default(with_file):
     painter = Painter.load(with_file("vocabulary.json", json.dumps(vars(WORDS))))
     assert painter.vocabulary == WORDS
     with pytest.raises(PromptError):

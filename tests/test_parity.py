@@ -131,7 +131,7 @@ def test_exit_status_2_without_a_folder(repository):
 
 
 @pytest.mark.parametrize("arguments", [["/no/such/folder"], ["a", "b"]])
-def test_wrong_arguments_are_told_the_usage(parity, arguments, monkeypatch, capsys):
+def test_wrong_arguments_print_the_usage(parity, arguments, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["parity.py", *arguments])
     assert parity.main() == 2
     assert capsys.readouterr().err.startswith("usage:")

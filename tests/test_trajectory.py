@@ -28,8 +28,10 @@ plain = st.text(max_size=30).map(str.strip).filter(lambda text: not TAG.search(t
 nearly = st.lists(
     st.sampled_from(["<", ">", "/", "ins", "des", "refine", " ", "<ins", "des>", "é\n"]), max_size=6
 )
-told = plain | nearly.map("".join).map(str.strip).filter(lambda text: not TAG.search(text))
-messages = st.builds(Message, told, st.none() | told, st.none() | told, st.none() | told)
+plain_texts = plain | nearly.map("".join).map(str.strip).filter(lambda text: not TAG.search(text))
+messages = st.builds(
+    Message, plain_texts, st.none() | plain_texts, st.none() | plain_texts, st.none() | plain_texts
+)
 soups = st.lists(st.sampled_from(TAGS) | st.text(string.ascii_letters + "<>/ \n", max_size=4), max_size=9)
 pictures = st.integers(0, 255).map(lambda value: Image.new("RGB", (2, 2), (value, 0, 0)))
 
@@ -63,7 +65,7 @@ class TestMessage:
             "seen.", None, "a", "b\nc"
         )
 
-    @given(st.sampled_from(TAGS), st.sampled_from(["inspect", "refine", "ins", "des"]), told)
+    @given(st.sampled_from(TAGS), st.sampled_from(["inspect", "refine", "ins", "des"]), plain_texts)
     def test_a_tag_inside_a_part_is_not_written(self, tag, part, text):
         with pytest.raises(ProtocolError, match=f"the {part} part holds a tag"):
             Message(**{part: f"{text}{tag}"}).text()
@@ -197,8 +199,10 @@ class TestParts:
         st.none() | pictures,
     )
     def test_round_trip(self, prompt, steps, last, source):
-        told = [Step(message, image) for message, image in steps] + ([] if last is None else [Step(last)])
-        trajectory = Trajectory(prompt, tuple(told), source)
+        all_steps = [Step(message, image) for message, image in steps] + (
+            [] if last is None else [Step(last)]
+        )
+        trajectory = Trajectory(prompt, tuple(all_steps), source)
         again = from_parts(to_parts(trajectory))
         assert again == trajectory
         assert again.source is source

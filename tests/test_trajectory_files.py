@@ -377,7 +377,7 @@ class TestDamagedValues:
 
 
 class TestWholeOrNot:
-    """What stands in the folder after a crash at any write or rename."""
+    """What is in the folder after a crash at any write or rename."""
 
     @pytest.fixture(params=range(7))
     def crash(self, request, monkeypatch):

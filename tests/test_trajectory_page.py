@@ -64,8 +64,17 @@ def pixels(attrs):
 
 def test_everything_said_and_known_is_on_the_page():
     text = Reader(page(WHOLE)).text
-    told = ["Add a cat.", "a cat", "it is red.", "Make it blue.", "now it is.", "1.2 s", "seed 11", "2.0 s"]
-    told += [
+    expected = [
+        "Add a cat.",
+        "a cat",
+        "it is red.",
+        "Make it blue.",
+        "now it is.",
+        "1.2 s",
+        "seed 11",
+        "2.0 s",
+    ]
+    expected += [
         "seed 12",
         "3.2 s",
         "seed 5",
@@ -74,7 +83,7 @@ def test_everything_said_and_known_is_on_the_page():
         "complete and ended",
         "Round 1, refined",
     ]
-    for part in told:
+    for part in expected:
         assert part in text
     assert text.index("✗ sketch at fault") < text.index("Make it blue.") < text.index("✓ accepted")
 

@@ -106,8 +106,8 @@ def test_resizing_is_bilinear_without_smoothing():
     torch.testing.assert_close(row, torch.tensor([50.0, 0]), atol=1e-3, rtol=0)
 
 
-class Told:
-    """A segmenter that tells what it is told to, for a picture of 64 x 64 brought to 32 x 32."""
+class FixedSegmenter:
+    """A segmenter with fixed outputs, for a picture of 64 x 64 brought to 32 x 32."""
 
     device = torch.device("cpu")
     config = transformers.Mask2FormerConfig(num_labels=80)
@@ -128,7 +128,7 @@ def test_scores_boxes_and_masks_are_the_harnesss(colors):
     classes[2, CLASSES.index("car")] = 0.0  # sure, but its mask is empty
     masks = torch.full((3, 8, 8), -20.0)
     masks[0, 2:4, 4:7] = 20.0
-    detector = Mask2FormerDetector(Told(classes[None], masks[None]), colors, 32, 32)
+    detector = Mask2FormerDetector(FixedSegmenter(classes[None], masks[None]), colors, 32, 32)
     found = detector.detect(Image.new("RGB", (64, 64)))
     assert [one.name for one in found] == ["dog", "cat"]
     # A cell of the mask is 8 pixels; bilinear steps move the border by less than a pixel.
@@ -170,10 +170,10 @@ def test_the_whole_way_with_random_weights(segmenter, colors, picture, monkeypat
 
 
 def test_other_classes_than_cocos_are_refused(colors):
-    told = Told(None, None)
-    told.config = transformers.Mask2FormerConfig(num_labels=133)
+    segmenter = FixedSegmenter(None, None)
+    segmenter.config = transformers.Mask2FormerConfig(num_labels=133)
     with pytest.raises(CheckpointError, match="80 classes, not 133"):
-        Mask2FormerDetector(told, colors)
+        Mask2FormerDetector(segmenter, colors)
 
 
 def test_weights_that_are_not_there_are_a_users_error(tmp_path):
@@ -239,7 +239,7 @@ def test_clips_features_are_transformers_own(colors, picture):
     tokens = Words()(phrases, True, "pt")
     with torch.inference_mode():
         theirs = colors.clip(input_ids=tokens["input_ids"], pixel_values=pixels)
-        told = colors.clip.text_projection(colors.clip.text_model(**tokens).pooler_output)
+        text_features = colors.clip.text_projection(colors.clip.text_model(**tokens).pooler_output)
         seen = colors.clip.visual_projection(colors.clip.vision_model(pixel_values=pixels).pooler_output)
-    cosine = torch.nn.functional.cosine_similarity(seen, told)
+    cosine = torch.nn.functional.cosine_similarity(seen, text_features)
     torch.testing.assert_close(cosine * colors.clip.logit_scale.exp(), theirs.logits_per_image[0])

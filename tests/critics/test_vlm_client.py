@@ -64,10 +64,10 @@ def test_malformed_answers_are_asked_again(server, make_client, bad):
     client = make_client()
     assert client.query("task", "text", Word).word == "yes"
     assert len(server.requests) == 2
-    told = server.requests[1]["messages"]
-    assert [message["role"] for message in told] == ["system", "user", "assistant", "user"]
-    assert told[2]["content"] == bad
-    assert "not an answer of the schema" in told[3]["content"]
+    messages = server.requests[1]["messages"]
+    assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
+    assert messages[2]["content"] == bad
+    assert "not an answer of the schema" in messages[3]["content"]
     assert client.pauses == []
 
 
@@ -163,7 +163,7 @@ def test_refusals_are_final(server, make_client, code):
 
 
 @pytest.mark.parametrize("code", [401, 500])
-def test_keys_that_the_server_quotes_are_not_told(server, make_client, code):
+def test_keys_that_the_server_quotes_are_not_shown(server, make_client, code):
     def quote(handler, body):
         handler.send(code, {"error": {"message": f"wrong key {handler.headers['Authorization']}"}})
 

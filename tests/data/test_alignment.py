@@ -21,7 +21,7 @@ from strokewise.world.language import (
 )
 
 # What the oracle may call each fault that is put in.
-TOLD = {
+FAULTS_OF_SPOIL = {
     "wrong color": {"wrong color"},
     "wrong class": {"missing", "extra"},
     "too many": {"wrong count"},
@@ -69,7 +69,7 @@ def test_lengths(records_of):
 
 def test_every_kind_of_fault_occurs(records_of):
     faults = Counter(record.fault for record in negatives(records_of))
-    assert set(faults) == set(SPOILS) == set(TOLD)
+    assert set(faults) == set(SPOILS) == set(FAULTS_OF_SPOIL)
     assert min(faults.values()) > 10
 
 
@@ -81,7 +81,7 @@ def test_faulty_sketches_are_found_and_corrected(records_of):
         plan = parse_description(sketched.message.des)
         *_, wrong, right = (describe(scene_from_json(value)) for value in record.truth["scenes"])
         found = judge_sketch(plan, wrong)
-        assert TOLD[record.fault] <= {fault.kind for fault in found}
+        assert FAULTS_OF_SPOIL[record.fault] <= {fault.kind for fault in found}
         assert corrected.verdict == Verdict(plan=True, sketch=False)
         assert corrected.stages == (Stage.INSPECT, Stage.REFINE)
         assert set(parse_inspection(corrected.message.inspect).sketch) == set(found)

@@ -72,7 +72,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def unbroken(small_shards, finished, tmp_path):
-    """The files of a build that nothing happened to, a copy of which stands in the temporary folder."""
+    """The files of a build that nothing happened to, a copy of which is in the temporary folder."""
     shutil.copytree(finished, tmp_path / "unbroken")
     return contents(finished)
 
@@ -218,14 +218,14 @@ class TestReading:
         assert set(unbroken) == {MANIFEST, RECIPE, *shards}
 
     def test_progress(self, small_shards, recipe, tmp_path):
-        told = []
+        progress = []
         (tmp_path / "built").mkdir()
-        build(recipe, tmp_path / "built", progress=lambda *state: told.append(state))
-        assert told == [(min(150, SMALL_SHARD * i), 150) for i in range(recipe.num_shards + 1)]
+        build(recipe, tmp_path / "built", progress=lambda *state: progress.append(state))
+        assert progress == [(min(150, SMALL_SHARD * i), 150) for i in range(recipe.num_shards + 1)]
         (tmp_path / "built" / "part-00002.parquet").unlink()
-        told.clear()
-        build(recipe, tmp_path / "built", progress=lambda *state: told.append(state))
-        assert told == [(150 - SMALL_SHARD, 150), (150, 150)]
+        progress.clear()
+        build(recipe, tmp_path / "built", progress=lambda *state: progress.append(state))
+        assert progress == [(150 - SMALL_SHARD, 150), (150, 150)]
 
     def test_unfinished_sets_are_refused(self, unbroken, tmp_path):
         (tmp_path / "unbroken" / MANIFEST).unlink()
@@ -333,7 +333,7 @@ class TestClaims:
             build(recipe, tmp_path / "built", workers=0)
         assert not (tmp_path / "built").exists()
 
-    def test_a_full_disk_is_told(self, recipe, small_shards, tmp_path, monkeypatch):
+    def test_a_full_disk_is_an_error(self, recipe, small_shards, tmp_path, monkeypatch):
         def full(*_):
             raise OSError(28, "No space left on device")
 

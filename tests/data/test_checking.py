@@ -123,19 +123,21 @@ def background_to_come(record):
 
 def another_description(record):
     for at in steps_where(record, lambda step: step.message.des is not None):
-        told = parse_description(record.trajectory.steps[at].message.des)
-        first = told.graph.objects[0]
+        described = parse_description(record.trajectory.steps[at].message.des)
+        first = described.graph.objects[0]
         for changed in (
             replace(first, color=another(first.color, COLORS)),
-            replace(first, name=next(n for n in CLASSES if n not in {o.name for o in told.graph.objects})),
+            replace(
+                first, name=next(n for n in CLASSES if n not in {o.name for o in described.graph.objects})
+            ),
         ):
-            graph = replace(told.graph, objects=(changed, *told.graph.objects[1:]))
-            yield with_step(record, at, des=write_description(replace(told, graph=graph), RNG))
-        moved = (another(told.regions[0][0], REGIONS), *told.regions[0][1:])
-        elsewhere = replace(told, regions=(moved, *told.regions[1:]))
+            graph = replace(described.graph, objects=(changed, *described.graph.objects[1:]))
+            yield with_step(record, at, des=write_description(replace(described, graph=graph), RNG))
+        moved = (another(described.regions[0][0], REGIONS), *described.regions[0][1:])
+        elsewhere = replace(described, regions=(moved, *described.regions[1:]))
         yield with_step(record, at, des=write_description(elsewhere, RNG))
-        ground = replace(told.graph, background=another(told.graph.background, BACKGROUNDS))
-        yield with_step(record, at, des=write_description(replace(told, graph=ground), RNG))
+        ground = replace(described.graph, background=another(described.graph.background, BACKGROUNDS))
+        yield with_step(record, at, des=write_description(replace(described, graph=ground), RNG))
 
 
 def another_stroke(record):

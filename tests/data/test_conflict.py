@@ -14,7 +14,7 @@ from strokewise.trajectory.values import Stage, Verdict
 from strokewise.world.language import describe, parse_description, parse_inspection
 
 # What the oracle calls each fault that is put in; a thing of another class is one that nobody asked for.
-TOLD = {name: name for name in BREAKS} | {"wrong class": "extra"}
+FAULT_OF_BREAK = {name: name for name in BREAKS} | {"wrong class": "extra"}
 
 
 def wrong_ones(records_of):
@@ -64,7 +64,7 @@ def test_wrong_plans_are_found_and_mended(records_of):
         *before, planned, repaired = record.trajectory.steps
         assert all(step.verdict.accepted for step in [*before, planned][1:])
         found = judge_plan(prompt, parse_description(planned.message.des)).plan
-        assert TOLD[record.fault] in {fault.kind for fault in found}
+        assert FAULT_OF_BREAK[record.fault] in {fault.kind for fault in found}
         assert repaired.verdict == Verdict(plan=False, sketch=True)
         assert repaired.stages == (Stage.INSPECT, Stage.PLAN, Stage.REFINE)
         assert set(parse_inspection(repaired.message.inspect).plan) == set(found)

@@ -63,7 +63,7 @@ def test_steps_that_stand_in_do_not_cost_a_record(records_of):
     assert list(filtered(OracleJudge(), [unsaid])) == []
 
 
-def test_what_cannot_be_told_is_left_out(records_of):
+def test_what_cannot_be_written_is_left_out(records_of):
     good = next(iter(filtered(OracleJudge(), records_of("multi-turn", 12))))
     odd = replace(good, trajectory=replace(good.trajectory, prompt="gnomes near a well"))
     assert list(filtered(OracleJudge(), [odd, good])) == [good]
@@ -76,7 +76,7 @@ def test_services_that_fail_end_the_filter(server, make_client, records_of):
         list(filtered(VlmJudge(make_client()), records_of("multi-turn", 12)))
 
 
-def test_corrections_of_what_was_right_are_not_learnt(server, make_client):
+def test_corrections_of_what_was_right_are_not_supervised(server, make_client):
     refined = Step(Message("too dark.", "lighten it"), red())
     server.always = GOOD
     painted = Trajectory("a bus", (Step(PLAN, red()), refined))

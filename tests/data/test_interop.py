@@ -83,7 +83,7 @@ def test_a_built_set_is_converted_and_back(built, form, tmp_path):
             assert_same_parts(record.trajectory, trajectory)
 
 
-def test_the_conversation_marks_what_is_learnt(given):
+def test_the_conversation_marks_what_is_supervised(given):
     trajectory = given[-1]
     user, assistant = to_irg(trajectory)["conversation"]
     assert (user["role"], assistant["role"]) == ("user", "assistant")

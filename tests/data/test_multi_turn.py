@@ -28,8 +28,8 @@ def changes_of(canvases):
 
 def kinds(record):
     """The kinds of the strokes, as the texts tell them."""
-    told = (step.message.ins for step in record.trajectory.steps)
-    return [parse_instruction(text).kind for text in told if text is not None]
+    instructions = (step.message.ins for step in record.trajectory.steps)
+    return [parse_instruction(text).kind for text in instructions if text is not None]
 
 
 def test_every_claim_is_true(records_of):
@@ -113,7 +113,7 @@ def _extra_alone(canvases, scene):
     return sum(canvas.stroke.kind == "add" for canvas in canvases) == len(scene.graph.objects) + 1
 
 
-def test_edits_are_told(records_of):
+def test_edits_are_named(records_of):
     records = records_of("multi-turn", mix=MultiTurnMix(edit_share=1))
     assert {kind for record in records for kind in kinds(record)} == {"add", *CHANGES}
     for record in records:

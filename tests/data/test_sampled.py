@@ -32,7 +32,16 @@ from strokewise.world.language import (
 from strokewise.world.layout import place
 from strokewise.world.vocabulary import CLASSES, COLORS
 
-WAYS = ("right", "wrong plan", "wrong sketch", "both wrong", "noise", "nonsense", "ends early", "goes on")
+WAYS = (
+    "right",
+    "wrong plan",
+    "wrong sketch",
+    "both wrong",
+    "noise",
+    "nonsense",
+    "ends early",
+    "does not end",
+)
 FEW = SceneMix(objects=(0, 0.4, 0.4, 0.2), counts=(0.8, 0.2), background_share=0.5)
 
 
@@ -74,7 +83,7 @@ class Careless:
             canvases = canvases[: at + 1]
         if way == "ends early":
             canvases = canvases[:-1]
-        if way == "goes on":
+        if way == "does not end":
             more = with_extra(canvases[-1].plan, rng)
             canvases.append(Canvas(adding(more, "extra"), more, more))
         steps = write_steps(graph, canvases, self.painter, rng)
@@ -175,7 +184,7 @@ def test_what_follows_is_right_or_left_out(plans):
             assert plan.following is None
     assert seen["right", True] >= 5
     assert seen["right", False] == 0
-    assert seen["goes on", False] >= 5
+    assert seen["does not end", False] >= 5
 
 
 def test_canvases_are_recognised_unless_they_are_noise(plans):
@@ -212,7 +221,7 @@ def test_plans_are_labelled_by_what_the_model_did(plans, painter):
         if way in ("wrong plan", "both wrong"):
             # A wrong plan ends these; now and then no layout repairs it.
             assert labels in (["right"] * (len(found) - 1) + ["wrong"], ["right"] * (len(found) - 1))
-        elif way == "goes on":
+        elif way == "does not end":
             assert labels == ["right"] * (len(found) - 1)  # nothing is left to be asked for in its place
         elif way == "wrong sketch":
             assert labels == ["right"] * (len(found) - 1)  # the business of the other subset
@@ -228,7 +237,7 @@ def test_sketches_are_labelled_by_what_the_model_did(plans, painter):
                 ["positive"] * (len(found) - 1) + ["negative"],
                 ["positive"] * (len(found) - 1),  # no layout obeys the plan
             )
-        elif way in ("wrong plan", "both wrong", "goes on"):
+        elif way in ("wrong plan", "both wrong", "does not end"):
             assert labels == ["positive"] * (len(found) - 1)  # the business of the other subset
         elif way != "noise":
             assert labels == ["positive"] * len(found)
@@ -245,7 +254,7 @@ def test_wrong_ones_are_not_all_dropped(judged):
 
 
 def test_only_what_is_all_there_ends(judged):
-    """Stopping early is not learnt, though the model did so."""
+    """Stopping early is not supervised, though the model did so."""
     ended = Counter()
     for way, trajectory, records in judged[1]:
         for record in records:
@@ -301,23 +310,23 @@ def test_a_canvas_that_is_right_by_chance_needs_no_correction():
     (region,) = (p.region for p in red.placements)
     where = write_description(describe(red), random.Random(0)).replace("red", "blue")
     step = Step(Message(ins="add a blue cup.", des=where), SpritePainter().paint(None, "", "", red, 0))
-    told = []
+    refines = []
     for seed in range(60):
         trajectory = Trajectory("a red cup", (step,))
         for record in judge_sampled(plans_of([trajectory]), SpritePainter(), random.Random(seed)):
-            told.append(record.trajectory.steps[-1].message.refine)
-    assert 30 < len(told) < 60
-    assert all(region in refine for refine in told)
+            refines.append(record.trajectory.steps[-1].message.refine)
+    assert 30 < len(refines) < 60
+    assert all(region in refine for refine in refines)
 
 
 def test_a_painter_samples_what_its_model_knows(tiny_folder):
     painter = Painter.load(tiny_folder)
     painter.vocabulary = Vocabulary(("bus",), ("red",))
-    told = []
-    sampler = PainterSampler(painter, {"steps": 2, "max_tokens": 4, "max_rounds": 1}, told.append)
+    lines = []
+    sampler = PainterSampler(painter, {"steps": 2, "max_tokens": 4, "max_rounds": 1}, lines.append)
     sampled = sampler.sample(["a Red bus", "a cat", "a blue bus"], [1, 2, 3])
     assert [(one.prompt, one.original_prompt, one.seed) for one in sampled] == [("a red bus", "a Red bus", 1)]
-    assert [line.partition(": not trained")[0] for line in told] == [
+    assert [line.partition(": not trained")[0] for line in lines] == [
         "left out: 'a cat'",
         "left out: 'a blue bus'",
     ]

@@ -98,8 +98,8 @@ class TestSampling:
         further = len(objects) - len(graphs)
         related = sum(len(graph.relations) for graph in graphs)
         assert related / further == pytest.approx(mix.relation_share, abs=0.03)
-        told = sum(graph.background is not None for graph in graphs)
-        assert told / len(graphs) == pytest.approx(mix.background_share, abs=0.03)
+        stated = sum(graph.background is not None for graph in graphs)
+        assert stated / len(graphs) == pytest.approx(mix.background_share, abs=0.03)
 
     def test_everything_of_the_vocabulary_occurs(self):
         rng = random.Random(6)
@@ -284,7 +284,7 @@ def test_boxes_beyond_all_numbers_are_refused():
 
 
 @pytest.mark.parametrize("subset", ["multi-turn", "conflict", "alignment"])
-def test_without_freedom_every_canvas_has_sprites_of_one_size(subset):
+def test_without_jitter_every_canvas_has_sprites_of_one_size(subset):
     """Also where something is repainted, or is there by mistake."""
     make, mix = MAKERS[subset]
     off = []
@@ -332,11 +332,11 @@ def test_plain_texts_have_one_wording_and_one_order(subset):
                 r"agrees|plan does not fit|draw|\bplace |erase|change|on a \w+ background:", text
             )
             if step.message.des is not None:
-                told = parse_description(step.message.des)
-                known = [obj.name for obj in told.graph.objects if obj.name in asked]
+                described = parse_description(step.message.des)
+                known = [obj.name for obj in described.graph.objects if obj.name in asked]
                 if record.label != "wrong" and subset != "multi-turn":
                     assert known == asked[: len(known)]
-                for regions in told.regions:
+                for regions in described.regions:
                     assert record.label == "wrong" or list(regions) == sorted(regions, key=REGIONS.index)
 
 

@@ -15,7 +15,7 @@ def call(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["strokewise", "eval", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
             cli.main()
-        told = capsys.readouterr()
-        return caught.value.code or 0, told.out, told.err
+        captured = capsys.readouterr()
+        return caught.value.code or 0, captured.out, captured.err
 
     return run

@@ -31,10 +31,10 @@ def folder(tmp_path):
 
 def test_geneval_scores_a_folder(call, folder, tmp_path):
     out = tmp_path / "deep" / "results.jsonl"
-    status, told, err = call("geneval", "--images", folder, "--detector", "sprite", "--out", out)
+    status, printed, err = call("geneval", "--images", folder, "--detector", "sprite", "--out", out)
     assert status == 0, err
-    assert "overall" in told
-    assert "0.5000" in told
+    assert "overall" in printed
+    assert "0.5000" in printed
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [line["correct"] for line in lines] == [True, False] * 6
     assert [line["tag"] for line in lines[::2]] == list(BY_TAG)
@@ -58,14 +58,14 @@ def test_a_scene_of_another_prompt_is_wrong(tag):
 
 
 def test_mistakes_are_one_line_and_exit_status_2(call, folder, tmp_path):
-    for arguments, told in (
+    for arguments, message in (
         (("--images", tmp_path / "none", "--detector", "sprite"), "is no folder"),
         (("--images", folder, "--detector", "sprites"), "unknown detector 'sprites'"),
         (("--images", folder, "--detector", "sprite", "--out", folder), "cannot be written"),
     ):
         status, _, err = call("geneval", *arguments)
         assert status == 2
-        assert told in err.splitlines()[-1]
+        assert message in err.splitlines()[-1]
 
 
 def test_a_picture_too_small_is_named(call, folder):

@@ -73,18 +73,18 @@ def close(one, other):
 
 
 def test_every_prompt_with_every_seed(painter, tmp_path):
-    told = []
+    progress = []
     made = paint_run(
         tmp_path,
         settings(),
         PROMPTS,
         make_strategy("process", painter, **FAST),
         batch=4,
-        on_progress=lambda done, total: told.append((done, total)),
+        on_progress=lambda done, total: progress.append((done, total)),
     )
     assert made == 6
-    assert told[0] == (0, 6)
-    assert told[-1] == (6, 6)
+    assert progress[0] == (0, 6)
+    assert progress[-1] == (6, 6)
     run = Run(tmp_path)
     assert [(e.prompt, e.sample, e.seed) for e in run.entries()] == [
         (i, k, seed) for i in range(3) for k, seed in enumerate((0, 7))
@@ -168,7 +168,7 @@ def test_a_folder_of_other_pictures_is_refused(painter, tmp_path):
         paint_run(tmp_path, settings(), PROMPTS[:2], strategy)
 
 
-def test_damaged_results_are_told(painter, tmp_path):
+def test_damaged_results_are_errors(painter, tmp_path):
     paint_run(tmp_path, settings(), PROMPTS[:1], make_strategy("single-pass", painter, **FAST))
     results = tmp_path / "results-0-of-1.jsonl"
     results.write_text('{"prompt": 0}\n' + results.read_text())
@@ -193,9 +193,9 @@ def test_seeds_and_shards_in_words():
 def test_prompts_outside_the_vocabulary(tiny_folder):
     painter = Painter.load(tiny_folder)
     painter.vocabulary = Vocabulary(("bus",), ("red",))
-    told = []
-    assert known_prompts(painter, PROMPTS, "skip", told.append) == PROMPTS[:1]
-    assert [line.partition(": not trained")[0] for line in told] == [
+    lines = []
+    assert known_prompts(painter, PROMPTS, "skip", lines.append) == PROMPTS[:1]
+    assert [line.partition(": not trained")[0] for line in lines] == [
         "left out: prompt 2, 'two apples'",
         "left out: prompt 3, 'a dog left of a cat'",
     ]
@@ -324,7 +324,7 @@ def test_prompts_of_three_kinds(tmp_path):
         load_prompts(str(wise))
 
 
-def test_the_command_paints_and_goes_on(call, tiny_folder, prompts_file, tmp_path):
+def test_the_command_paints_and_resumes(call, tiny_folder, prompts_file, tmp_path):
     arguments = (
         "run",
         tiny_folder,
@@ -337,9 +337,9 @@ def test_the_command_paints_and_goes_on(call, tiny_folder, prompts_file, tmp_pat
         *WORDS,
     )
     both = (*arguments, "--strategy", "single-pass", "--strategy", "think")
-    status, told, err = call(*both)
+    status, out, err = call(*both)
     assert status == 0, err
-    assert told.count("3 pictures painted") == 2
+    assert out.count("3 pictures painted") == 2
     assert [run.folder.name for run in find_runs([tmp_path / "out"])] == ["single-pass", "think"]
     assert call(*both)[1].count("0 pictures painted") == 2
 

@@ -224,7 +224,7 @@ def test_rated_by_a_server_and_never_asked_twice(call, wise_run, monkeypatch):
         server.script = [{"score": 2}, "no JSON", {"score": 1}]  # malformed answers are asked for again
         server.always = {"score": 0}
         words = ("wise", wise_run.folder, "--judge", "judge-1", "--judge-url", server.url)
-        status, told, err = call(*words)
+        status, printed, err = call(*words)
         assert status == 0, err
         asked = len(server.requests)
         assert asked == 6 + 2
@@ -234,7 +234,7 @@ def test_rated_by_a_server_and_never_asked_twice(call, wise_run, monkeypatch):
             json.loads(line) for line in (wise_run.folder / "wise-verified.jsonl").read_text().splitlines()
         ]
         assert sorted(line["score"] for line in lines) == [0, 0, 0, 0, 0, 1]
-        assert "overall, WISE's weights" in told
+        assert "overall, WISE's weights" in printed
         server.always = {"consistency": 2, "realism": 1, "aesthetics": 0}
         status, _, err = call(*words, "--mode", "legacy")
         assert status == 0, err
@@ -248,17 +248,17 @@ def test_rated_by_a_server_and_never_asked_twice(call, wise_run, monkeypatch):
 
 
 def test_from_runs_to_a_report(call, sprite_run, tmp_path):
-    status, told, err = call("geneval", sprite_run.folder)
+    status, printed, err = call("geneval", sprite_run.folder)
     assert status == 0, err
-    assert "sprite GenEval" in told
-    assert "0.5000" in told
-    status, told, err = call("process", sprite_run.folder)
+    assert "sprite GenEval" in printed
+    assert "0.5000" in printed
+    status, printed, err = call("process", sprite_run.folder)
     assert status == 0, err
     other = tmp_path / "unscored"
     odd = Prompt("<script>alert('x')</script> & co")
     write_run(other, [odd], [replace(painted("a red bus", 1), prompt=odd.text)], strategy="single-pass")
     out = tmp_path / "report"
-    status, told, err = call("report", sprite_run.folder, other, "--out", out, "--title", "Two <runs>")
+    status, printed, err = call("report", sprite_run.folder, other, "--out", out, "--title", "Two <runs>")
     assert status == 0, err
     page, text = (out / "report.html").read_text(), (out / "report.md").read_text()
     assert "<script>" not in page
@@ -299,7 +299,7 @@ def test_pictures_that_are_missing(call, sprite_run):
     assert "0000.png" in err
 
 
-def test_blank_pictures_are_told_as_missing_things(call, tmp_path):
+def test_blank_pictures_are_reported_as_missing_things(call, tmp_path):
     prompt = Prompt(GENEVAL["two_object"].text, geneval_metadata(GENEVAL["two_object"]))
     blank = Image.new("RGB", (128, 128), "white")
     run = write_run(tmp_path / "blank", [prompt], [Trajectory(prompt.text, (Step(Message(), blank),))])

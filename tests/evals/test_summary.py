@@ -62,13 +62,13 @@ def test_pictures_of_a_prompt_that_succeed_together_count_once():
 
 
 def test_the_table_tells_when_tasks_are_missing():
-    def told(verdicts):
+    def summary_of(verdicts):
         return " ".join(cell for row in table(summarize(verdicts)).lines for cell in row)
 
-    everything = told(judged(0.5))
+    everything = summary_of(judged(0.5))
     assert "overall" in everything
     assert "color_attr" in everything
-    some = told([one for one in judged(0.5) if one.metadata["tag"] in ("colors", "position")])
+    some = summary_of([one for one in judged(0.5) if one.metadata["tag"] in ("colors", "position")])
     assert "mean of 2 of 6 tasks" in some
     assert "overall" not in some
 

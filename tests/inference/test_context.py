@@ -1,4 +1,4 @@
-"""Contexts: they share what they have read, go on independently, and are cut back to earlier points."""
+"""Contexts: they share what they have read, continue independently, and are cut back to earlier points."""
 
 import pytest
 import torch
@@ -122,7 +122,7 @@ def test_forks_go_on_independently(generator, build, story, close):
     assert addresses(fork)[: len(where)] == where
     assert context.length == 25
     assert torch.equal(keys(context), before)
-    # The other branch goes on as if the first had never been.
+    # The other branch continues as if the first had never been.
     generator.read([context], [[20, 21]])
     assert written(generator, context) == ids
 

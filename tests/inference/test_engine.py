@@ -166,7 +166,7 @@ def scripted(tiny_tokenizer):
     return run
 
 
-def told(events, kind):
+def of_type(events, kind):
     return [event for event in events if event.type == kind]
 
 
@@ -194,12 +194,12 @@ def test_events_tell_it_all(scripted):
     text = ["text_started", "text_finished"]
     assert kinds == [*text, *canvas, *text, *canvas, *text, "finished"]
     for number, whole in enumerate([PLAN, MEND, DONE]):
-        deltas = [e.text for e in told(events, "text_delta") if e.step == number]
+        deltas = [e.text for e in of_type(events, "text_delta") if e.step == number]
         assert "".join(deltas) == whole
         assert len(deltas) > 5
-    assert [event.stage for event in told(events, "image_started")] == ["sketch", "refine"]
-    assert [event.stage for event in told(events, "image_finished")] == ["sketch", "refine"]
-    assert [event.step for event in told(events, "image_finished")] == [0, 1]
+    assert [event.stage for event in of_type(events, "image_started")] == ["sketch", "refine"]
+    assert [event.stage for event in of_type(events, "image_finished")] == ["sketch", "refine"]
+    assert [event.step for event in of_type(events, "image_finished")] == [0, 1]
     assert events[-1].reason == "end"
     assert [checked(AnyEvent, event.to_json(), "event") for event in events] == events
 
@@ -232,14 +232,14 @@ def test_why_it_ends(scripted, script, options, stop, images):
 def test_a_model_that_ends_behind_a_canvas_writes_nothing_more(scripted):
     engine = scripted([(PLAN, "image"), ("", "end")])
     assert len(engine.trajectories()[0].steps) == 1
-    assert len(told(engine.events[0], "text_started")) == 1
+    assert len(of_type(engine.events[0], "text_started")) == 1
 
 
 def test_what_breaks_the_protocol_is_kept_as_it_was_written(scripted):
     engine = scripted([(PLAN, "image"), ("so <ins>add</des>", "image")])
     (trajectory,) = engine.trajectories()
     assert trajectory.steps[1].message == Message("so <ins>add</des>")
-    assert told(engine.events[0], "text_finished")[1].text == "so <ins>add</des>"
+    assert of_type(engine.events[0], "text_finished")[1].text == "so <ins>add</des>"
 
 
 @pytest.mark.parametrize("text", ["", "<", "</des>", "<ins></ins>", "<des>", "<refine>" * 5, "a" * 300])
@@ -321,7 +321,7 @@ def test_the_first_strokes_may_be_the_callers(scripted, tiny_tokenizer):
     ]
     assert len(trajectory.images) == 2
     for number, step in enumerate(trajectory.steps):
-        deltas = [event.text for event in told(engine.events[0], "text_delta") if event.step == number]
+        deltas = [event.text for event in of_type(engine.events[0], "text_delta") if event.step == number]
         assert "".join(deltas) == step.message.text()
 
 
@@ -362,7 +362,7 @@ def test_an_edit_begins_with_the_prompt_as_a_stroke(scripted):
     assert len(trajectory.images) == 1
 
 
-def test_what_the_model_read_is_what_was_told(tiny_tokenizer):
+def test_what_the_model_read_is_what_was_emitted(tiny_tokenizer):
     script = [("a dog</des>", "image"), ("all fits. <ins>x</ins>", "image"), ("a cat</des>", "image")]
     generator = ScriptedGenerator(tiny_tokenizer, {"a cup": [*script, (DONE, None)]})
     request = Request("a cup", instruct=("add a dog", "add a cat"))
@@ -383,7 +383,7 @@ def test_a_canvas_may_be_the_callers(scripted, random_image):
     assert trajectory.steps[1].image.size == (16, 16)
     assert trajectory.steps[0].seed is not None
     assert trajectory.steps[1].seed is None
-    started = told(engine.events[0], "image_started")
+    started = of_type(engine.events[0], "image_started")
     assert [event.num_steps for event in started] == [49, 0]
 
 
@@ -566,11 +566,11 @@ def test_half_a_character_waits_for_its_other_half():
     raw.decoder = decoders.ByteLevel()
     tokenizer = Tokenizer(raw)
     draft = Draft(SimpleNamespace(number=0), None, tokenizer)
-    told = []
+    pieces = []
     for token in tokenizer.encode("aé日!"):
         draft.ids.append(token)
-        told.append(draft.new_text())
-    assert told == ["a", "", "é", "", "", "日", "!"]
+        pieces.append(draft.new_text())
+    assert pieces == ["a", "", "é", "", "", "日", "!"]
     assert draft.keep("aé") == ""
     assert draft.text == "aé"
 

@@ -87,6 +87,6 @@ def test_what_is_given_beside_a_preset_comes_first():
 
 
 @pytest.mark.parametrize(("preset", "name"), [("bagel", None), (None, "bagel")])
-def test_unknown_names_are_told(preset, name):
+def test_unknown_names_are_errors(preset, name):
     with pytest.raises(ConfigError, match="known are"):
         set_up(preset, name, "", {})

@@ -33,10 +33,10 @@ def write(generator, contexts, options, seeds=()):
     assert all(isinstance(step, TextStep) for step in steps)
     for row, ids in enumerate(written.ids):
         streamed = [step.ids[row] for step in steps]
-        told = [token for token in streamed if token is not None]
-        assert list(ids) == [*options.prefix, *told]
+        emitted = [token for token in streamed if token is not None]
+        assert list(ids) == [*options.prefix, *emitted]
         # Once a row has ended it stays so.
-        assert streamed == told + [None] * (len(streamed) - len(told))
+        assert streamed == emitted + [None] * (len(streamed) - len(emitted))
     return written
 
 
@@ -167,11 +167,11 @@ def test_an_abandoned_text_stays_open_and_is_continued(generator, build, samples
     ids, _ = one(generator, whole, options)
     context = build(samples[1])
     stream = generator.write([context], options)
-    told = [next(stream).ids[0] for _ in range(events)]
+    emitted = [next(stream).ids[0] for _ in range(events)]
     stream.close()
-    assert told == ids[:events]
+    assert emitted == ids[:events]
     assert context.is_open
-    # The token told last was chosen, but not read yet: it is not part of the context.
+    # The token emitted last was chosen, but not read yet: it is not part of the context.
     assert context.entries[-1].ids == (1, *ids[: events - 1])
     rest, _ = one(generator, context, WriteOptions(max_tokens=8 - events + 1))
     assert ids[: events - 1] + rest == ids
@@ -194,12 +194,12 @@ def test_abandoning_a_batch_keeps_the_finished_texts_closed(generator, build, sa
 
     contexts = [build(sample) for sample in samples]
     stream = generator.write(contexts, WriteOptions(max_tokens=9, constraint=constraint))
-    told = [next(stream).ids for _ in range(4)]
+    emitted = [next(stream).ids for _ in range(4)]
     stream.close()
     assert [context.is_open for context in contexts] == [False, True, True, True]
-    assert contexts[0].entries[-1].ids == (1, told[0][0], 2)
+    assert contexts[0].entries[-1].ids == (1, emitted[0][0], 2)
     for row in (1, 2, 3):
-        assert contexts[row].entries[-1].ids == (1, *(ids[row] for ids in told[:3]))
+        assert contexts[row].entries[-1].ids == (1, *(ids[row] for ids in emitted[:3]))
 
 
 def test_open_texts_of_different_lengths_are_continued_together(generator, build, samples):
@@ -220,10 +220,10 @@ def test_open_texts_of_different_lengths_are_continued_together(generator, build
 def test_an_open_text_is_closed_by_an_end(generator, build, samples, close):
     context = build(samples[0])
     stream = generator.write([context], WriteOptions(max_tokens=9))
-    told = [next(stream).ids[0] for _ in range(4)]
+    emitted = [next(stream).ids[0] for _ in range(4)]
     stream.close()
     generator.append([context], [[Segment.text([], opens=False)]])
-    read = build([*samples[0], Segment.text(told[:3])])
+    read = build([*samples[0], Segment.text(emitted[:3])])
     assert not context.is_open
     assert context.entries[-1].ids == read.entries[-1].ids
     close(context.entries[-1].block.keys, read.entries[-1].block.keys, 1e-5)

@@ -62,19 +62,19 @@ def test_every_number_has_stated_bounds_and_others_are_refused(name, capsys, tmp
     assert option.max is not None
     for wrong in (*WRONG, str(option.min - 1), str(option.max + 1)):
         status = main._run([*path, *needed(COMMANDS[path]), f"{option.opts[0]}={wrong}"])
-        told = capsys.readouterr()
-        assert (status, told.out) == (2, ""), wrong
-        assert told.err.startswith(f"strokewise: Invalid value for '{option.opts[0]}'"), wrong
-        assert told.err.count("\n") == 1
+        captured = capsys.readouterr()
+        assert (status, captured.out) == (2, ""), wrong
+        assert captured.err.startswith(f"strokewise: Invalid value for '{option.opts[0]}'"), wrong
+        assert captured.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("words", [["--no-such-option"], ["a", "b", "c", "--", "--d"], ["--out"], ["\ud800"]])
-def test_wrong_words_are_told_in_one_line(path, words, capsys, tmp_path, monkeypatch):
+def test_wrong_words_are_reported_in_one_line(path, words, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     status = main._run([*path, *words])
-    told = capsys.readouterr()
-    assert (status, told.err.count("\n")) == (2, 1), told.err
-    assert "Traceback" not in told.err
+    captured = capsys.readouterr()
+    assert (status, captured.err.count("\n")) == (2, 1), captured.err
+    assert "Traceback" not in captured.err

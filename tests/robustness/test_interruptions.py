@@ -57,13 +57,13 @@ def cut_short(folder, jobs, kind, number):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.005)
     os.kill(process.pid, number)
-    told = process.communicate(timeout=120)[1]
+    errors = process.communicate(timeout=120)[1]
     before = contents(folder / "cut", kind)
     assert before
     if number != signal.SIGKILL:
-        assert process.returncode == STATUS[number], told
-        assert told.splitlines()[-1] == "strokewise: interrupted; what was finished is kept"
-        assert "Traceback" not in told
+        assert process.returncode == STATUS[number], errors
+        assert errors.splitlines()[-1] == "strokewise: interrupted; what was finished is kept"
+        assert "Traceback" not in errors
         assert leftovers(folder) == []
     for out in ("cut", "whole"):
         finished = begin(folder, *jobs[kind], "--out", out)
@@ -91,10 +91,10 @@ def test_a_full_disk_is_one_line(tmp_path, jobs, kind):
         resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
 
     process = begin(tmp_path, *jobs[kind], "--out", "o", preexec_fn=fill)
-    told = process.communicate(timeout=120)[1]
+    errors = process.communicate(timeout=120)[1]
     assert process.returncode in (1, 2)
-    assert told.splitlines()[-1].startswith("strokewise: ")
-    assert "Traceback" not in told
+    assert errors.splitlines()[-1].startswith("strokewise: ")
+    assert "Traceback" not in errors
     assert leftovers(tmp_path) == []
 
 
@@ -106,7 +106,7 @@ def test_a_reader_who_leaves_and_a_terminal_of_few_letters(tmp_path, jobs):
     ascii_only = {"PYTHONIOENCODING": "ascii", "LANG": "C", "LC_ALL": "C"}
     process = begin(tmp_path, *arguments, stdout=write, env=ascii_only)
     os.close(write)
-    told = process.communicate(timeout=120)[1]
-    assert process.returncode == 141, told
-    assert "Traceback" not in told
+    errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 141, errors
+    assert "Traceback" not in errors
     assert len(contents(tmp_path / "o", "paint")) == 2

@@ -44,7 +44,7 @@ LEAD_INS = (
     "I'd like",
     "I\u2019d like a pic of",
 )
-# Phrases of the trained language with what may stand in their place.
+# Phrases of the trained language with what may replace them.
 OTHERS: dict[str, tuple[str, ...]] = {
     "two": ("2", "２"),
     "three": ("3", "③"),

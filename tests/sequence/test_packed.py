@@ -237,7 +237,7 @@ def test_a_closing_delimiter_may_carry_a_label(kind):
     assert packed.text_weights.tolist() == [1.0]
 
 
-def test_velocities_are_learnt_where_a_noised_image_has_a_loss():
+def test_velocities_are_supervised_where_a_noised_image_has_a_loss():
     silent, clean, loud = image(Kind.NOISED), image(Kind.CLEAN), image(Kind.NOISED, 1, 2, loss=True)
     packed = pack([[[text(9)], [silent, clean]], [[clean, loud]]], SPEC)
     assert packed.latents.shape[:2] == (2, 3)

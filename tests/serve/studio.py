@@ -26,7 +26,7 @@ class Studio:
         expect(self.page.get_by_role("heading", level=1)).to_be_visible()
 
     def _hear(self, message):
-        # A refused or failed request is told of by the browser; whether the page copes is what tests look at.
+        # The browser reports a refused or failed request; whether the page copes is what tests look at.
         if message.type == "error" and not message.text.startswith("Failed to load resource"):
             self.wrong.append(message.text)
 

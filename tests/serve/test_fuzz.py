@@ -1,4 +1,4 @@
-"""Requests made up from the server's own schema: whatever is sent, the server answers and goes on."""
+"""Requests made up from the server's own schema: whatever is sent, the server answers and keeps running."""
 
 import pytest
 import schemathesis

@@ -214,7 +214,7 @@ def test_things_by_keyboard(studio):
     thing.focus()
     left = thing.bounding_box()["x"]
     studio.keys("ArrowLeft", "ArrowLeft") if left > 400 else studio.keys("ArrowRight", "ArrowRight")
-    expect(studio.button("Apply and go on")).to_be_enabled()
+    expect(studio.button("Apply and continue")).to_be_enabled()
     studio.keys("Delete")
     expect(thing).to_have_count(0)
     studio.keys("Escape")

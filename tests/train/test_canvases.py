@@ -1,4 +1,4 @@
-"""Single canvases as samples: what is described is what is shown, and which of both is learnt."""
+"""Single canvases as samples: what is described is what is shown, and which of the two is supervised."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_the_canvas_shows_what_is_described(tokenizer, view, layout_jitter):
         assert not compare(described, read_canvas(Image.fromarray(picture.pixels))).faults
 
 
-def test_the_canvas_is_learnt_or_what_is_said_of_it(tokenizer):
+def test_the_canvas_is_supervised_or_its_description(tokenizer):
     drawing, reading = (
         described_and_shown(view, 0, tokenizer)[0] for view in ("text-to-image", "description")
     )

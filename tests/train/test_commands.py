@@ -125,7 +125,7 @@ def test_the_cost_is_said_before_anything_is_done(start, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["nano-base"], "--model is missing"),
         (["nano-base", "--model", "nowhere"], "nowhere"),
@@ -134,9 +134,9 @@ def test_the_cost_is_said_before_anything_is_done(start, tmp_path):
         (["nano-base", "--model", "START", "--set", "stepz=1"], "stepz"),
     ],
 )
-def test_bad_input_is_one_line(start, tmp_path, arguments, told):
+def test_bad_input_is_one_line(start, tmp_path, arguments, message):
     arguments = [str(start) if value == "START" else value for value in arguments]
     done = strokewise("train", "run", *arguments, "--out", "run", cwd=tmp_path)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -15,7 +15,7 @@ from strokewise.recipes.nano.autoencoder import AutoencoderRun
 
 
 def test_a_stage_is_made_once_and_whole_or_not_at_all(tmp_path):
-    told, made = [], []
+    lines, made = [], []
 
     def make(out):
         made.append(out)
@@ -26,7 +26,7 @@ def test_a_stage_is_made_once_and_whole_or_not_at_all(tmp_path):
 
     for _ in range(3):
         try:
-            nano_run._stage(tmp_path / "base", told.append, make)
+            nano_run._stage(tmp_path / "base", lines.append, make)
         except StrokewiseError:
             assert not (tmp_path / "base").exists()
     assert len(made) == 2
@@ -85,8 +85,8 @@ def test_all_stages_one_after_another(careless, tmp_path, monkeypatch):
     monkeypatch.setattr(nano_run, "AutoencoderRun", lambda: AutoencoderRun(steps=2, batch=2, crop_batch=2))
     monkeypatch.setattr(nano_run, "PainterSampler", lambda painter, painting: careless())
     monkeypatch.setattr(nano_run, "PROMPTS", 8)
-    told = []
-    finished = nano_run.train_nano(tmp_path, told.append)
+    lines = []
+    finished = nano_run.train_nano(tmp_path, lines.append)
     stages = {path.name for path in tmp_path.iterdir()}
     assert {
         "initial",
@@ -105,6 +105,6 @@ def test_all_stages_one_after_another(careless, tmp_path, monkeypatch):
     assert read_config(finished).autoencoder.scale != 1.0
     written = json.loads((finished / "vocabulary.json").read_text())
     assert sorted(written) == ["classes", "colors"]
-    told.clear()
-    assert nano_run.train_nano(tmp_path, told.append) == finished
-    assert not any(line.endswith("…") for line in told)
+    lines.clear()
+    assert nano_run.train_nano(tmp_path, lines.append) == finished
+    assert not any(line.endswith("…") for line in lines)

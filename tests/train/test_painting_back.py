@@ -1,4 +1,4 @@
-"""What was learnt is done again: the model writes, draws and stops as its samples did, unaided."""
+"""After training on a few samples the model writes, draws and stops as they do, unaided."""
 
 from dataclasses import replace
 

@@ -326,7 +326,7 @@ def test_image_sides_that_cannot_be(toy, start, side):
         RunData.open(replace(toy.config(start), canvas_side=side))
 
 
-def test_samples_that_do_not_fit_are_told_and_refused(toy, start):
+def test_samples_that_do_not_fit_are_named_and_refused(toy, start):
     config = toy.config(start)
     lengths = [p.length for p in _probe(RunData.open(config), 10**6, 48)[0]]
     config = replace(config, pack_tokens=sorted(lengths)[24])

@@ -1,4 +1,4 @@
-"""What is learnt where, what conditions are left out, and that packing agrees."""
+"""Which tokens are supervised, which conditions are left out, and that packing agrees."""
 
 import numpy as np
 import pytest
@@ -85,7 +85,7 @@ def test_a_trajectory_in_order(prepared, special):
     ]
 
 
-def test_nothing_is_learnt_of_the_prompt(prepared, tiny_model, special):
+def test_no_token_of_the_prompt_is_supervised(prepared, tiny_model, special):
     made = prepared(TRAJECTORY)
     filled = made.filled([torch.zeros(16, 16)] * 2)
     packed = pack([[filled]], tiny_model.pack_spec(special))
@@ -98,12 +98,12 @@ def test_nothing_is_learnt_of_the_prompt(prepared, tiny_model, special):
     assert len(packed.latent_slots) == 32
 
 
-def test_an_unlearnt_picture_is_only_shown(prepared):
+def test_a_picture_without_loss_is_only_shown(prepared):
     made = prepared(Sample((text(), drawn(), text(loss=True), drawn(loss=True)), ends=False))
     assert kinds(made) == "tcvtn"
 
 
-def test_a_last_picture_is_shown_only_if_the_end_is_learnt(prepared, special):
+def test_a_last_picture_is_shown_only_if_the_end_is_supervised(prepared, special):
     parts = (text(), drawn(loss=True))
     assert kinds(prepared(Sample(parts, ends=False))) == "tn"
     ended = prepared(Sample(parts))

@@ -65,34 +65,34 @@ def same(one, other):
 
 
 def texts(sample, tokenizer):
-    """(text, whether it is learnt) of a sample."""
+    """(text, whether it is supervised) of a sample."""
     return [(tokenizer.decode(list(p.ids)), p.loss) for p in sample.parts if isinstance(p, SampleText)]
 
 
-def test_prompts_are_never_learnt_and_everything_else_is_there(records, tokenizer):
+def test_prompts_are_never_supervised_and_everything_else_is_there(records, tokenizer):
     for some in records.values():
         for record in some:
             trajectory = record.trajectory
             sample = VIEWS["process"](trajectory, tokenizer, 0)
-            told = texts(sample, tokenizer)
-            assert told[0] == (trajectory.prompt, False)
-            assert [text for text, _ in told[1:]] == [s.message.text() for s in trajectory.steps]
+            found = texts(sample, tokenizer)
+            assert found[0] == (trajectory.prompt, False)
+            assert [text for text, _ in found[1:]] == [s.message.text() for s in trajectory.steps]
             assert sum(isinstance(p, SampleImage) for p in sample.parts) == len(trajectory.images)
             assert sample.ends == (trajectory.stop == "end")
 
 
-def test_wrong_plans_are_shown_but_not_learnt(records, tokenizer):
+def test_wrong_plans_are_shown_but_not_supervised(records, tokenizer):
     wrong = [record for record in records["conflict"] if record.label == "wrong"]
     assert wrong
     for record in wrong:
         steps = record.trajectory.steps
-        told = texts(VIEWS["process"](record.trajectory, tokenizer, 0), tokenizer)[1:]
+        found = texts(VIEWS["process"](record.trajectory, tokenizer, 0), tokenizer)[1:]
         blamed = {i - 1 for i, step in enumerate(steps) if step.verdict and step.verdict.plan is False}
         assert blamed
-        assert [i for i, (_, learnt) in enumerate(told) if not learnt] == sorted(blamed)
+        assert [i for i, (_, supervised) in enumerate(found) if not supervised] == sorted(blamed)
 
 
-def test_wrong_sketches_are_shown_but_not_learnt(records, tokenizer):
+def test_wrong_sketches_are_shown_but_not_supervised(records, tokenizer):
     negative = [record for record in records["alignment"] if record.label == "negative"]
     assert negative
     for record in negative:
@@ -176,12 +176,12 @@ def test_what_is_unknown_is_named(tokenizer):
         Rendered("multi").open(tokenizer)
 
 
-def test_of_texts_alone_a_wrong_plan_is_shown_and_what_is_said_of_it_learnt(records, tokenizer):
+def test_of_texts_alone_a_wrong_plan_is_shown_and_its_inspection_supervised(records, tokenizer):
     kinds = set()
     for record in records["conflict"]:
         sample = VIEWS["planning"](record.trajectory, tokenizer, 0)
-        told = [step.message for step in record.trajectory.steps]
-        steps = [replace(m, inspect=m.inspect.partition("the sketch")[0].strip()).text() for m in told]
+        messages = [step.message for step in record.trajectory.steps]
+        steps = [replace(m, inspect=m.inspect.partition("the sketch")[0].strip()).text() for m in messages]
         kinds.add(record.label)
         if record.label == "wrong":
             wanted = [(text, i != len(steps) - 2) for i, text in enumerate(steps)]
@@ -223,7 +223,7 @@ def test_texts_alone_do_not_teach_what_opens_after_them(records, tokenizer):
         assert any(segment.loss for segment in segments)
 
 
-def test_the_last_inspection_is_learnt_with_what_it_looks_at(records, tokenizer):
+def test_the_last_inspection_is_supervised_with_what_it_looks_at(records, tokenizer):
     endings = set()
     for record in records["alignment"]:
         trajectory = record.trajectory

@@ -21,7 +21,7 @@ from strokewise.data.rollouts import (
     round_files,
     sample,
 )
-from strokewise.datasets import rollouts as lessons
+from strokewise.datasets import rollouts as credit_rules
 from strokewise.datasets.dropout import Dropout
 from strokewise.datasets.rollouts import Credits, credited, supervised
 from strokewise.errors import ConfigError, LanguageError
@@ -88,26 +88,26 @@ def test_verdicts_in_words_that_nobody_reads_count_by_what_they_lead_to():
 
 def test_a_picture_no_better_than_its_wrong_first_canvas_has_the_least_reward():
     group = [rewards(0.5, first=0.5), rewards(0.3, first=0.5), rewards(1.0, first=0.5)]
-    assert lessons.pictures(group) == [0.3, 0.3, 1.0]
-    assert lessons.pictures([replace(r, first=1.0) for r in group]) == [0.5, 0.3, 1.0]
+    assert credit_rules.pictures(group) == [0.3, 0.3, 1.0]
+    assert credit_rules.pictures([replace(r, first=1.0) for r in group]) == [0.5, 0.3, 1.0]
 
 
 def test_verdicts_and_pictures_are_credited_apart():
-    one, two = lessons.grpo([rewards(1.0, (0.0, 1.0)), rewards(0.0, (1.0, 1.0))])
+    one, two = credit_rules.grpo([rewards(1.0, (0.0, 1.0)), rewards(0.0, (1.0, 1.0))])
     assert one.actions == (None, 1.0, 1.0)
     assert two.actions == (None, -1.0, -1.0)
     assert one.inspections == pytest.approx((None, -math.sqrt(3), 1 / math.sqrt(3)))
-    assert all(c.empty for c in lessons.grpo([rewards(1.0, (1.0,)), rewards(1.0, (1.0,))]))
+    assert all(c.empty for c in credit_rules.grpo([rewards(1.0, (1.0,)), rewards(1.0, (1.0,))]))
 
 
 def test_raft_takes_what_is_right_throughout_in_mixed_groups():
     group = [rewards(1.0, (1.0,)), rewards(1.0, (0.0,)), rewards(0.5, (1.0,))]
-    assert [not c.empty for c in lessons.raft(group)] == [True, False, False]
-    assert all(c.empty for c in lessons.raft(group[:1] * 3))
+    assert [not c.empty for c in credit_rules.raft(group)] == [True, False, False]
+    assert all(c.empty for c in credit_rules.raft(group[:1] * 3))
 
 
 def test_canvases_are_credited_between_zero_and_one():
-    found = lessons.nft([rewards(0, canvases=(1.0, None)), rewards(0, canvases=(0.0, 0.0))])
+    found = credit_rules.nft([rewards(0, canvases=(1.0, None)), rewards(0, canvases=(0.0, 0.0))])
     low = 0.5 - 0.5 * math.sqrt(0.5)
     assert found[0].canvases == (None, 1.0, None)
     assert found[1].canvases == pytest.approx((None, low, low))
@@ -288,7 +288,7 @@ def test_resumed_equals_unbroken(tiny_folder, tmp_path):
         run = started(config, tmp_path / "two")
         run._sample(run.trainer.step // 2, math.inf)
         if not run.trainer.step % 2:
-            run.trainer.skip_to(run.trainer.step // 2 * lessons.ROUND)
+            run.trainer.skip_to(run.trainer.step // 2 * credit_rules.ROUND)
         run.trainer.train_to(run.trainer.step + 1)
     run = started(config, tmp_path / "two")
     assert run.trainer.step == 2
@@ -355,7 +355,7 @@ def test_what_cannot_be(tiny_folder, tmp_path):
         Opening(),
         lambda _: None,
     )
-    with pytest.raises(ConfigError, match="teaches nothing"):
+    with pytest.raises(ConfigError, match="has no training signal"):
         equal.fit()
     shown = CliRunner().invoke(
         app, ["reinforce", "nano-rl", "--model", "nano", "--out", str(tmp_path / "x"), "--objective", "ppo"]

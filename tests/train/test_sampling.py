@@ -32,9 +32,9 @@ def contents(folder):
 
 
 def test_what_was_painted_becomes_two_data_sets(asked, careless, tmp_path):
-    sampler, told = careless(), []
-    self_sample(asked, sampler, tmp_path, lambda done, all: told.append((done, all)))
-    assert told == [(4, 10), (8, 10), (10, 10)]
+    sampler, progress = careless(), []
+    self_sample(asked, sampler, tmp_path, lambda done, all: progress.append((done, all)))
+    assert progress == [(4, 10), (8, 10), (10, 10)]
     assert len(sampler.prompts) == 10
     assert all(o.name in KNOWN for prompt in sampler.prompts for o in parse_prompt(prompt).objects)
     for subset, wrong in (("conflict", "wrong"), ("alignment", "negative")):

@@ -206,7 +206,7 @@ def test_samples_longer_than_packs(trainer):
 # --- learning ----------------------------------------------------------------------------------------------
 
 
-def test_a_handful_of_samples_is_learnt(trainer, toy):
+def test_a_handful_of_samples_is_memorized(trainer, toy):
     sources = (WeightedSource("strokes", 1.0, toy.Toy(4)),)
     run = trainer(
         sources=sources,

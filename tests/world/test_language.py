@@ -210,14 +210,14 @@ def test_the_parts_of_an_inspection_make_up_its_text(inspection, seed, plain):
 
 @EXAMPLES
 @given(st.one_of(strokes(), inspections(), descriptions()), st.integers(), st.integers())
-def test_a_plain_voice_has_one_wording(value, one, other):
+def test_plain_wording_does_not_depend_on_the_seed(value, one, other):
     write: dict[type, Callable[..., str]] = {
         lang.Stroke: lang.write_instruction,
         lang.Inspection: lambda value, rng: lang.write_inspection(value, rng).text,
         lang.Description: lang.write_description,
     }
-    told = [write[type(value)](value, lang.PlainWording(seed)) for seed in (one, other)]
-    assert told[0] == told[1]
+    texts = [write[type(value)](value, lang.PlainWording(seed)) for seed in (one, other)]
+    assert texts[0] == texts[1]
 
 
 def test_what_is_seen_stands_in_reading_order_with_equal_things_together():
@@ -492,12 +492,12 @@ def test_case_and_spacing_do_not_matter():
         ),
     ],
 )
-def test_values_that_cannot_be_told_are_refused(write, value, message):
+def test_values_without_words_are_refused(write, value, message):
     with pytest.raises(SceneError, match=message):
         write(value, random.Random(0))
 
 
-def test_counts_above_four_are_told_as_more_than_four():
+def test_counts_above_four_are_written_as_more_than_four():
     inspection = lang.Inspection((), (Fault("wrong count", Thing("cat"), None, 1, 12),))
     text = lang.write_inspection(inspection, random.Random(0)).text
     assert "shows more than four cats instead of one" in text

@@ -161,9 +161,9 @@ def crowded(draw: st.DrawFn) -> Description:
     looks = st.tuples(st.sampled_from(("cat", "dog")), st.sampled_from((None, "red", "blue")))
     objects, places = [], []
     for index, (name, color) in enumerate(draw(st.lists(looks, max_size=4, unique=True))):
-        told = draw(st.lists(st.sampled_from(("left", "right", "top")), min_size=1, max_size=4))
-        objects.append(SceneObject(f"n{index}", name, color, len(told)))
-        places.append(tuple(told))
+        regions = draw(st.lists(st.sampled_from(("left", "right", "top")), min_size=1, max_size=4))
+        objects.append(SceneObject(f"n{index}", name, color, len(regions)))
+        places.append(tuple(regions))
     background = draw(st.sampled_from((None, *BACKGROUNDS[:2])))
     return Description(SceneGraph(tuple(objects), (), background), tuple(places))
 
@@ -212,8 +212,8 @@ def test_describe_takes_regions_by_index_and_the_real_background():
     described = lang.describe(Scene(graph, placements))
     assert described.regions == (("upper left", "left"), ("right",))
     assert (described.graph.background, described.graph.relations) == (DEFAULT_BACKGROUND, ())
-    told = lang.describe(Scene(replace(graph, background="sky"), placements), relations=True)
-    text = lang.write_description(told, random.Random(1))
+    description = lang.describe(Scene(replace(graph, background="sky"), placements), relations=True)
+    text = lang.write_description(description, random.Random(1))
     assert text.count("left of the bus") == text.count("sky") == 1
     with pytest.raises(SceneError, match="needs 2 regions, not 1"):
         lang.describe(Scene(graph, placements[:2]))

@@ -110,7 +110,7 @@ def test_every_region_is_used_and_a_lone_thing_is_large():
     assert all(s.placements[0].box[3] - s.placements[0].box[1] > 0.33 for s in scenes)
 
 
-def test_every_geneval_prompt_has_a_layout_without_freedom():
+def test_every_geneval_prompt_has_a_layout_without_jitter():
     for number, prompt in enumerate(geneval_prompts()):
         scene = place(parse_prompt(prompt.text), number, layout_jitter=0.0)
         check(scene)
@@ -124,7 +124,7 @@ def test_every_geneval_prompt_has_a_layout_without_freedom():
 
 
 @pytest.mark.parametrize("name", ["bus", "giraffe", "apple"])
-def test_without_freedom_a_sprite_lies_alike_in_the_patches_of_every_cell(name):
+def test_without_jitter_a_sprite_lies_alike_in_the_patches_of_every_cell(name):
     boxes = [even_box(name, cell) for cell in range(9)]
     assert len({tuple(round(edge * 128) % 16 for edge in box) for box in boxes}) == 1
     assert [region_of(box) for box in boxes] == list(REGIONS)
@@ -197,7 +197,7 @@ def test_subsets_stand_where_the_whole_stands():
 
 @EXAMPLES
 @given(st.permutations(REGIONS), st.integers(0, 1000), st.integers(1, 4), st.integers(1, 4))
-def test_told_regions_are_kept(order, seed, first, second):
+def test_stated_regions_are_kept(order, seed, first, second):
     graph = SceneGraph((SceneObject("a", "person", None, first), SceneObject("b", "couch", "red", second)))
     regions = {"a": order[:first], "b": order[first : first + second]}
     scene = place_in(graph, regions, seed)
@@ -214,7 +214,7 @@ def test_told_regions_are_kept(order, seed, first, second):
         ({"a": ["right"], "b": ["left"]}, "contradict the relations: 'cat' left of 'dog'"),
     ],
 )
-def test_told_regions_that_cannot_be(regions, message):
+def test_stated_regions_that_cannot_be(regions, message):
     graph = SceneGraph((SceneObject("a", "cat"), SceneObject("b", "dog")), (Relation("a", "left of", "b"),))
     with pytest.raises(SceneError, match=message):
         place_in(graph, regions)

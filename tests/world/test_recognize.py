@@ -1,4 +1,4 @@
-"""What was painted is what is recognized; what cannot be told is unknown; rubbish is not named."""
+"""What was painted is what is recognized; what is ambiguous is unknown; noise is not named."""
 
 import io
 import random
@@ -101,7 +101,7 @@ def test_spoiled_pictures_are_mostly_right_and_rarely_wrong(way):
 
 
 def test_strong_blur_makes_things_unknown_rather_than_wrong():
-    told = []
+    shares = []
     for deviation in (0, 4, 6):
         wrong = right = things = 0
         for scene in list(crowds())[::8]:
@@ -110,9 +110,9 @@ def test_strong_blur_makes_things_unknown_rather_than_wrong():
             names = [one.name == wanted.get(one.region) for one in found.instances]
             right, wrong = right + sum(names), wrong + len(names) - sum(names)
             things += len(wanted)
-        told.append(right)
+        shares.append(right)
         assert wrong < 0.06 * things
-    assert told[0] > told[1] > told[2]
+    assert shares[0] > shares[1] > shares[2]
 
 
 def test_empty_canvases():

@@ -1,4 +1,4 @@
-"""Pictures are the same bytes every time, show colors that can be told apart, and things that can be seen."""
+"""Pictures are the same bytes every time, show distinguishable colors, and things that can be seen."""
 
 import hashlib
 import itertools

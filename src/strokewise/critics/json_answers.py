@@ -1,6 +1,6 @@
 """JSON as language models answer it: the schema that they are sent, and the object in what they write back.
 
-Knows JSON schemas and texts. It refuses to know what is asked, and of whom.
+Knows JSON schemas and texts. It refuses to know what is queried, and of whom.
 """
 
 import json

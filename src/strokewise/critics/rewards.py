@@ -65,7 +65,7 @@ class RewardCritic:
                 plan = _decided(self.judge.plan, trajectory.prompt, planned)
             sketch = None
             if step.image is not None and plan is not None:
-                # A canvas that cannot be read although its plan can shows what nobody asked for.
+                # A canvas that cannot be read although its plan can shows what the prompt does not contain.
                 sketch = _decided(self.judge.sketch, planned, step.image) or False
             yield verdict, None if sketch is None else float(sketch)
 

@@ -3,7 +3,7 @@
 Retries and pauses are those of the ``openai`` client. What is added here: limits on what is spent, answers
 that are validated and requested again with the fault named, a cache on disk so that no query is paid for
 twice, and a guard against services that misbehave. This file knows schemas and money. It refuses to know what
-is asked and what an answer means (``judges``, ``verifiers``).
+is queried and what an answer means (``judges``, ``verifiers``).
 """
 
 import base64

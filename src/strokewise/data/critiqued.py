@@ -26,7 +26,7 @@ def filtered(judge: Judge, records: Iterable[Record]) -> Iterator[Record]:
     """The records whose every plan and canvas the judge accepts (how the paper filters multi-turn data).
 
     What the judge cannot decide is not accepted. A plan that the record itself leaves unjudged, because
-    something stands in that will go again, need not fit the prompt.
+    a temporary object will go again, need not fit the prompt.
 
     Raises:
         ServiceError: if the judge is a service that fails or costs too much.

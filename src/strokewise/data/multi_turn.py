@@ -58,7 +58,7 @@ def strokes(
         scene: with all that is to be painted.
         rng: of the order and of changes.
         edit_share: see :class:`MultiTurnMix`.
-        classes: what only stands in for a while is one of these.
+        classes: temporary objects are of one of these.
         in_order: paint objects in the graph's order, as far as relations allow.
     """
     order = scene.graph.painting_order(None if in_order else rng)

@@ -61,7 +61,7 @@ class PainterSampler:
     Attributes:
         painter: what paints.
         painting: its options.
-        report: is told of each prompt that the painter's model does not know.
+        report: called with a line for each prompt that the painter's model does not know.
     """
 
     painter: Painter

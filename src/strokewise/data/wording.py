@@ -62,7 +62,7 @@ class Canvas:
         stroke: what is painted now.
         plan: the scene as the plan describes it.
         shown: the scene on the canvas.
-        judged: whether the plan can be judged: not while something stands in that will go again.
+        judged: whether the plan can be judged: not while a temporary object will go again.
     """
 
     stroke: Stroke

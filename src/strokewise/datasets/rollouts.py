@@ -1,6 +1,6 @@
 """Rollouts as samples: what is learned from the groups of a round, and how much each part is credited.
 
-Three lessons, one for each objective of reinforcement:
+Three rules of credit, one for each objective of reinforcement:
 
 ``raft``  the best of a group, if they are right and not all are, as supervised samples (arXiv 2504.11343)
 ``grpo``  texts: an inspection is credited with the advantage of its verdict, what follows it in the message
@@ -103,7 +103,11 @@ def nft(group: Sequence[Rewards]) -> list[Credits]:
     return [Credits(canvases=_shared() + row) for row in halves]
 
 
-LESSONS: dict[str, Callable[[Sequence[Rewards]], list[Credits]]] = {"raft": raft, "grpo": grpo, "nft": nft}
+CREDIT_RULES: dict[str, Callable[[Sequence[Rewards]], list[Credits]]] = {
+    "raft": raft,
+    "grpo": grpo,
+    "nft": nft,
+}
 
 
 def _own(values: Values) -> Values:
@@ -173,26 +177,28 @@ def _at(values: Values, number: int) -> float | None:
 
 @dataclass(frozen=True)
 class Rollouts:
-    """What the rounds in a folder teach; position ``n * ROUND`` of the mixture begins round n.
+    """Samples of the rounds in a folder; position ``n * ROUND`` of the mixture begins round n.
 
     Attributes:
         folder: of the rounds.
-        lesson: one of ``LESSONS``.
+        credit_rule: one of ``CREDIT_RULES``.
         seed: of the order within a round.
     """
 
     folder: str
-    lesson: str
+    credit_rule: str
     seed: int = 0
 
     def open(self, tokenizer: Tokenizer) -> "RolloutSource":
         """The source; its rounds need not be there yet.
 
         Raises:
-            ConfigError: if there is no such lesson.
+            ConfigError: if there is no such rule of credit.
         """
-        if self.lesson not in LESSONS:
-            raise ConfigError(f"unknown lesson {self.lesson!r}; known are {', '.join(LESSONS)}")
+        if self.credit_rule not in CREDIT_RULES:
+            raise ConfigError(
+                f"unknown credit rule {self.credit_rule!r}; known are {', '.join(CREDIT_RULES)}"
+            )
         return RolloutSource(self, tokenizer)
 
 
@@ -203,35 +209,35 @@ class RolloutSource:
     config: Rollouts
     tokenizer: Tokenizer
     size: None = None
-    _round: tuple[int, list["Taught"]] | None = None
+    _round: tuple[int, list["CreditedRollout"]] | None = None
     _files: dict[Path, list[Trajectory]] = field(default_factory=dict)
 
     def sample(self, index: int) -> Sample:
         """One sample.
 
         Raises:
-            ConfigError: if the round teaches nothing.
+            ConfigError: if the round has no training signal.
             RecordError: if its files are missing or damaged.
         """
         number, place = divmod(index, ROUND)
-        found = self.taught(number)
+        found = self.rollouts(number)
         if not found:
             raise ConfigError(
-                f"round {number} teaches nothing: in every group of siblings all rewards are equal;"
+                f"round {number} has no training signal: in every group of siblings all rewards are equal;"
                 " take prompts that the model sometimes paints right, more groups, or a higher temperature"
             )
         epoch, at = divmod(place, len(found))
         order = np.random.default_rng(derive_seed(self.config.seed, 5, number, epoch)).permutation(len(found))
-        taught = found[int(order[at])]
-        trajectory = self._read(taught.path)[taught.row]
-        if self.config.lesson == "raft":
+        chosen = found[int(order[at])]
+        trajectory = self._read(chosen.path)[chosen.row]
+        if self.config.credit_rule == "raft":
             return supervised(trajectory, self.tokenizer)
-        return credited(trajectory, taught.credits, self.tokenizer)
+        return credited(trajectory, chosen.credits, self.tokenizer)
 
-    def taught(self, number: int) -> list["Taught"]:
+    def rollouts(self, number: int) -> list["CreditedRollout"]:
         """The rollouts of a round from which something is learned."""
         if self._round is None or self._round[0] != number:
-            self._round = number, taught_by(Path(self.config.folder), number, self.config.lesson)
+            self._round = number, credited_rollouts(Path(self.config.folder), number, self.config.credit_rule)
         return self._round[1]
 
     def _read(self, path: Path) -> list[Trajectory]:
@@ -243,16 +249,16 @@ class RolloutSource:
 
 
 @dataclass(frozen=True)
-class Taught:
-    """Where a rollout stands, and what is learned from it."""
+class CreditedRollout:
+    """A rollout of which something is supervised: its file, its row there, and the credits."""
 
     path: Path
     row: int
     credits: Credits
 
 
-def taught_by(folder: Path, number: int, lesson: str) -> list[Taught]:
-    """What a round teaches: its rollouts with a credit whose messages keep the protocol's grammar.
+def credited_rollouts(folder: Path, number: int, credit_rule: str) -> list[CreditedRollout]:
+    """The rollouts of a round with a credit whose messages keep the protocol's grammar.
 
     Raises:
         RecordError: if a file is damaged.
@@ -262,9 +268,9 @@ def taught_by(folder: Path, number: int, lesson: str) -> list[Taught]:
         rows = list(enumerate(read_rollout_facts(path)))
         for _, group in groupby(rows, lambda row: row[1].group):
             members = list(group)
-            credits = LESSONS[lesson]([facts.rewards for _, facts in members])
+            credits = CREDIT_RULES[credit_rule]([facts.rewards for _, facts in members])
             found += [
-                Taught(path, row, credit)
+                CreditedRollout(path, row, credit)
                 for (row, facts), credit in zip(members, credits, strict=True)
                 if facts.whole and not credit.empty
             ]

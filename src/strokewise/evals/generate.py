@@ -97,8 +97,8 @@ def known_prompts(
         painter: whose model it is; one without a vocabulary knows all prompts.
         prompts: all.
         unknown: ``refuse`` or ``skip`` those that cannot be painted; ``paint`` is ``refuse`` for a painter
-            that feeds prompts untouched (:meth:`Painter.unchecked`), and then only the length is asked for.
-        report: with ``skip``, told of each prompt that is left out.
+            that feeds prompts untouched (:meth:`Painter.unchecked`), and then only the length is checked.
+        report: with ``skip``, called with a line for each prompt that is left out.
 
     Raises:
         ConfigError: if ``unknown`` is none of these.

@@ -13,7 +13,7 @@ def is_computed(index: int, every: int) -> bool:
 
 
 class Extrapolation:
-    """A value of time that is asked for step by step."""
+    """A function of time that is evaluated step by step."""
 
     def __init__(self, every: int) -> None:
         """Compute it at every n-th step."""

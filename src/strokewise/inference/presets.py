@@ -1,7 +1,7 @@
 """Presets: how BAGEL's released code paints, as options, format and strategy by one name.
 
 Settings were read off the released scripts (github.com/ByteDance-Seed/Bagel, commit 056b5fd); their
-``num_timesteps=50`` are 49 steps here. docs/painting.md tells what a preset leaves out. Knows values only.
+``num_timesteps=50`` are 49 steps here. docs/painting.md says what a preset leaves out. Knows values only.
 """
 
 from collections.abc import Mapping

@@ -80,7 +80,7 @@ def make_app(
     Args:
         painter: the model.
         data: folder of its sessions.
-        keys: whoever holds one may ask; none: everybody on this machine.
+        keys: whoever holds one may send requests; none: everybody on this machine.
         batch: sessions under way at once.
         limits: what it accepts.
 

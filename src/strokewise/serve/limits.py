@@ -1,4 +1,4 @@
-"""Who asks, and how much one server accepts. Values only."""
+"""Who sends a request, and how much one server accepts. Values only."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: the holder of a key, and the client on whose account a session waits."""
+    """Who sends a request: the holder of a key, and the client on whose account a session waits."""
 
     owner: str
     client: str

@@ -38,7 +38,7 @@ SOURCE = "source.png"
 
 @dataclass
 class Live:
-    """A session and what is needed to go on with it.
+    """A session and what is needed to resume it.
 
     Attributes:
         owner: whose it is: those who hold the same key.

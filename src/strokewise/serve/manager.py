@@ -1,4 +1,4 @@
-"""What people and programs may do with sessions: create, stop, go on, correct, branch, copy, delete.
+"""What people and programs may do with sessions: create, stop, resume, correct, branch, copy, delete.
 
 Every method checks, changes values under the lock, and leaves the painting to the worker. Nothing that was
 made is overwritten: a correction is a new node beside the old one. It refuses to know HTTP.
@@ -160,7 +160,7 @@ class Manager:
         return live
 
     def resume(self, caller: Caller, session: str, wanted: Resume) -> Live:
-        """Go on at the head, or branch at another node; see docs/serving.md."""
+        """Resume at the head, or branch at another node; see docs/serving.md."""
         instruction = [wanted.instruction] if wanted.instruction is not None else []
         branches = bool({"node", "seed"} & wanted.model_fields_set) or bool(instruction)
         with self.lock:
@@ -200,19 +200,19 @@ class Manager:
 
     @staticmethod
     def _check_open(live: Live, number: int | None) -> None:
-        """Refuse to go on where nothing can follow."""
+        """Refuse to resume where nothing can follow."""
         path = live.path(number)
         if len(path) >= MAX_STEPS - 1:
             raise problems.conflict(f"a painting has at most {MAX_STEPS} steps; branch at an earlier one")
         if path and path[-1].state == "finished" and path[-1].canvas is None:
             raise problems.conflict(
-                f"the painting ended with the words of node {number}; edit them, or go on at an earlier node"
+                f"the painting ended with the words of node {number}; edit them, or resume at an earlier node"
             )
 
     # --- correcting --------------------------------------------------------------------------------------
 
     def edit(self, caller: Caller, session: str, number: int, edit: Edit, canvas: Image.Image | None) -> Live:
-        """A new node beside one, with some of its parts replaced, and painting goes on from there."""
+        """A new node beside one, with some of its parts replaced, and painting continues from there."""
         with self.lock:
             live = self.registry.get(caller.owner, session)
             old = live.node(number)

@@ -60,7 +60,7 @@ async def events_of(parts: Parts, live: Live, listener: Listener) -> AsyncIterat
     try:
         while True:
             frames = live.stream.after(seen)
-            if frames is None:  # too slow: go on with what is kept
+            if frames is None:  # too slow: continue with what is kept
                 seen = live.stream.oldest - 1
                 continue
             for frame in frames:

@@ -40,7 +40,7 @@ class NewSession(Strict):
 
 
 class Resume(Strict):
-    """Where and how to go on."""
+    """Where and how to resume."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"node": 2, "seed": 5, "until": "stage"}})
     node: Annotated[int, Field(ge=0)] | None = Field(
@@ -82,7 +82,7 @@ class Edit(Strict):
         default=None, description="what the message says of the canvas before"
     )
     canvas: Picture | None = None
-    run: bool = Field(default=True, description="whether painting goes on from there")
+    run: bool = Field(default=True, description="whether painting continues from there")
     until: Until = "end"
 
 

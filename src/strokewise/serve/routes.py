@@ -123,7 +123,7 @@ def pause(parts: Server, by: By, session: Id) -> SessionValue:
 
 @router.post("/sessions/{session}/continue")
 def resume(parts: Server, by: By, session: Id, wanted: Resume) -> SessionValue:
-    """Go on, by one stage, one canvas or to the end; or branch at a node."""
+    """Resume, by one stage, one canvas or to the end; or branch at a node."""
     parts.manager.resume(by, session, wanted)
     return _value(parts, session, by)
 
@@ -168,7 +168,7 @@ def rename_node(parts: Server, by: By, session: Id, node: Number, naming: Naming
 
 @router.post("/sessions/{session}/nodes/{node}/edit")
 def edit(parts: Server, by: By, session: Id, node: Number, wanted: Edit) -> SessionValue:
-    """A corrected copy of a node beside it; painting goes on from there."""
+    """A corrected copy of a node beside it; painting continues from there."""
     parts.manager.edit(by, session, node, wanted, picture(wanted.canvas, "canvas"))
     return _value(parts, session, by)
 

@@ -1,4 +1,4 @@
-"""Who may ask, and how much: hosts, origins, keys, the size of bodies, and the headers of every response.
+"""Who may send requests of what size: hosts, origins, keys, the size of bodies, and headers of responses.
 
 An ASGI middleware around everything. Without a key only this machine is answered, and only under its name,
 so that no page of another site can reach the server by way of a browser. Knows bytes of HTTP; no sessions.
@@ -39,7 +39,7 @@ class Keys:
     """The keys of a server; those who hold the same one share their sessions."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """Know some keys; none: everybody on this machine may ask."""
+        """Know some keys; none: everybody on this machine may send requests."""
         self._secret = secrets.token_bytes(32)
         self._owners = {key: hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys}
 

@@ -1,4 +1,4 @@
-"""Sessions on disk: SQLite for what is said, and a folder of pictures for each session beside it.
+"""Sessions on disk: SQLite for the texts, and a folder of pictures for each session beside it.
 
     DATA/sessions.sqlite
     DATA/sessions/ID/canvas-3.png, source.png, trajectory.json
@@ -153,14 +153,14 @@ class Store:
     # --- training records --------------------------------------------------------------------------------
 
     def put_record(self, key: str, owner: str, subset: str, value: str, row: bytes) -> None:
-        """Write a training record: what is told of it, and its row of a table."""
+        """Write a training record: its summary, and its row of a table."""
         with self.database:
             self.database.execute(
                 "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", (key, owner, subset, value, row)
             )
 
     def records(self, owner: str) -> list[str]:
-        """What is told of all records, the oldest first."""
+        """The summaries of all records, the oldest first."""
         rows = self.database.execute("SELECT value FROM records WHERE owner=? ORDER BY rowid", (owner,))
         return [value for (value,) in rows.fetchall()]
 

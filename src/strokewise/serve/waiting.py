@@ -25,7 +25,7 @@ class Waiting:
         """Refuse sessions that have no place: nobody may take more than half of all (RequestError 429).
 
         Args:
-            client: who asks.
+            client: who waits.
             wait: seconds after which there may be a place.
             sessions: how many.
         """

@@ -38,7 +38,7 @@ UNSEEN = "the server met an error that it does not know; its log says more"
 
 
 class Supplied(Policy):
-    """What a person has said already: a whole message, and instructions of the next strokes."""
+    """What a person has supplied already: a whole message, and instructions of the next strokes."""
 
     def __init__(self, replies: list[Reply]) -> None:
         """Give these replies one by one; afterwards the model decides."""
@@ -107,7 +107,7 @@ class Worker:
     # --- called by the manager, with the lock ------------------------------------------------------------
 
     def enqueue(self, live: Live) -> None:
-        """Let a session wait; it goes on where it was set aside, or else reads its past again."""
+        """Let a session wait; it resumes where it was set aside, or else reads its past again."""
         live.queued = time.time()
         live.state.status, live.state.stop, live.state.error = "queued", None, None
         live.state.pausing, live.state.under_way = False, None

@@ -28,7 +28,7 @@ from strokewise.data.rollouts import (
     write_rollouts,
 )
 from strokewise.data.storage import claim, shard_name
-from strokewise.datasets.rollouts import RIGHT, ROUND, Rollouts, taught_by
+from strokewise.datasets.rollouts import RIGHT, ROUND, Rollouts, credited_rollouts
 from strokewise.errors import ConfigError
 from strokewise.inference.painter import Painter
 from strokewise.inference.policies import Policy
@@ -50,13 +50,13 @@ class ReinforcementConfig:
     Attributes:
         training: the steps; its sources are left empty, its number of steps is that of all rounds.
         sampling: the rollouts of a round.
-        lesson: what is learned from them (``datasets.rollouts.LESSONS``); the objective must fit.
+        credit_rule: what is learned from them (``datasets.rollouts.CREDIT_RULES``); the objective must fit.
         rounds: how many.
     """
 
     training: TrainConfig
     sampling: RolloutSampling
-    lesson: str
+    credit_rule: str
     rounds: int
 
     def __post_init__(self) -> None:
@@ -102,9 +102,9 @@ class Reinforcement:
             raise ConfigError("reinforcement runs in one process; start it without torchrun")
         self.config, self.rewarding, self.policy, self.report = config, rewarding, policy, report
         self.rollouts = folder / ROLLOUTS
-        recipe = {**asdict(config.sampling), "rounds": config.rounds, "lesson": config.lesson}
+        recipe = {**asdict(config.sampling), "rounds": config.rounds, "credit_rule": config.credit_rule}
         claim(self.rollouts, json.dumps(recipe, indent=2) + "\n")
-        source = WeightedSource(ROLLOUTS, 1.0, Rollouts(str(self.rollouts), config.lesson))
+        source = WeightedSource(ROLLOUTS, 1.0, Rollouts(str(self.rollouts), config.credit_rule))
         training = replace(config.training, sources=(source,))
         self.trainer = Trainer(training, folder, world, average_every=config.steps)
         self.tokenizer = Tokenizer.load(find_checkpoint(training.model))
@@ -113,7 +113,7 @@ class Reinforcement:
         """Run to the end, or until this call has lasted ``minutes``; ends with a checkpoint.
 
         Raises:
-            StrokewiseError: as ``Trainer.fit``; or if painting or critic fails, or a round teaches nothing.
+            StrokewiseError: as ``Trainer.fit``; or if painting or critic fails, or a round gives no samples.
         """
         until = math.inf if minutes is None else time.monotonic() + 60 * minutes
         trainer, steps = self.trainer, self.config.steps
@@ -122,7 +122,7 @@ class Reinforcement:
             if not self._sample(number, until):
                 return
             if not done:
-                self.report(str(RoundFigures.of(self.rollouts, number, self.config.lesson)))
+                self.report(str(RoundFigures.of(self.rollouts, number, self.config.credit_rule)))
                 trainer.skip_to(number * ROUND)
             trainer.train_to((number + 1) * steps, until)
             if trainer.step == number * steps + done or trainer.step % steps:
@@ -161,7 +161,7 @@ class RoundFigures:
         rollouts, groups: how many were painted.
         first, picture: share of right first canvases and of right final pictures.
         verdicts: mean agreement of inspections with the critic, nan where none was judged.
-        taught: rollouts from which something is learned.
+        credited: rollouts from which something is learned.
         passes, text_tokens: that painting took.
     """
 
@@ -171,12 +171,12 @@ class RoundFigures:
     first: float
     picture: float
     verdicts: float
-    taught: int
+    credited: int
     passes: int
     text_tokens: int
 
     @classmethod
-    def of(cls, folder: Path, number: int, lesson: str) -> "RoundFigures":
+    def of(cls, folder: Path, number: int, credit_rule: str) -> "RoundFigures":
         """The figures of a stored round.
 
         Raises:
@@ -194,7 +194,7 @@ class RoundFigures:
             _share(every, lambda facts: facts.rewards.first >= RIGHT),
             _share(every, lambda facts: facts.rewards.picture >= RIGHT),
             sum(verdicts) / len(verdicts) if verdicts else math.nan,
-            len(taught_by(folder, number, lesson)),
+            len(credited_rollouts(folder, number, credit_rule)),
             sum(facts.passes for facts in every),
             sum(facts.text_tokens for facts in every),
         )
@@ -202,7 +202,7 @@ class RoundFigures:
     def __str__(self) -> str:
         return (
             f"round {self.number}: {self.rollouts:,} rollouts in {self.groups:,} groups,"
-            f" {self.taught:,} teach; right first {self.first:.3f}, final {self.picture:.3f};"
+            f" {self.credited:,} with credit; right first {self.first:.3f}, final {self.picture:.3f};"
             f" verdicts {self.verdicts:.3f};"
             f" {self.passes:,} passes, {self.text_tokens:,} text tokens"
         )
@@ -220,20 +220,20 @@ def costs(config: ReinforcementConfig, rewarding: Rewarding, policy: Policy | No
         rollouts = run._paint(0, 0)
         seconds = time.monotonic() - start
         write_rollouts(run.rollouts, 0, 0, rollouts)
-        found = RoundFigures.of(run.rollouts, 0, config.lesson)
+        found = RoundFigures.of(run.rollouts, 0, config.credit_rule)
         training = estimate(run.trainer.config, run.trainer.data, 1, run.trainer.world.device)
     sampling, rounds = config.sampling, config.rounds
     scale = sampling.groups / min(sampling.groups, sampling.batch)
     canvases = sum(len(rollout.trajectory.images) for rollout in rollouts) / len(rollouts)
     painting = rounds * scale * seconds
-    seen = config.steps * training.samples / max(1.0, scale * found.taught)
+    seen = config.steps * training.samples / max(1.0, scale * found.credited)
     shown = Table(title=f"{config.training.name}: what this run will cost", show_header=False)
     rows = {
         "measured": str(found),
         "a round": f"{sampling.groups:,} prompts, {sampling.groups * sampling.siblings:,} rollouts of"
         f" {canvases:.1f} canvases on average, {human(scale * found.passes)} passes,"
         f" {human(scale * found.text_tokens)} text tokens; then {config.steps:,} steps,"
-        f" in which each of about {scale * found.taught:,.0f} samples is seen {seen:.1f} times",
+        f" in which each of about {scale * found.credited:,.0f} samples is seen {seen:.1f} times",
         f"{rounds:,} rounds": f"{human(rounds * sampling.groups * sampling.siblings)} rollouts,"
         f" {human(rounds * scale * found.passes)} passes, {config.training.steps:,} steps",
         "memory for training": f"at least {human(training.memory.total, 'B')}",

@@ -2,7 +2,7 @@
 
 The rules are those of WISE (arXiv 2503.07265; github.com/PKU-YuanGroup/WISE at eb51174: ``WISE_legacy`` and
 ``calculate_verified.py``): *legacy* rates consistency, realism and aesthetics 0 to 2 each, and WiScore weighs
-them .7, .2 and .1; *verified* is right or wrong. What the judge is told is worded anew here, because that
+them .7, .2 and .1; *verified* is right or wrong. The judge's instructions are worded anew here, because that
 repository states no licence. This file knows prompts and ratings; queries are sent by ``vlm_client``.
 """
 
@@ -107,7 +107,7 @@ def rate(client: VlmClient, mode: str, prompt: str, explanation: str, image: Ima
     """The judge's ratings of a picture.
 
     Raises:
-        ServiceError: if the judge cannot be asked or gives no valid answer.
+        ServiceError: if the judge cannot be queried or gives no valid answer.
     """
     text = f"Prompt: {prompt}\nExplanation: {explanation}"
     found: dict[str, int] = client.query(TASKS[mode], text, _answers()[mode], [image]).model_dump()
@@ -115,7 +115,7 @@ def rate(client: VlmClient, mode: str, prompt: str, explanation: str, image: Ima
 
 
 def rate_run(run: Run, client: VlmClient, mode: str) -> Iterator[Rating]:
-    """The rating of each picture of WISE's prompts; what was never painted is rated 0 without asking.
+    """The rating of each picture of WISE's prompts; what was never painted is rated 0 without a query.
 
     Raises:
         ConfigError: if there is no such mode.

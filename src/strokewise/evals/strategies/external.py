@@ -67,7 +67,7 @@ class JudgeInspector:
     """Any judge, in its own words."""
 
     def __init__(self, judge: Judge) -> None:
-        """Ask ``judge``."""
+        """Query ``judge``."""
         self.judge = judge
 
     def inspect(self, trajectory: Trajectory) -> Message | None:
@@ -116,7 +116,7 @@ class InspectorPolicy(Policy):
     """The process, but somebody else inspects; where the inspector knows nothing the model does it."""
 
     def __init__(self, inspector: Inspector) -> None:
-        """Ask ``inspector`` after every canvas."""
+        """Query ``inspector`` after every canvas."""
         self.inspector = inspector
 
     def check(self, request: Request, protocol: ProtocolFormat) -> None:
@@ -140,7 +140,7 @@ class PlannerPolicy(Policy):
     """Somebody else plans all strokes beforehand; the model paints them, without inspections of its own."""
 
     def __init__(self, planner: Planner) -> None:
-        """Ask ``planner`` once for each session."""
+        """Query ``planner`` once for each session."""
         self.planner = planner
         self.plans: dict[str, list[Message]] = {}
 

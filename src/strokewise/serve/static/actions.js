@@ -53,7 +53,7 @@ function listSoon() {
   }, 300);
 }
 
-/** The list as it is now; a server that cannot be reached is told of elsewhere. */
+/** The list as it is now; a server that cannot be reached is reported elsewhere. */
 export async function listAgain() {
   const query = { limit: 100 };
   if (state.search) query.q = state.search;
@@ -121,7 +121,7 @@ export function adopt(session) {
   setPlace();
 }
 
-/** Leave the session; the painting goes on without us. */
+/** Leave the session; the painting continues without us. */
 export function close() {
   leave?.();
   leave = null;
@@ -204,7 +204,7 @@ function arrived(session, from) {
 export const pause = () => attempt(async () => set({ session: await api.pause(state.session.id) }));
 export const cancel = () => attempt(async () => set({ session: await api.cancel(state.session.id) }));
 
-/** Go on from the node that is shown; anywhere but at the head, and with another seed, that branches. */
+/** Resume from the node that is shown; anywhere but at the head, and with another seed, that branches. */
 export function goOn(until = "end", { instruction, anew = false } = {}) {
   const { session, selected } = state;
   const node = nodeOf(session, selected);

@@ -24,7 +24,7 @@ export function useHistory(first) {
   };
 }
 
-/** Go on in the other editor with what was done in this one. */
+/** Continue in the other editor with what was done in this one. */
 async function change(view, tool, { history, current }) {
   const base = history.canUndo ? await current() : state.base;
   set({ view, tool, base });

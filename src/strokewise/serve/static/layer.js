@@ -32,7 +32,7 @@ export class Layer {
     this.start = this.snapshot();
   }
 
-  /** Go on with a stroke from one point to another, in pixels. */
+  /** Continue a stroke from one point to another, in pixels. */
   line(tool, from, to, size, color) {
     const ink = pen(this.stroke);
     Object.assign(ink, { lineCap: "round", lineJoin: "round", lineWidth: size, strokeStyle: tool === "brush" ? color : "#fff" });

@@ -29,7 +29,7 @@ export const T = {
   compose: {
     title: "What shall be painted?",
     lead: "The model paints in rounds: it plans a stroke, sketches it, inspects what it painted and refines it. "
-      + "Stop it whenever you like, correct its words or its canvas, and let it go on from there.",
+      + "Stop it whenever you like, correct its words or its canvas, and let it continue from there.",
     prompt: "Prompt",
     placeholder: "a photo of a red apple left of a blue bus",
     paint: "Paint",
@@ -193,7 +193,7 @@ export const T = {
     unsaid: "not said",
     add: (part) => `Add: ${part}`,
     leave: "Leave out",
-    apply: "Apply and go on",
+    apply: "Apply and continue",
     applyStop: "Apply and stop",
     facts: (seed, seconds) => [
       seconds == null ? "" : `${seconds.toFixed(1)} s`, seed == null ? "" : `seed ${seed}`,
@@ -266,7 +266,7 @@ export const T = {
     restore: "Bring back the canvas before",
     undo: "Undo",
     redo: "Redo",
-    apply: "Apply and go on",
+    apply: "Apply and continue",
     applyStop: "Apply and stop",
     cancel: "Cancel",
     surface: "Canvas to paint on. Arrow keys move the brush, space paints.",

@@ -29,7 +29,7 @@ NUMBERS = ("one", "two", "three", "four")
 MANY = "more than four"
 MANY_COUNT = 5
 
-# Told in pairs, since "a scissors" is not English (though GenEval says it).
+# Counted in pairs, since "a scissors" is not English (though GenEval says it).
 PAIRED = ("skis", "scissors")
 _IRREGULAR = {
     "person": "people",
