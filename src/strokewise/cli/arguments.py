@@ -49,7 +49,7 @@ def parse_dtype(text: str) -> "torch.dtype":
 
 
 def read_prompts(path: Path) -> dict[str, str]:
-    """The prompts of a file, one a line, by where they stand ("FILE, line 3"); blank lines are skipped.
+    """The prompts of a file, one a line, by place ("FILE, line 3"); blank lines are skipped.
 
     Raises:
         InputError: if it cannot be read, or holds none.

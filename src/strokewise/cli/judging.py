@@ -21,7 +21,7 @@ JudgeUrl = Annotated[
 JudgeCache = Annotated[
     Path | None,
     typer.Option(
-        help="Folder where the judge's answers are kept; default: one in what is written (eval run: none)."
+        help="Folder where the judge's answers are kept; default: inside the output folder (eval run: none)."
     ),
 ]
 MaxRequests = Annotated[

@@ -178,7 +178,7 @@ def sample(
         bool, typer.Option(help="Write inspections in one wording, as nano was trained on.")
     ] = False,
     temperature: Annotated[
-        float, typer.Option(min=0, max=MAX_VALUE, help="SelfSampling temperature of the model's texts.")
+        float, typer.Option(min=0, max=MAX_VALUE, help="Sampling temperature of the model's texts.")
     ] = 1.0,
     steps: Annotated[
         int | None, typer.Option(min=1, max=MAX_VALUE, help="Velocity evaluations of each canvas.")

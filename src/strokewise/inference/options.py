@@ -22,28 +22,33 @@ class PaintingOptions:
 
     Attributes:
         steps: flow steps of each canvas.
-        shift: timestep shift towards noise.
+        shift: timestep shift; above 1 moves steps towards noise.
         text_guidance: guidance scale of the texts since the last canvas; at most 1 is off.
         image_guidance: guidance scale of the earlier canvases, where there are any; at most 1 is off.
-        interval: times low < t <= high at which guidance acts; None is BAGEL's, 0.4,1 for a first canvas and
-            0,1 for those after another.
-        renorm: how the guided velocity is scaled back (see :class:`Guidance`); None is BAGEL's, global for a
-            first canvas and text_channel for those after another.
+        interval: times low < t <= high at which guidance acts; by default BAGEL's, 0.4,1 for a first canvas
+            and 0,1 for those after another.
+        renorm: scale the guided velocity back to the norm of the unguided one: of the whole image (global),
+            of each token (channel), or of each token before image guidance (text_channel); by default
+            BAGEL's, global for a first canvas and text_channel for those after another.
         max_rounds: sketches at most; refinements belong to the round of their sketch.
         max_images: canvases at most, refinements included.
         max_tokens: tokens of one message at most.
-        size: (height, width) in pixels; None is the model's own, or the shape of an image given to edit.
-        temperature: of the texts; 0 is greedy.
+        size: of the canvases in pixels (in Python: height, width); by default the model's own, or the shape
+            of an image given to edit.
+        temperature: sampling temperature of the texts; 0 is greedy.
         top_p: share of probability kept when texts are sampled.
         previews: intermediate pictures emitted for each canvas.
-        feedback: how a canvas is read back by the model (see :class:`PaintOptions`).
-        solver: of the flow (see :func:`integrate`); those of second order need fewer steps.
+        feedback: how the model reads its canvas: decoded and encoded again (pixels), or the painted latents
+            themselves with the ViT's view of the decoded canvas (latents).
+        solver: of the flow; all but euler are of second order and need fewer steps.
         evaluate_every: the velocity is computed at every n-th step and extrapolated in between.
-        guide_every: what guidance compares with is computed at every n-th step and extrapolated in between.
-        max_refinements: of one sketch at most; the next inspection then takes the canvas to show its plan.
-        replace_refined: read a refined canvas in the place of the one that it corrects, which is forgotten,
-            so that it is inspected as any other; otherwise behind it, with the correction.
-        look: begin each inspection with what the model sees on the canvas alone, without its plan in view.
+        guide_every: the unconditional velocities of guidance are computed at every n-th step and
+            extrapolated in between.
+        max_refinements: refinements of one sketch at most; the next inspection then accepts the canvas.
+        replace_refined: read a refined canvas in the place of the sketch that it corrects, which is dropped
+            from the context, so that it is inspected as any other; otherwise after it, with the correction.
+        look: begin each inspection with what the model sees on the canvas alone, without its plan in
+            context.
     """
 
     steps: int = 49
