@@ -1,7 +1,5 @@
 """Packing: who sees whom, positions, loss places, and what cannot be packed."""
 
-import math
-
 import pytest
 import torch
 from hypothesis import given
@@ -214,7 +212,6 @@ def test_a_text_with_loss_predicts_each_next_id_up_to_its_end():
     assert packed.ids[0].tolist() == ids
     assert packed.text_slots.tolist() == [3, 4, 5]
     assert packed.text_labels.tolist() == [9, 8, END]
-    assert packed.text_weights.tolist() == pytest.approx([1 / math.sqrt(3)] * 3)
 
 
 def test_slots_count_rows_and_skip_what_is_not_text():
@@ -234,7 +231,6 @@ def test_a_closing_delimiter_may_carry_a_label(kind):
     closing = END if kind is Kind.TEXT else IMAGE_END
     assert packed.ids.flatten()[packed.text_slots].tolist() == [closing]
     assert packed.text_labels.tolist() == [IMAGE]
-    assert packed.text_weights.tolist() == [1.0]
 
 
 def test_velocities_are_supervised_where_a_noised_image_has_a_loss():
@@ -249,7 +245,7 @@ def test_velocities_are_supervised_where_a_noised_image_has_a_loss():
 
 def test_without_losses_the_loss_places_are_empty():
     packed = pack([[[text(9), image(Kind.NOISED), image(Kind.VIT)]]], SPEC)
-    assert len(packed.text_slots) == len(packed.text_labels) == len(packed.text_weights) == 0
+    assert len(packed.text_slots) == len(packed.text_labels) == 0
     assert packed.latent_slots.shape == (0,)
     assert packed.latent_targets.shape == (0, 8)
 

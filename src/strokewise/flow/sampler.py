@@ -1,6 +1,7 @@
 """The sampler: solvers of first and second order along a velocity field, one evaluation a step.
 
-It sees latents of any shape and a callable; it refuses to know networks and guidance.
+It sees latents of any shape and a callable; it refuses to know networks and guidance. Time falls from 1
+(noise) to 0 (clean), so every step subtracts.
 """
 
 import math
@@ -82,6 +83,8 @@ def _corrected(past: Sequence[tuple[float, Tensor]], end: float, found: Tensor) 
     (at, value), step = past[-1], end - past[-1][0]
     if len(past) < 2 or math.isinf(step):
         return (value + found) / 2
+    # The terms of UniPC's released code (variant bh2), its linear system solved for two points by hand:
+    # ``one`` is B(h) = e^-h - 1, ``first`` and ``second`` are the right-hand sides b_1 and b_2.
     (before, older), one = past[-2], math.expm1(-step)
     two = -one / step - 1
     first, second = two / one, 2 * (-two / step - 0.5) / one

@@ -3,6 +3,8 @@
 Contexts grow by appending, fork by copying a list of references, and are cut back to any earlier point. The
 two guidance contexts are parts of the same list: *without text* is a prefix of it, *without image* its texts,
 for which each text after an image keeps a second block of keys. Knows segments; not stages, not prompts.
+
+Shape legend: a block holds keys and values (layers, kv_heads, tokens, head_dim) of one segment.
 """
 
 from dataclasses import dataclass, replace

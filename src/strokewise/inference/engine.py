@@ -158,6 +158,7 @@ class Engine:
         """One stage of every session under way: read its prompt, write a message, or paint a canvas."""
         yield from self._sweep()
         waiting: dict[SessionState, list[Session]] = defaultdict(list)
+        # In the order of joining: a session under way is never overtaken by one that joins later.
         for session in [s for s in self.sessions.values() if not s.done][: self.batch]:
             waiting[session.state].append(session)
         yield from self._sharing(self._read, waiting[SessionState.READ], lambda s: s.protocol.system)
@@ -239,6 +240,7 @@ class Engine:
                 self.generator.see([session.context], [fit_canvas(step.image, session.size)])
                 session.read_step(step)
             session.opened()
+        # Reading emits nothing, but is a stage like the others.
         yield from ()
 
     def _with_prompt_room(self, sessions: list[Session], system: int) -> list[Session]:
@@ -256,6 +258,7 @@ class Engine:
         """The next message of each: supplied, begun by somebody else, or the model's own."""
         replies: list[tuple[Session, Reply | None]] = []
         for session in sessions:
+            # Before the policy is queried, which may look at the session as it stands.
             session.begin_message()
             try:
                 replies.append((session, session.next_message()))
@@ -302,6 +305,7 @@ class Engine:
                 continue
             if image is not None:
                 supplied.append((session, fit_canvas(image, session.size)))
+        # Supplied canvases are read before the others are painted, so that one batch holds painted ones only.
         given = {session.name for session, _ in supplied}
         if supplied:
             of, images = map(list, zip(*supplied, strict=True))
@@ -338,6 +342,7 @@ class Engine:
         seconds: float,
     ) -> Emitted:
         for session, image, seed in zip(sessions, images, seeds, strict=True):
+            # Made first: ``painted`` moves the session to its next step and stage.
             event = ImageFinished(session.number, session.stage, encode_png(image), seconds)
             if session.options.replace_refined and session.stage is Stage.REFINE:
                 self._read_in_place(session, image)
@@ -374,6 +379,7 @@ def encode_all(tokenizer: Tokenizer, text: str) -> list[int]:
 def _painting_options(session: Session) -> PaintOptions:
     """How the next canvas is painted: guidance depends on whether there is an image to be guided by."""
     options = session.options.painting(session.context.has_image)
+    # A canvas after which nothing is read need not be encoded.
     last = session.policy.stops_after_canvas(session) is not None
     return replace(options, feedback="none") if last else options
 

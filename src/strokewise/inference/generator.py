@@ -2,6 +2,9 @@
 
 It knows contexts and segments. Which stage comes when, and what the texts mean, is decided in ``engine``
 and ``session``.
+
+Shape legend: hidden states (rows, columns, size), a row for each context; latent tokens (n, channels) of one
+image; pixels (3, height, width).
 """
 
 from collections.abc import Iterator, Sequence
@@ -93,6 +96,7 @@ class Generator:
                         ids=self._all_ids(segment),
                         guided=guided or not segment.is_text,
                         closed=segment.closes,
+                        # A copy, or the entry would keep the hidden states of the whole batch in memory.
                         last=hidden[row, _closing_column(packed, columns)].clone(),
                     )
                 )
@@ -124,6 +128,7 @@ class Generator:
         known = [c.entries[-1].last for c in contexts if c.entries and not c.is_open]
         if len(known) < len(contexts):
             raise ConfigError("a context that is empty or ends in an open text has nothing to continue from")
+        # Only tokens that can open a segment compete; any other would begin a text without its delimiter.
         logits = self.model.text_logits(torch.stack(known))[:, list(ids)]
         names: list[Continuation] = list(ids.values())  # type: ignore[arg-type]
         return [names[i] for i in logits.argmax(-1).tolist()]
@@ -196,6 +201,7 @@ class Generator:
             if options.previews_at(step.index):
                 images = self.decode(painting.unpadded(step.clean), grids)
                 yield Preview(step.index + 1, step.num_steps, step.time, tuple(images))
+        # ``pixels``: the model reads what a viewer sees, rounded to 8 bits and encoded again, as in training.
         images = self.decode(latents, grids)
         if options.feedback == "pixels":
             self.see(contexts, images)
@@ -225,6 +231,7 @@ class Generator:
             return
         missing = [[i for i in c.texts() if c.entries[i].alone is None] for c in rows]
         blocks = [[e.alone for e in c.entries if e.alone is not None] for c in rows]
+        # Among texts alone a token is a position; in the context itself images lie in between.
         positions = [sum(len(block) for block in row) for row in blocks]
         segments = [
             [Segment.text(c.entries[i].ids, opens=False, closes=False) for i in at]

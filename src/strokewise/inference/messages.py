@@ -46,6 +46,7 @@ class Draft:
         text = self.text.rstrip("\ufffd")  # the first bytes of a character whose rest is still to come
         if until:
             text = text.partition(until)[0]
+        # A further token can change how earlier bytes decode; what was emitted cannot be taken back.
         if not text.startswith(self.emitted):
             return ""
         new, self.emitted = text[len(self.emitted) :], text
@@ -71,6 +72,7 @@ class Draft:
 
     def keep(self, beginning: str) -> str:
         """Drop the ids behind ``beginning`` of the text; returns the part of it that no whole id makes up."""
+        # A token can hold characters from both sides of the cut: it goes, and its first part is encoded anew.
         while self.ids and not beginning.startswith(self.text):
             self.ids.pop()
         return beginning[len(self.text) :]
@@ -121,6 +123,7 @@ class Messages:
     def _stream(self, drafts: Sequence[Draft], until: str = "") -> Iterator[tuple[Session, Event]]:
         """Write on until every text has ended."""
         for draft in drafts:
+            # Two more for the delimiters.
             if not has_room(self.generator, draft.session.context, 2 + self.options.max_tokens):
                 draft.ended = "context"
         drafts = [draft for draft in drafts if draft.ended is None]

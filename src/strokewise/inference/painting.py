@@ -1,6 +1,9 @@
 """Painting images: the velocity of a batch of contexts, with its guidance branches, along the flow.
 
 Knows contexts and latents; what an image is for is decided elsewhere.
+
+Shape legend: velocities and latents (images, tokens, channels), padded to the largest image; inside a pass
+(branches, tokens, channels), a branch being one guidance context of one image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -132,6 +135,7 @@ class _Pass:
         rows = [[[sketches[branch.image]]] for branch in branches]
         self.packed = pack(rows, spec, [branch.position for branch in branches]).to(model.device)
         columns = self.packed.positions.shape[1]
+        # Contexts are copied into one workspace once; from step to step only latents and time change.
         self.cache = KVCache.gather([b.blocks for b in branches], columns, model.empty_block())
         self.mask = image_visibility(self.packed, self.cache)
         self.images = torch.tensor([branch.image for branch in branches], device=model.device)
@@ -174,6 +178,7 @@ class Painting:
         else:
             each = [passes(rows) for rows in branches]
             self.guided, self.plain = [*chain(*each)], each[0]
+        # ``guided`` runs all branches, ``plain`` only the full context, where no guidance acts.
         self.with_image = [branch.image for branch in branches[2]]
         self.others = [branch.image for branch in chain(*branches[1:])]
         self.offsets = Extrapolation(options.guide_every)
@@ -183,6 +188,8 @@ class Painting:
 
     def run(self, noise: Sequence[Tensor]) -> Iterator[FlowStep]:
         """Integrate from noise, latent tokens (n, channels) of each image."""
+        # Latents stay float32 in the sampler, whatever the network computes in: in bfloat16 the rounding errors
+        # of all steps would add up.
         start = torch.nn.utils.rnn.pad_sequence(list(noise), batch_first=True).to(self.device).float()
         times = timesteps(self.options.num_steps, self.options.shift)
         return integrate(self._velocity, start, times, self.options.solver)
@@ -221,6 +228,7 @@ class Painting:
             return self._unpad(_run(self.plain, latents, time))
         if self.offsets.is_due:
             full, others = _run(self.guided, latents, time).split([count, len(self.others)])
+            # Differences are extrapolated, not velocities: they change slowly from step to step.
             if self.offsets.every > 1:
                 self.offsets.computed(time, others - full[self.others])
         else:
@@ -228,6 +236,7 @@ class Painting:
             others = full[self.others] + self.offsets.at(time)
         full, without_text = self._unpad(full), self._unpad(others[:count])
         result = combine(full, without_text, None, guidance)
+        # Images without an image branch are done; the others are combined again, from all three branches.
         if at := self.with_image:
             without_image = self._unpad(others[count:], at)
             result[at] = combine(full[at], without_text[at], without_image, guidance)

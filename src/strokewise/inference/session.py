@@ -119,12 +119,15 @@ class Session:
         """The seed of this step's text or noise; the first canvas has the request's own."""
         if use == "noise" and self.number == 0:
             return self.request.seed
+        # Hashed, so that the draws of different steps, and of text and noise, are independent; Python's own
+        # hash of a text changes from process to process.
         text = f"{self.request.seed}/{use}/{self.number}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
     def trajectory(self) -> Trajectory:
         """All that was made so far."""
         steps = [*self.steps]
+        # A message whose canvas is still to be painted belongs to what was made.
         if self.state is SessionState.PAINT and self.message != Message():
             steps.append(self._step(None, None))
         request, stop = self.request, self.stop or StopReason.INTERRUPTED
@@ -172,10 +175,12 @@ class Session:
         """The next step's message begins in the context as it stands."""
         self._message_context = self.context.fork()
         if self.keep:
+            # After a cut the list still holds later steps: they are dropped with the one that is replaced.
             self._before_message[self.number :] = [self.context.fork()]
 
     def begin_canvas(self) -> None:
         """The canvas of the message begins in the context as it stands."""
+        # Only a sketch is remembered: every refinement of it is read in its place.
         if self.message.refine is None:
             self._sketch = self._message_context, self.context.fork(), self.message
         if self.keep:
@@ -285,6 +290,7 @@ class Session:
         policy = policy or self.policy
         new = Session(name, request, self.protocol, self.options, policy, self.size, context, self.model)
         new.steps = self.steps[:at]
+        # Contexts are updated in place, so each session needs its own; their keys and values stay shared.
         new._before_message = [context.fork() for context in self._before_message[:at]]
         new._before_canvas = [context.fork() for context in self._before_canvas[:at]]
         new.state = SessionState.WRITE
@@ -371,6 +377,7 @@ class Session:
 
     def _bound(self) -> StopReason | None:
         """The bound that forbids another canvas."""
+        # Rounds count sketches and images count canvases, so that refinements alone cannot run without end.
         images = [step for step in self.steps if step.image is not None]
         if len(images) >= self.options.max_images:
             return StopReason.IMAGES

@@ -1,4 +1,8 @@
-"""Writing texts, token by token, in several contexts at once. Knows ids and logits; not what is written."""
+"""Writing texts, token by token, in several contexts at once. Knows ids and logits; not what is written.
+
+Shape legend: ids and positions (rows, 1), hidden states (rows, size), logits (rows, vocab); each row is one
+context.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -80,6 +84,7 @@ class _Row:
         self.stop_id: int | None = None
         self.last: Tensor
         self.done = False
+        # On the CPU, so that a seed gives the same text on any device.
         self.draw = torch.Generator().manual_seed(seed)
 
 
@@ -106,6 +111,7 @@ class Writing:
         pasts = [row.past for row in self.rows]
         self.cache = KVCache.gather([c.blocks for c in pasts], room, model.empty_block())
         self.start = self.cache.used
+        # Without rows of another length nothing needs a mask, and attention takes its fastest kernel.
         self.even = len({c.length for c in pasts}) == 1
         self.positions = torch.tensor([[c.position] for c in pasts], device=model.device)
 
@@ -140,6 +146,7 @@ class Writing:
         hidden = self.model.read_ids(ids, self.positions, mask, self.cache)[:, 0]
         self._advance(1)
         for i, row in enumerate(self.rows):
+            # Rows that have ended are fed too, so that the batch keeps its shape; it is not kept.
             if not row.done:
                 row.fed.append(tokens[i])
                 row.last = hidden[i]
@@ -214,6 +221,7 @@ def choose(logits: Tensor, options: WriteOptions, draws: Sequence[torch.Generato
         return logits.argmax(-1).tolist()
     probabilities = torch.softmax(logits.float() / options.temperature, dim=-1)
     ordered, ids = probabilities.sort(dim=-1, descending=True)
+    # The sum before each id: the likeliest is always kept, however small top_p is.
     before = ordered.cumsum(-1) - ordered
     kept = torch.where(before < options.top_p, ordered, torch.zeros_like(ordered)).cumsum(-1)
     points = torch.stack([torch.rand(1, generator=g) for g in draws]).to(kept.device)

@@ -76,7 +76,6 @@ class Packed:
         patch_slots: (V,) where ViT tokens stand, as flat index into (R, U).
         text_slots: (C,) where text losses are taken, as flat index into (R, U).
         text_labels: (C,) the id to be predicted there.
-        text_weights: (C,) weight of each, 1/sqrt(length) inside a text (BAGEL).
         text_credits: (C,) credit of each (see ``Segment``).
         latent_slots: (M,) where velocities are supervised, as flat index into (R, G).
         latent_targets: (M, channels) the velocities.
@@ -96,7 +95,6 @@ class Packed:
     patch_slots: Tensor
     text_slots: Tensor
     text_labels: Tensor
-    text_weights: Tensor
     text_credits: Tensor
     latent_slots: Tensor
     latent_targets: Tensor

@@ -86,7 +86,7 @@ class _Row:
         self.start = start
         self.understanding, self.generation = _Block(), _Block()
         self.ids: list[int] = []
-        self.text_losses: list[tuple[int, int, float, float]] = []
+        self.text_losses: list[tuple[int, int, float]] = []
         self.images: list[tuple[Segment, int]] = []
         self.latents: list[tuple[Segment, int]] = []
         self.num_samples = self.num_segments = self.length = 0
@@ -115,16 +115,17 @@ class _Row:
         self._extend(self.understanding, 0, len(ids), position, Kind.TEXT)
         self.ids += ids
         if segment.loss:
-            weight = (len(ids) - 1) ** -0.5
+            # A token is predicted from its predecessor, so that is where its loss is taken.
             credits = segment.credits or (1.0,) * (len(ids) - 1)
             labeled = enumerate(zip(ids[1:], credits, strict=True))
-            self.text_losses += [(first + i, label, weight, credit) for i, (label, credit) in labeled]
+            self.text_losses += [(first + i, label, credit) for i, (label, credit) in labeled]
         if segment.end_label is not None:
-            self.text_losses.append((first + len(ids) - 1, segment.end_label, 1.0, 1.0))
+            self.text_losses.append((first + len(ids) - 1, segment.end_label, 1.0))
 
     def _add_image(self, segment: Segment, position: int) -> None:
         special, n = self.spec.special, len(segment.tokens)
         first, block = len(self.ids), self.understanding
+        # Delimiters of latents are understanding tokens, but see and are seen as the image they enclose.
         self._extend(block, 0, 1, position, segment.kind)
         self.ids.append(special.image_start)
         if segment.kind is Kind.VIT:
@@ -137,7 +138,7 @@ class _Row:
         self._extend(block, n + 1, 1, position, segment.kind)
         self.ids.append(special.image_end)
         if segment.end_label is not None:
-            self.text_losses.append((len(self.ids) - 1, segment.end_label, 1.0, 1.0))
+            self.text_losses.append((len(self.ids) - 1, segment.end_label, 1.0))
 
 
 def _assemble(rows: list[_Row], spec: PackSpec) -> Packed:
@@ -157,7 +158,7 @@ def _assemble(rows: list[_Row], spec: PackSpec) -> Packed:
             ]
         )
 
-    slots, labels, weights, credits = zip(*losses, strict=True) if losses else ((), (), (), ())
+    slots, labels, credits = zip(*losses, strict=True) if losses else ((), (), ())
     return Packed(
         ids=torch.tensor([_padded(row.ids, width, 0) for row in rows], dtype=torch.long),
         positions=columns("positions", 0),
@@ -170,7 +171,6 @@ def _assemble(rows: list[_Row], spec: PackSpec) -> Packed:
         ),
         text_slots=torch.tensor(slots, dtype=torch.long),
         text_labels=torch.tensor(labels, dtype=torch.long),
-        text_weights=torch.tensor(weights, dtype=torch.float32),
         text_credits=torch.tensor(credits, dtype=torch.float32),
         **_pack_patches(images, spec),
         **_pack_latents(latents, len(rows), depth, spec),

@@ -1,4 +1,8 @@
-"""Small modules shared by the parts of the model: norms, rotary and sin-cos positions, time, connector."""
+"""Small modules shared by the parts of the model: norms, rotary and sin-cos positions, time, connector.
+
+Shape legend: rows of the batch, columns of a block, size = channels of a token; "..." is any number of axes.
+Knows tensors; refuses to know tokens and experts.
+"""
 
 import math
 from functools import lru_cache

@@ -30,6 +30,7 @@ class Expert(nn.Module):
         self.heads, self.kv_heads, self.head_dim = config.num_heads, config.num_kv_heads, config.head_dim
         size = config.hidden_size
         self.attention_norm = RMSNorm(size, config.norm_eps)
+        # One product for queries, keys and values, and one for gate and up: fewer kernels.
         self.qkv = nn.Linear(size, (self.heads + 2 * self.kv_heads) * self.head_dim)
         self.q_norm = RMSNorm(self.head_dim, config.norm_eps)
         self.k_norm = RMSNorm(self.head_dim, config.norm_eps)
@@ -73,6 +74,7 @@ class DecoderLayer(nn.Module):
     ) -> list[Tensor]:
         """Both blocks (rows, columns, size) one layer further; an empty block stays as it is."""
         experts = (self.understanding, self.generation)
+        # While text is written the generation block is empty, and its expert's weights are not even read.
         active = [i for i, block in enumerate(blocks) if block.shape[1]]
         projected = [experts[i].project(blocks[i], turns[i]) for i in active]
         queries, new_keys, new_values = zip(*projected, strict=True)

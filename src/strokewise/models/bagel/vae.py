@@ -1,4 +1,8 @@
-"""The FLUX autoencoder: pixels in [-1, 1] to scaled latents and back."""
+"""The FLUX autoencoder: pixels in [-1, 1] to scaled latents and back.
+
+Shape legend: (images, channels, height, width); h and w are the sides of the latents, d = height / h how much
+the encoder shrinks a side. Knows pixels and latents; refuses to know latent tokens and their order.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -68,6 +72,7 @@ class Downsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(images, channels, height, width) to half the height and width."""
+        # As the released weights were trained; symmetric padding would shift the grid by a pixel a level.
         return self.conv(F.pad(x, (0, 1, 0, 1)))
 
 
@@ -142,7 +147,7 @@ class ImageDecoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """ImageEncoder, decoder and the scale between them."""
+    """Encoder, decoder and the scale between them."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
