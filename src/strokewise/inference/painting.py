@@ -188,8 +188,8 @@ class Painting:
 
     def run(self, noise: Sequence[Tensor]) -> Iterator[FlowStep]:
         """Integrate from noise, latent tokens (n, channels) of each image."""
-        # Latents stay float32 in the sampler, whatever the network computes in: in bfloat16 the rounding errors
-        # of all steps would add up.
+        # Latents stay float32 in the sampler, whatever the network computes in: in bfloat16 the rounding
+        # errors of all steps would add up.
         start = torch.nn.utils.rnn.pad_sequence(list(noise), batch_first=True).to(self.device).float()
         times = timesteps(self.options.num_steps, self.options.shift)
         return integrate(self._velocity, start, times, self.options.solver)
