@@ -68,7 +68,7 @@ def _shown(record: Record) -> dict[str, Any]:
     trajectory = record.trajectory
     return {
         "prompt": trajectory.prompt,
-        "label": ", ".join(filter(None, [record.label, record.fault])),
+        "label": ": ".join(filter(None, [record.label, record.fault])),
         "source": None if trajectory.source is None else embedded(trajectory.source, LONGEST),
         "steps": [
             {
