@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from strokewise.cli.options import MAX_BATCH, MAX_VALUE
+from strokewise.cli.options import MAX_VALUE
+from strokewise.cli.shared import Batch, Seeds
 
 
 def ablate(
@@ -21,11 +22,9 @@ def ablate(
         list[str] | None, typer.Option(help="instructions, critiques, supervision; default: all.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, max=MAX_VALUE, help="Training steps of each variant.")] = 300,
-    seeds: Annotated[
-        str, typer.Option(help="Seeds such as 0-3 or 1,5; one picture for each prompt and seed.")
-    ] = "0",
+    seeds: Seeds = "0",
     prompts: Annotated[str, typer.Option(help="geneval, or a file as for eval run.")] = "geneval",
-    batch: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Paintings that advance together.")] = 16,
+    batch: Batch = 16,
 ) -> None:
     """The paper's ablations: train variants of the process data alike, paint, score, tabulate."""
     from strokewise.cli.output import print_table

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from strokewise.cli.judging import JudgeCache, JudgeName, JudgeUrl, MaxRequests, MaxTokens, judge_named
-from strokewise.cli.options import MAX_BATCH, MAX_RECORDS, MAX_SEED, MAX_SIDE, MAX_VALUE
+from strokewise.cli.options import MAX_BATCH, MAX_RECORDS, MAX_SIDE, MAX_VALUE
 from strokewise.cli.output import progress, tracked
+from strokewise.cli.shared import Seed
 from strokewise.errors import ConfigError, RecordError
 
 data_app = typer.Typer(no_args_is_help=True, help="Build, filter, inspect, check and convert training data.")
@@ -21,7 +22,7 @@ EditorName = Annotated[
         help="FLUX.1-Kontext model that paints: hub id (default: the released one), or a downloaded folder."
     ),
 ]
-Device = Annotated[str, typer.Option(help="Where the image editor computes: cuda, cuda:1, cpu.")]
+EditorDevice = Annotated[str, typer.Option(help="Where the image editor computes: cuda, cuda:1, cpu.")]
 
 
 @data_app.command()
@@ -29,7 +30,7 @@ def build(
     subset: Annotated[str, typer.Argument(help="multi-turn, conflict or alignment.")],
     out: Annotated[Path, typer.Option(help="Folder to write; an unfinished build there is resumed.")],
     n: Annotated[int, typer.Option(min=1, max=MAX_RECORDS, help="Records to build.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed.")] = 0,
+    seed: Seed = 0,
     size: Annotated[int, typer.Option(min=1, max=MAX_SIDE, help="Side of the canvases in pixels.")] = 128,
     workers: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Processes.")] = 1,
     edit_share: Annotated[
@@ -43,7 +44,7 @@ def build(
         str, typer.Option(help="sprite, or kontext: canvases by an image editor (filter the result).")
     ] = "sprite",
     painter_model: EditorName = None,
-    device: Device = "cuda",
+    device: EditorDevice = "cuda",
 ) -> None:
     """Build one of the paper's three subsets from sampled scenes; can be interrupted and run again."""
     from strokewise.data.build import SPRITE, Recipe
@@ -94,7 +95,7 @@ def critique(
     judge: JudgeName,
     out: Annotated[Path, typer.Option(help="Folder of the two data sets; unfinished ones are resumed.")],
     painter_model: EditorName = None,
-    device: Device = "cuda",
+    device: EditorDevice = "cuda",
     judge_url: JudgeUrl = None,
     cache: JudgeCache = None,
     max_requests: MaxRequests = None,

@@ -10,6 +10,17 @@ import typer
 from strokewise.cli.judging import JudgeCache, JudgeUrl, MaxRequests
 from strokewise.cli.options import MAX_BATCH, MAX_SEED, PAINTING_OPTIONS, options_of
 from strokewise.cli.output import print_table, progress, tracked
+from strokewise.cli.shared import (
+    Batch,
+    Device,
+    Dtype,
+    FormatName,
+    ModelArgument,
+    PresetName,
+    Quantize,
+    Seeds,
+    System,
+)
 from strokewise.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -21,7 +32,7 @@ if TYPE_CHECKING:
 eval_app = typer.Typer(no_args_is_help=True, help="Paint benchmarks, score pictures, compare runs.")
 
 Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, or folders that hold some.")]
-Device = Annotated[str, typer.Option(help="Where mask2former computes: cpu, cuda, cuda:1.")]
+DetectorDevice = Annotated[str, typer.Option(help="Where mask2former computes: cpu, cuda, cuda:1.")]
 BootstrapSeed = Annotated[
     int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of the bootstrap intervals.")
 ]
@@ -36,7 +47,7 @@ def root() -> None:
 @options_of(PAINTING_OPTIONS, without=("previews",))
 def run(
     *,
-    model: Annotated[str, typer.Argument(help="Folder, built-in name or hub id.")],
+    model: ModelArgument,
     out: Annotated[
         Path, typer.Option(help="Folder to write, with a run of each strategy; an unfinished run is resumed.")
     ],
@@ -47,24 +58,16 @@ def run(
     strategy: Annotated[
         list[str] | None, typer.Option(help="How to paint; repeatable. Default: the preset's, or process.")
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="Settings of BAGEL's released code: bagel-app, -edit, -geneval, -wise or -think."),
-    ] = None,
-    protocol_format: Annotated[
-        str | None,
-        typer.Option(help="Protocol format of the model's texts, for derivatives of BAGEL; or strokewise."),
-    ] = None,
-    system: Annotated[str, typer.Option(help="System prompt, for derivatives of BAGEL.")] = "",
-    seeds: Annotated[
-        str, typer.Option(help="Seeds such as 0-3 or 1,5; one picture for each prompt and seed.")
-    ] = "0-3",
+    preset: PresetName = None,
+    protocol_format: FormatName = None,
+    system: System = "",
+    seeds: Seeds = "0-3",
     candidates: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Images of best-of-n and parm.")] = 3,
     world: Annotated[
         str | None, typer.Option(help="sprite or real; default: sprite if the model states its vocabulary.")
     ] = None,
     shard: Annotated[str, typer.Option(help="Part i of n of the pictures, i/n with i from 0.")] = "0/1",
-    batch: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Paintings that advance together.")] = 8,
+    batch: Batch = 8,
     unknown: Annotated[
         str, typer.Option(help="Prompts the model does not know: refuse, skip, or paint (all fed untouched).")
     ] = "refuse",
@@ -76,11 +79,9 @@ def run(
     judge_url: JudgeUrl = None,
     cache: JudgeCache = None,
     max_requests: MaxRequests = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU if there is one.")
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
-    quantize: Annotated[str | None, typer.Option(help="int8 or nf4, on CUDA.")] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    quantize: Quantize = None,
 ) -> None:
     """Paint prompts with one strategy or several; can be interrupted at any moment and run again."""
     from strokewise.cli.arguments import parse_dtype
@@ -131,7 +132,7 @@ def geneval(
     out: Annotated[
         Path | None, typer.Option(help="Results to write, JSON lines as of GenEval's scorer.")
     ] = None,
-    device: Device = "cpu",
+    device: DetectorDevice = "cpu",
     seed: BootstrapSeed = 0,
 ) -> None:
     """Score pictures by GenEval's rules; those of runs are stored there as geneval.jsonl."""

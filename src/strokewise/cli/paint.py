@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strokewise.cli.options import MAX_BATCH, MAX_PAINTINGS, MAX_SEED, PAINTING_OPTIONS, options_of
+from strokewise.cli.options import MAX_PAINTINGS, PAINTING_OPTIONS, options_of
+from strokewise.cli.shared import (
+    Batch,
+    Device,
+    Dtype,
+    FormatName,
+    ModelOption,
+    PresetName,
+    Quantize,
+    Seed,
+    System,
+)
 from strokewise.errors import ConfigError, InputError, StrokewiseError
 
 if TYPE_CHECKING:
@@ -30,8 +41,8 @@ PREVIEWS = 6
 def paint(
     *,
     prompt: Annotated[str | None, typer.Argument(help="What to paint; or give --prompts.")] = None,
-    model: Annotated[str, typer.Option(help="Folder, built-in name or hub id.")] = "nano",
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed.")] = 0,
+    model: ModelOption = "nano",
+    seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; default: paintings/PROMPT-SEED (none with --json).")
     ] = None,
@@ -48,25 +59,17 @@ def paint(
     single_pass: Annotated[
         bool, typer.Option("--single-pass", help="One canvas right after the prompt, without messages.")
     ] = False,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="Settings of BAGEL's released code: bagel-app, -edit, -geneval, -wise or -think."),
-    ] = None,
+    preset: PresetName = None,
     options: dict[str, Any],
     any_prompt: Annotated[
         bool, typer.Option("--any-prompt", help="Feed prompts untouched, outside the vocabulary, too.")
     ] = False,
-    protocol_format: Annotated[
-        str | None,
-        typer.Option(help="Protocol format of the model's texts, for derivatives of BAGEL; or strokewise."),
-    ] = None,
-    system: Annotated[str, typer.Option(help="System prompt, for derivatives of BAGEL.")] = "",
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU if there is one.")
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
-    quantize: Annotated[str | None, typer.Option(help="int8 or nf4, on CUDA.")] = None,
-    batch: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Paintings under way at once.")] = 8,
+    protocol_format: FormatName = None,
+    system: System = "",
+    device: Device = None,
+    dtype: Dtype = None,
+    quantize: Quantize = None,
+    batch: Batch = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one a line.")] = False,
 ) -> None:
     """Paint a prompt in rounds of plan, sketch, inspect and refine."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strokewise.cli.options import MAX_BATCH, MAX_VALUE
+from strokewise.cli.options import MAX_VALUE
 from strokewise.cli.output import print_table, tracked
+from strokewise.cli.shared import Batch, Device, ModelArgument, Seeds
 from strokewise.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,15 +20,15 @@ probe_app = typer.Typer(no_args_is_help=True, help="Measure single abilities of 
 
 SHOWN = 10  # strokes in the picture
 
-Model = Annotated[str, typer.Argument(help="Folder, built-in name or hub id.")]
-Seed = Annotated[int, typer.Option(min=0, max=MAX_VALUE, help="Random seed of cases, noise and intervals.")]
+CaseSeed = Annotated[
+    int, typer.Option(min=0, max=MAX_VALUE, help="Random seed of cases, noise and intervals.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU if there is one.")]
 
 
 @probe_app.command()
 def strokes(
-    model: Model,
+    model: ModelArgument,
     n: Annotated[int, typer.Option("--n", min=1, max=MAX_VALUE, help="Strokes to paint.")] = 64,
     guidance: Annotated[
         list[float] | None,
@@ -39,7 +40,7 @@ def strokes(
     out: Annotated[
         Path | None, typer.Option(help="Picture to write: the first strokes before, as rendered, as painted.")
     ] = None,
-    seed: Seed = 0,
+    seed: CaseSeed = 0,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
@@ -67,12 +68,12 @@ def strokes(
 
 @probe_app.command()
 def language(
-    model: Model,
+    model: ModelArgument,
     n: Annotated[
         int, typer.Option("--n", min=1, max=MAX_VALUE, help="Records of each training subset.")
     ] = 64,
     show: Annotated[bool, typer.Option("--show", help="Also print every message that is not right.")] = False,
-    seed: Seed = 0,
+    seed: CaseSeed = 0,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
@@ -93,14 +94,12 @@ def language(
 
 @probe_app.command()
 def free_prompts(
-    model: Model,
+    model: ModelArgument,
     n: Annotated[
         int, typer.Option("--n", min=1, max=200, help="Prompts of each number of kinds of things.")
     ] = 48,
-    seeds: Annotated[
-        str, typer.Option(help="Seeds such as 0-3 or 1,5; one picture for each prompt and seed.")
-    ] = "0",
-    batch: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Paintings that advance together.")] = 8,
+    seeds: Seeds = "0",
+    batch: Batch = 8,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:

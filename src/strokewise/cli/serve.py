@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from strokewise.cli.options import MAX_BATCH
+from strokewise.cli.shared import Batch, Device, Dtype, ModelArgument, Quantize, System
 from strokewise.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(
-    model: Annotated[str, typer.Argument(help="Folder, built-in name or hub id.")] = "nano",
+    model: ModelArgument = "nano",
     host: Annotated[
         str, typer.Option(help="Address to listen on; beyond this machine it needs a key.")
     ] = "127.0.0.1",
@@ -25,18 +25,16 @@ def serve(
     data: Annotated[
         Path | None, typer.Option(help="Folder of sessions; default: ~/.local/share/strokewise.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Paintings under way at once.")] = 8,
+    batch: Batch = 8,
     queue: Annotated[int, typer.Option(min=1, max=100_000, help="Paintings that may wait.")] = 64,
     sessions: Annotated[int, typer.Option(min=1, max=100_000, help="Sessions kept for each key.")] = 500,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU if there is one.")
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
-    quantize: Annotated[str | None, typer.Option(help="int8 or nf4, on CUDA.")] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    quantize: Quantize = None,
     protocol_format: Annotated[
         str, typer.Option(help="Protocol format of the model's texts, for derivatives of BAGEL.")
     ] = "strokewise",
-    system: Annotated[str, typer.Option(help="System prompt, for derivatives of BAGEL.")] = "",
+    system: System = "",
     open_page: Annotated[bool, typer.Option("--open", help="Open the studio in a browser.")] = False,
 ) -> None:
     """Serve a model over HTTP: the studio, our API and OpenAI's."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from strokewise.cli.judging import JudgeCache, JudgeName, JudgeUrl, MaxRequests, MaxTokens, critic_named
-from strokewise.cli.options import MAX_RECORDS, MAX_SEED, MAX_VALUE
+from strokewise.cli.options import MAX_RECORDS, MAX_VALUE
 from strokewise.cli.output import progress
+from strokewise.cli.shared import Minutes, ModelOption, Seed
 
 if TYPE_CHECKING:
     from strokewise.inference.options import OptionChanges
@@ -44,10 +45,7 @@ def run(
         int | None,
         typer.Option(min=1, max=MAX_RECORDS, help="Stop, with a checkpoint, after so many optimizer steps."),
     ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(min=0, max=MAX_VALUE, help="Stop, with a checkpoint, after so many minutes."),
-    ] = None,
+    minutes: Minutes = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate parameters, memory and time; train nothing.")
     ] = False,
@@ -103,10 +101,7 @@ def reinforce(
         list[str] | None,
         typer.Option("--set", help="Such as training.learning_rate=1e-5 or sampling.groups=64; repeatable."),
     ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(min=0, max=MAX_VALUE, help="Stop, with a checkpoint, after so many minutes."),
-    ] = None,
+    minutes: Minutes = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Paint a first part, print what the run costs; train nothing.")
     ] = False,
@@ -164,10 +159,10 @@ def nano(
 
 @app.command()
 def sample(
-    model: Annotated[str, typer.Option(help="Folder, built-in name or hub id.")],
+    model: ModelOption,
     out: Annotated[Path, typer.Option(help="Folder for the two data sets; an interrupted build resumes.")],
     n: Annotated[int, typer.Option(min=1, max=MAX_RECORDS, help="Number of prompts to paint.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed.")] = 0,
+    seed: Seed = 0,
     right_share: Annotated[
         float, typer.Option(min=0, max=1, help="Largest share of records without a fault.")
     ] = 0.45,

@@ -40,7 +40,7 @@ class PaintingOptions:
         previews: intermediate pictures emitted for each canvas.
         feedback: how the model reads its canvas: decoded and encoded again (pixels), or the painted latents
             themselves with the ViT's view of the decoded canvas (latents).
-        solver: of the flow; all but euler are of second order and need fewer steps.
+        solver: integrator of the flow; all but euler are of second order and need fewer steps.
         evaluate_every: the velocity is computed at every n-th step and extrapolated in between.
         guide_every: the unconditional velocities of guidance are computed at every n-th step and
             extrapolated in between.
