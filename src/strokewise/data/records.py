@@ -16,7 +16,6 @@ from strokewise.io.schema import checked_row
 from strokewise.trajectory.files import from_row, to_row
 from strokewise.trajectory.values import Step, Trajectory
 
-SUBSETS = ("multi-turn", "conflict", "alignment")
 LABELS = {"multi-turn": ("complete",), "conflict": ("right", "wrong"), "alignment": ("positive", "negative")}
 
 
@@ -25,7 +24,7 @@ class Record:
     """One example.
 
     Attributes:
-        subset: one of SUBSETS.
+        subset: a key of LABELS.
         label: what it is an example of (LABELS).
         trajectory: the texts and pictures.
         fault: kind of the fault that was found or put in; empty where there is none.

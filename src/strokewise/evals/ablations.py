@@ -27,7 +27,6 @@ from strokewise.train.config import TrainConfig, WeightedSource
 from strokewise.world.language.geneval import GENEVAL_TAGS
 
 SYMBOLIC, SELF_SAMPLED = "symbolic", "self-sampled"
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class Ablation:
         return entry if kind == SYMBOLIC else None
 
 
-def ablate(ablation: Ablation, tables: Sequence[str], log: Log = print) -> list[TextTable]:
+def ablate(ablation: Ablation, tables: Sequence[str], log: Callable[[str], None] = print) -> list[TextTable]:
     """Train, paint and score the variants of some tables, or resume them; the filled tables.
 
     Raises:
@@ -125,7 +124,7 @@ def ablate(ablation: Ablation, tables: Sequence[str], log: Log = print) -> list[
     return [_table(name, ablation, runs) for name in tables]
 
 
-def _run(ablation: Ablation, variant: Variant, log: Log) -> Run:
+def _run(ablation: Ablation, variant: Variant, log: Callable[[str], None]) -> Run:
     """The scored and judged run of a variant."""
     place = variant.name.replace(", ", "-")
     model = trained(ablation.folder / "models", place, ablation.config(variant), log)

@@ -20,7 +20,6 @@ from strokewise.inference.painter import Painter
 
 UNKNOWN = ("refuse", "skip", "paint")
 OnProgress = Callable[[int, int], None]
-Report = Callable[[str], None]
 SHOWN = 80  # characters of a prompt that is refused
 MAX_SEEDS = 100_000
 _SAMPLE = 1 << 20
@@ -89,7 +88,10 @@ def fingerprint(folder: Path) -> str:
 
 
 def known_prompts(
-    painter: Painter, prompts: Sequence[Prompt], unknown: str, report: Report = lambda line: None
+    painter: Painter,
+    prompts: Sequence[Prompt],
+    unknown: str,
+    report: Callable[[str], None] = lambda line: None,
 ) -> list[Prompt]:
     """The prompts to paint, where the model may not know some, or have no room for them.
 

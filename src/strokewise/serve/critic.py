@@ -13,7 +13,7 @@ from strokewise.critics.oracle import judge_plan, judge_sketch
 from strokewise.errors import InputError, LanguageError, SceneError
 from strokewise.inference.prompt_check import Vocabulary
 from strokewise.scene_graph import MAX_COUNT, RELATIONS, SceneGraph, SceneObject
-from strokewise.serve.values import Critic, Thing
+from strokewise.serve.values import CanvasThing, Critic
 from strokewise.trajectory.files import encode_png
 from strokewise.world.atlas import sprite
 from strokewise.world.language import describe, parse_description, parse_prompt
@@ -78,15 +78,17 @@ def judge(prompt: str, plan: str | None, canvas: Image.Image) -> Critic | None:
     )
 
 
-def things_of(found: Recognition) -> list[Thing]:
+def things_of(found: Recognition) -> list[CanvasThing]:
     """What was recognized, as clients see it."""
     return [
-        Thing(name=one.name or "", color=one.color, box=list(one.box), confidence=round(one.confidence, 3))
+        CanvasThing(
+            name=one.name or "", color=one.color, box=list(one.box), confidence=round(one.confidence, 3)
+        )
         for one in found.instances
     ]
 
 
-def draw(things: list[Thing], background: str, size: int) -> Image.Image:
+def draw(things: list[CanvasThing], background: str, size: int) -> Image.Image:
     """A canvas of things, the last one on top; InputError for words or boxes that cannot be drawn."""
     objects, placements = [], []
     for number, thing in enumerate(things):

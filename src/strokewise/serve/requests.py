@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from strokewise.serve.values import Name, Options, Seed, Strict, Text, Thing, Until
+from strokewise.serve.values import CanvasThing, Name, Options, Seed, Strict, Text, Until
 from strokewise.trajectory.values import Verdict
 
 Picture = Annotated[
@@ -130,7 +130,7 @@ class RenderQuery(Strict):
             "example": {"things": [{"name": "apple", "color": "red", "box": [0.1, 0.4, 0.35, 0.65]}]}
         }
     )
-    things: Annotated[list[Thing], Field(max_length=64)]
+    things: Annotated[list[CanvasThing], Field(max_length=64)]
     background: Name = "white"
     size: Annotated[int, Field(ge=64, le=1024)] = 128
 

@@ -101,7 +101,7 @@ class Options(_stated()):  # type: ignore[misc]
         return {key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()}
 
 
-class Thing(Strict):
+class CanvasThing(Strict):
     """A thing of the sprite world on a canvas; ``box`` is (x0, y0, x1, y1) in 0..1 from the upper left."""
 
     name: Name
@@ -132,7 +132,7 @@ class Critic(BaseModel):
     sketch: bool | None
     says: str
     faults: list[str]
-    things: list[Thing]
+    things: list[CanvasThing]
     unknown: int
 
 

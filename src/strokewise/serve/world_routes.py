@@ -10,7 +10,7 @@ from strokewise.serve import critic
 from strokewise.serve.deps import By, Server, parts_of, picture
 from strokewise.serve.problems import RequestError, not_found
 from strokewise.serve.requests import PromptQuery, RecognizeQuery, RenderQuery
-from strokewise.serve.values import Thing
+from strokewise.serve.values import CanvasThing
 from strokewise.trajectory.files import encode_png
 from strokewise.world.recognize import recognize
 
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/world", dependencies=[Depends(sprites)])
 class Recognized(BaseModel):
     """What a canvas shows."""
 
-    things: list[Thing]
+    things: list[CanvasThing]
     background: str
     unknown: int
 

@@ -52,10 +52,9 @@ PAINTING = {
 }
 # Folders of stages whose names have changed.
 RENAMED = {"start": "initial", "look": "verification", "own": "self-sampled"}
-Report = Callable[[str], None]
 
 
-def train_nano(folder: Path, report: Report = print) -> Path:
+def train_nano(folder: Path, report: Callable[[str], None] = print) -> Path:
     """Train nano in a folder, or resume there; returns the folder of the finished model.
 
     Raises:
@@ -87,7 +86,7 @@ def _write_initial(runs: Path, out: Path) -> None:
     write_initial_model(out, train_autoencoder(AutoencoderRun(), runs, nano().autoencoder))
 
 
-def trained(folder: Path, name: str, config: TrainConfig, report: Report) -> Path:
+def trained(folder: Path, name: str, config: TrainConfig, report: Callable[[str], None]) -> Path:
     """Train and export a stage unless its folder exists: ``folder/name``, and the run beside it.
 
     Raises:
@@ -110,7 +109,7 @@ def trained(folder: Path, name: str, config: TrainConfig, report: Report) -> Pat
     return _stage(folder / name, report, train)
 
 
-def _stage(out: Path, report: Report, make: Callable[[Path], None]) -> Path:
+def _stage(out: Path, report: Callable[[str], None], make: Callable[[Path], None]) -> Path:
     """A folder that ``make`` fills under a temporary name, unless it exists."""
     if not out.exists():
         report(f"{out.name} …")
