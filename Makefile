@@ -35,8 +35,11 @@ test-browser: setup chromium
 CHROMIUM ?= chromium
 export CHROMIUM
 chromium:
-	@command -v $(CHROMIUM) >/dev/null || { apt-get update -q && apt-get install -y -q chromium; } \
-	|| { echo "no browser: install Debian's chromium, or name one: make $@ CHROMIUM=/path/to/chrome" >&2; exit 1; }
+	@command -v $(CHROMIUM) >/dev/null || { apt-get update -q \
+	&& DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core \
+	&& command -v $(CHROMIUM) >/dev/null; } \
+	|| { echo "NO BROWSER: the studio is not tested. Install Debian's chromium as root (apt-get install chromium)," \
+	"or name another: make test-browser CHROMIUM=/path/to/chrome" >&2; exit 1; }
 
 check: setup
 	$(RUN)/ruff check .

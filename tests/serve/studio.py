@@ -101,7 +101,8 @@ def running_browser():
 @contextmanager
 def studio_of(browser, url, **options):
     """A person with a browser profile of their own; nothing may go wrong in the page."""
-    context = browser.new_context(viewport={"width": 1280, "height": 860}, **options)
+    # Animations would take processors from the model, which draws them without a GPU.
+    context = browser.new_context(viewport={"width": 1280, "height": 860}, reduced_motion="reduce", **options)
     studio = Studio(context, url)
     yield studio
     assert studio.wrong == []

@@ -110,6 +110,11 @@ def test_corrections_become_records_that_are_read(api, branched, tmp_path):
         found = [record for _, record in read(tmp_path / subset)]
         assert [record.label for record in found] == labels
         assert [fault for record in found for fault in faults_of(record)] == []
+    both = api.get("/v1/records/export")
+    assert {name.split("/")[0] for name in zipfile.ZipFile(io.BytesIO(both.content)).namelist()} == {
+        "conflict",
+        "alignment",
+    }
     assert "apple" in found[0].trajectory.steps[-1].message.refine
     assert found[0].trajectory.steps[-1].verdict.sketch is False
     assert api.delete(f"/v1/records/{plan['id']}").status_code == 204

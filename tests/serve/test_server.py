@@ -32,6 +32,12 @@ def test_every_response_has_the_headers_of_a_careful_server(api):
         assert headers["x-request-id"]
 
 
+def test_files_of_the_page_are_kept_by_browsers(api):
+    first = api.get("/static/app.js")
+    again = api.get("/static/app.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (first.headers["cache-control"], again.status_code, again.content) == ("no-cache", 304, b"")
+
+
 def test_errors_are_json(api):
     assert api.get("/nowhere").json()["error"]["code"] == "not_found"
     assert api.put("/v1/sessions").json()["error"]["code"] == "invalid"

@@ -15,8 +15,12 @@ from strokewise.world.recognize import Recognition, recognize
 
 def read_canvas(image: Image.Image) -> Description | None:
     """A description of all that a canvas shows, comparable with a plan; None if parts are not recognized."""
+    return describe_canvas(recognize(image))
+
+
+def describe_canvas(found: Recognition) -> Description | None:
+    """The same of a canvas that is recognized already."""
     try:
-        found = recognize(image)
         return None if found.unknown else describe(found.scene)
     except SceneError:
         return None

@@ -46,6 +46,16 @@ STATIC = Path(str(files("strokewise.serve") / "static"))
 GRACE = 60.0  # seconds for the stage under way when the server stops
 
 
+class PageFiles(StaticFiles):
+    """The page's files; a browser keeps them, and asks each time whether they are still the same."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """See :class:`StaticFiles`."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
 class Judging:
     """The critic's thread: it looks at every new canvas and notes what it sees in its node."""
 
@@ -121,7 +131,7 @@ def make_app(
     app.include_router(openai_images.router)
     app.include_router(openai_responses.router)
     if STATIC.is_dir():
-        app.mount("/static", GZipMiddleware(StaticFiles(directory=STATIC)))
+        app.mount("/static", GZipMiddleware(PageFiles(directory=STATIC)))
     return app
 
 

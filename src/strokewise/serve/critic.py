@@ -8,15 +8,13 @@ from typing import Any
 
 from PIL import Image
 
-from strokewise.critics.canvas_reader import fulfills
-from strokewise.critics.oracle import judge_plan, judge_sketch
-from strokewise.errors import InputError, LanguageError, SceneError
+from strokewise.critics.findings import find, prompt_graph, scene_described
+from strokewise.errors import InputError
 from strokewise.inference.prompt_check import Vocabulary
 from strokewise.scene_graph import MAX_COUNT, RELATIONS, SceneGraph, SceneObject
 from strokewise.serve.values import CanvasThing, Critic
 from strokewise.trajectory.files import encode_png
 from strokewise.world.atlas import sprite
-from strokewise.world.language import describe, parse_description, parse_prompt
 from strokewise.world.layout import MAX_INSTANCES, Placement, Scene, region_of
 from strokewise.world.recognize import Recognition, recognize
 from strokewise.world.recolor import PAINTS
@@ -41,40 +39,24 @@ def judge(prompt: str, plan: str | None, canvas: Image.Image) -> Critic | None:
         plan: the description of the scene after the stroke; None: there is none, or it is not read.
         canvas: what was painted.
     """
-    try:
-        wanted = parse_prompt(prompt)
-    except LanguageError:
+    wanted = prompt_graph(prompt)
+    if wanted is None:
         return None
-    found = recognize(canvas)
-    faults, plan_fits, sketch_fits = list[str](), None, None
-    try:
-        described = None if plan is None else parse_description(plan)
-        if described is not None:
-            wrong = judge_plan(wanted, described).plan or ()
-            plan_fits, faults = not wrong, [f"plan: {fault.message}" for fault in wrong]
-            if not found.unknown:
-                wrong = judge_sketch(described, describe(found.scene))
-                sketch_fits = not wrong
-                faults += [f"sketch: {fault.message}" for fault in wrong]
-    except (LanguageError, SceneError):
-        pass  # words or canvases that the oracle cannot read stay undecided
-    if found.unknown:
-        faults.append(f"{len(found.unknown)} shapes on the canvas are not recognized")
-    try:
-        right = fulfills(found, wanted)
-    except SceneError:
-        right = False
-    says = "; ".join(faults) or ("the canvas shows the prompt" if right else "no fault so far")
-    things = things_of(found)
+    seen = recognize(canvas)
+    found = find(wanted, scene_described(plan), seen)
+    faults = [f"plan: {fault.message}" for fault in found.plan or ()]
+    faults += [f"sketch: {fault.message}" for fault in found.sketch or ()]
+    if seen.unknown:
+        faults.append(f"{len(seen.unknown)} shapes on the canvas are not recognized")
     return Critic(
         by="oracle",
-        prompt=right,
-        plan=plan_fits,
-        sketch=sketch_fits,
-        says=says,
+        prompt=found.right,
+        plan=None if found.plan is None else not found.plan,
+        sketch=None if found.sketch is None else not found.sketch,
+        says="; ".join(faults) or ("the canvas shows the prompt" if found.right else "no fault so far"),
         faults=faults,
-        things=things,
-        unknown=len(found.unknown),
+        things=things_of(seen),
+        unknown=len(seen.unknown),
     )
 
 

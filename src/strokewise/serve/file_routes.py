@@ -8,7 +8,7 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Query, Response, UploadFile
 from pydantic import BaseModel
@@ -29,6 +29,7 @@ from strokewise.trajectory.files import encode_png
 
 router = APIRouter(prefix="/v1")
 Subset = Literal["conflict", "alignment"]
+SUBSETS: tuple[Subset, ...] = get_args(Subset)
 ENDINGS = {"zip": "zip", "page": "html", "parquet": "parquet", "json": "json"}
 ANY: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 
@@ -161,7 +162,7 @@ def records(parts: Server, by: By) -> Records:
     with parts.manager.lock:
         rows = parts.manager.registry.store.records(by.owner)
     found = [RecordValue.model_validate_json(text) for text in rows]
-    counts = {name: sum(one.subset == name for one in found) for name in ("conflict", "alignment")}
+    counts = {name: sum(one.subset == name for one in found) for name in SUBSETS}
     return Records(**counts, records=found)
 
 
@@ -174,18 +175,20 @@ def forget(parts: Server, by: By, record: Id) -> None:
 
 
 @router.get("/records/export", response_class=Response, responses=ANY)
-def export_records(parts: Server, by: By, subset: Subset) -> Response:
-    """All records of a subset as a zip of a data set, as ``data check`` and ``train`` read it."""
+def export_records(parts: Server, by: By, subset: Subset | None = None) -> Response:
+    """All records, or those of one subset: a zip of a data set for each, as ``strokewise train`` reads it."""
+    wanted = SUBSETS if subset is None else (subset,)
     with parts.manager.lock:
-        rows = [json.loads(text) for text in parts.manager.registry.store.rows(by.owner, subset)]
-    if not rows:
-        raise conflict(f"no {subset} records were collected yet; correct or accept something first")
-    for row in rows:
-        row["images"] = [base64.b64decode(text) for text in row["images"]]
-    return _file(_data_set(subset, rows), "application/zip", f"{subset}.zip")
+        store = parts.manager.registry.store
+        stored = {name: rows for name in wanted if (rows := store.rows(by.owner, name))}
+    if not stored:
+        raise conflict(
+            f"no {subset or 'training'} records were collected yet; correct or accept something first"
+        )
+    return _file(_data_sets(stored), "application/zip", f"{subset or 'records'}.zip")
 
 
-def _data_set(subset: str, rows: list[dict[str, Any]]) -> bytes:
+def _data_sets(stored: dict[Subset, list[bytes]]) -> bytes:
     try:
         from strokewise.data.storage import claim, write_manifest, write_shard
     except ImportError as error:
@@ -193,13 +196,23 @@ def _data_set(subset: str, rows: list[dict[str, Any]]) -> bytes:
         raise RequestError(501, "invalid", message) from error
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive, tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / subset
-        claim(folder, json.dumps({"corrections": subset}, indent=2) + "\n")
-        count = write_shard(folder, 0, [from_table_row(row, f"record {i}") for i, row in enumerate(rows)])
-        write_manifest(folder, subset, count)
-        for path in sorted(folder.iterdir()):
-            archive.write(path, f"{subset}/{path.name}")
+        for subset, rows in stored.items():
+            folder = Path(place) / subset
+            claim(folder, json.dumps({"corrections": subset}, indent=2) + "\n")
+            write_manifest(folder, subset, write_shard(folder, 0, _records(rows)))
+            for path in sorted(folder.iterdir()):
+                archive.write(path, f"{subset}/{path.name}")
     return buffer.getvalue()
+
+
+def _records(rows: list[bytes]) -> list[Record]:
+    """Stored rows as records."""
+    found = []
+    for number, text in enumerate(rows):
+        row = json.loads(text)
+        row["images"] = [base64.b64decode(image) for image in row["images"]]
+        found.append(from_table_row(row, f"record {number}"))
+    return found
 
 
 def _record(registry: Registry, live: Live, node: Node, wanted: RecordQuery) -> tuple[Record, str]:

@@ -1,7 +1,7 @@
 // What a person can do with paintings: requests, and what they change in the state. No HTML.
 
 import { api, at, once } from "./api.js";
-import { after, canvasNode, isEnd, nodeOf } from "./session.js";
+import { after, canvasNode, isEnd, later, nodeOf } from "./session.js";
 import { EMPTY_DRAFT, remember, set, state } from "./state.js";
 import { listen } from "./stream.js";
 import { T } from "./text.js";
@@ -129,14 +129,15 @@ export function close() {
   setPlace();
 }
 
-function hear(event) {
+function hear(event, id) {
   if (!state.session) return;
-  const session = after(state.session, event);
-  if (!session) {
+  const found = after(state.session, event);
+  if (!found) {
     close();
     listAgain();
     return;
   }
+  const session = { ...found, event_id: id };
   set({ session, online: true, selected: state.follow ? session.head : state.selected });
   if (["snapshot", "state"].includes(event.type)) listSoon();
 }
@@ -194,15 +195,21 @@ export function browseHistory(direction) {
 }
 
 /** Take over the answer to a change of the painting; where it branched, undo leads back. */
-function arrived(session, from) {
-  const step = { session: session.id, from, to: session.head };
-  if (from !== session.head) set({ before: [...state.before, step], after: [] });
+function arrived(answer, from) {
+  if (state.session?.id !== answer.id) return; // somebody went elsewhere meanwhile
+  const session = later(state.session, answer);
+  const step = { session: session.id, from, to: answer.head };
+  if (from !== answer.head) set({ before: [...state.before, step], after: [] });
   set({ session, follow: true, selected: session.head, view: "canvas", instructing: false });
   setPlace();
 }
 
-export const pause = () => attempt(async () => set({ session: await api.pause(state.session.id) }));
-export const cancel = () => attempt(async () => set({ session: await api.cancel(state.session.id) }));
+const changed = (asking) => attempt(async () => {
+  const answer = await asking(state.session.id);
+  if (state.session?.id === answer.id) set({ session: later(state.session, answer) });
+});
+export const pause = () => changed(api.pause);
+export const cancel = () => changed(api.cancel);
 
 /** Resume from the node that is shown; anywhere but at the head, and with another seed, that branches. */
 export function goOn(until = "end", { instruction, anew = false } = {}) {
@@ -240,10 +247,7 @@ export function redo() {
 
 // --- a node ----------------------------------------------------------------------------------------------
 
-export const markNode = (id, changes) => attempt(async () => {
-  const node = await api.mark(state.session.id, id, changes);
-  set({ session: after(state.session, { type: "node", node }) });
-});
+export const markNode = (id, changes) => attempt(() => api.mark(state.session.id, id, changes)); // an event shows it
 
 /** Prompt, seed, options and source of the session into the box for a new one. */
 export async function recall() {

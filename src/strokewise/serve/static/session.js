@@ -59,6 +59,15 @@ export function branchEnds(session) {
   return [...new Set(ends.map((node) => canvasNode(session, node.id)?.id))].filter((id) => id != null);
 }
 
+/**
+ * The later of what the page knows of a session and the server's answer about it: events may overtake an answer.
+ * Event ids are "RUN.NUMBER", where RUN changes when the server is restarted.
+ */
+export function later(known, answer) {
+  const [[run, seen], [other, told]] = [known, answer].map((one) => one.event_id.split("."));
+  return run === other && Number(seen) > Number(told) ? known : answer;
+}
+
 function begin(session, event, changes) {
   const parent = nodeOf(session, session.head);
   const before = parent?.state === "written" ? parent.parent : session.head;

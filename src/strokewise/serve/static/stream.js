@@ -10,7 +10,7 @@ const FIRST_WAIT = 500, LONGEST_WAIT = 8000; // milliseconds between tries
  * Listen to a session.
  *
  * @param address (last event id) => URL
- * @param hear (event) for every event
+ * @param hear (event, id) for every event
  * @param joined (whether) when the connection is found or lost
  * @returns a function that ends it
  */
@@ -35,7 +35,7 @@ export function listen(address, hear, joined) {
       source.addEventListener(type, (message) => {
         if (!(message instanceof MessageEvent) || ended) return;
         last = message.lastEventId || last;
-        hear(JSON.parse(message.data).event);
+        hear(JSON.parse(message.data).event, last);
       });
     }
   };

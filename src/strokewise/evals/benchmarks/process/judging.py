@@ -8,18 +8,16 @@ judges one trajectory. Shares over many of them are computed in ``metrics``.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from PIL import Image
-
-from strokewise.critics.canvas_reader import read_canvas, shows_prompt
 from strokewise.critics.detectors import SpriteDetector
+from strokewise.critics.findings import find, prompt_graph, scene_described
 from strokewise.critics.judges import Judge, critiques_of_steps
-from strokewise.critics.oracle import judge_plan, judge_sketch
-from strokewise.errors import LanguageError, ProtocolError, SceneError
+from strokewise.errors import ProtocolError
 from strokewise.evals.benchmarks.geneval.images import score_picture
 from strokewise.evals.costs import Cost
-from strokewise.scene_graph import SceneGraph
+from strokewise.scene_graph import Fault, SceneGraph
 from strokewise.trajectory.values import Trajectory, Verdict
-from strokewise.world.language import Description, parse_description, parse_prompt
+from strokewise.world.language import Description
+from strokewise.world.recognize import recognize
 
 DETECTOR = SpriteDetector()
 
@@ -100,18 +98,22 @@ def judge_trajectory(
     Raises:
         InputError: if a canvas is too small to be read.
     """
-    prompt = _graph(trajectory.prompt)
+    prompt = prompt_graph(trajectory.prompt)
     canvases: list[JudgedCanvas] = []
     described: Description | None = None
     for number, step in enumerate(trajectory.steps):
         if canvases and number and step.verdict is not None and canvases[-1].said is None:
             canvases[-1] = replace(canvases[-1], said=step.verdict)
         if step.message.des is not None:
-            described = _description(step.message.des)
+            described = scene_described(step.message.des)
         if step.image is None:
             continue
-        plan, sketch = _faults(prompt, described, step.image)
-        right = _right(prompt, metadata, step.image)
+        image = step.image.convert("RGB")
+        found = find(prompt, described, recognize(image))
+        right = found.right
+        if metadata and "include" in metadata:
+            right = score_picture("", image, metadata, DETECTOR).correct
+        plan, sketch = _count(found.plan), _count(found.sketch)
         canvases.append(JudgedCanvas(step.message.refine is not None, plan, sketch, None, right))
     return JudgedTrajectory(tuple(canvases), _valid(trajectory), _complexity(prompt), cost)
 
@@ -144,42 +146,8 @@ def judge_trajectory_by(
     return JudgedTrajectory(tuple(canvases), _valid(trajectory), None, cost)
 
 
-def _faults(
-    prompt: SceneGraph | None, described: Description | None, image: Image.Image
-) -> tuple[int | None, int | None]:
-    """Faults of the plan and of the sketch."""
-    if described is None:
-        return None, None
-    try:
-        plan = None if prompt is None else len(judge_plan(prompt, described).plan or ())
-    except (LanguageError, SceneError):
-        plan = None
-    seen = read_canvas(image)
-    return plan, None if seen is None else len(judge_sketch(described, seen))
-
-
-def _right(prompt: SceneGraph | None, metadata: dict[str, Any] | None, image: Image.Image) -> bool | None:
-    if metadata and "include" in metadata:
-        return score_picture("", image.convert("RGB"), metadata, DETECTOR).correct
-    if prompt is None:
-        return None
-    return shows_prompt(image, prompt)
-
-
-def _graph(prompt: str) -> SceneGraph | None:
-    try:
-        return parse_prompt(prompt)
-    except LanguageError:
-        return None
-
-
-def _description(text: str) -> Description | None:
-    try:
-        found = parse_description(text)
-        found.validate()
-    except (LanguageError, SceneError):
-        return None
-    return found
+def _count(faults: tuple[Fault, ...] | None) -> int | None:
+    return None if faults is None else len(faults)
 
 
 def _complexity(prompt: SceneGraph | None) -> int | None:
