@@ -45,22 +45,29 @@ def test_relatives_go_by_their_words(name, text, following, decision):
     assert PROTOCOL_FORMATS[name].decide(text, following) == decision
 
 
-def test_umm_reflection_goes_by_the_token():
+@pytest.mark.parametrize(
+    ("text", "decision"),
+    [
+        ("4/10\n[ACTION] edit\n[THINKING] no cup\n</think>\n[EDIT] add a cup", "draw"),
+        ("10/10\n[ACTION] done\n[THINKING] all is there\n</think>\n[EDIT] None", "end"),
+        ("9/10\n[ACTION] edit\n[THINKING] nothing\n</think>\n[EDIT] None", "end"),
+        ("9/10\n[THINKING] nothing", "end"),
+    ],
+)
+def test_umm_reflection_goes_by_its_action(text, decision):
     protocol_format = PROTOCOL_FORMATS["umm-reflection"]
-    assert protocol_format.decide("<think>[ACTION edit]</think>[EDIT]", "image") == "draw"
-    assert protocol_format.decide("<think>[ACTION done]</think>", "end") == "end"
-    assert protocol_format.decide("<think>", "text") == "protocol"
+    begun = protocol_format.begin(2)
+    assert begun == "<think>\n[CURRENT_ROUND] Round#1\n[SCORE] "
+    assert protocol_format.decide(begun + text, "text") == decision
 
 
-def test_names_are_unique_and_systems_of_derivatives_are_given_by_the_user():
-    assert all(
-        name == protocol_format.name and (protocol_format.system == "" or name == "bagel-think")
-        for name, protocol_format in PROTOCOL_FORMATS.items()
-    )
+def test_names_are_unique_and_system_prompts_can_be_changed():
+    assert all(name == protocol_format.name for name, protocol_format in PROTOCOL_FORMATS.items())
+    assert {name for name, one in PROTOCOL_FORMATS.items() if not one.system} == {"strokewise"}
     changed = PROTOCOL_FORMATS["unicot"].with_system("be brief")
     assert changed.system == "be brief"
     assert changed.decide("No editing", "text") == "end"
-    assert PROTOCOL_FORMATS["unicot"].system == ""
+    assert PROTOCOL_FORMATS["unicot"].system != "be brief"
 
 
 def test_messages():

@@ -14,6 +14,7 @@ from strokewise.inference import (
     Painted,
     PaintingOptions,
     Preview,
+    ProtocolFormat,
     Request,
     SinglePass,
 )
@@ -64,6 +65,10 @@ class ScriptedContext:
         entry.closed = False
 
 
+# A family that draws whatever it writes, as an untrained model must.
+ALWAYS = ProtocolFormat("always", "always")
+
+
 class ScriptedGenerator:
     """Writes, in each context, what the script of its prompt says; paints one color for a seed.
 
@@ -103,8 +108,8 @@ class ScriptedGenerator:
     def _add(self, context, ids, closed=True):
         context.entries.append(SimpleNamespace(ids=ids, image=None, closed=closed))
 
-    def see(self, contexts, images):
-        self.calls.append(("see", len(contexts)))
+    def see(self, contexts, images, latents=True):
+        self.calls.append(("see", len(contexts)) if latents else ("view", len(contexts)))
         for context, image in zip(contexts, images, strict=True):
             context.entries.append(SimpleNamespace(ids=[], image=image, closed=True))
             context.following = "end" if context.script[:1] == [("", "end")] else "text"
@@ -468,7 +473,7 @@ def test_a_derivative_with_a_system_prompt(scripted):
 
 
 def test_a_derivative_that_always_draws_is_bounded(scripted):
-    engine = scripted([("so", "text")] * 9, protocol_format=PROTOCOL_FORMATS["bagel-zebra-cot"], max_rounds=3)
+    engine = scripted([("so", "text")] * 9, protocol_format=ALWAYS, max_rounds=3)
     assert engine.trajectories()[0].stop == "rounds"
     assert len(engine.trajectories()[0].images) == 3
 
@@ -522,7 +527,7 @@ def test_the_tiny_model_in_a_batch_as_alone(generator, tiny_tokenizer, random_im
         Request("two red cups left of a bus", 2, source=random_image(24, 16)),
         Request("a dog", 3, instruct=("add a dog",)),
     ]
-    protocol_format = PROTOCOL_FORMATS["bagel-zebra-cot"]
+    protocol_format = ALWAYS
     together = Engine(generator, tiny_tokenizer)
     for request in requests:
         together.open(request, options, protocol=protocol_format)

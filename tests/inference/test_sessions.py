@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from strokewise.errors import ConfigError, InputError, ServiceError
-from strokewise.inference import PROTOCOL_FORMATS, Engine, PaintingOptions, Policy, Request, SinglePass, Think
+from strokewise.inference import Engine, PaintingOptions, Policy, ProtocolFormat, Request, SinglePass, Think
 from strokewise.inference.policies import Begin, End, Instruct, Say
 from strokewise.trajectory.values import Message, Step, StopReason, Verdict
 
-ALWAYS = PROTOCOL_FORMATS["bagel-zebra-cot"]  # an untrained model draws in this format, whatever it writes
+ALWAYS = ProtocolFormat("always", "always")  # an untrained model draws in this format, whatever it writes
 OPTIONS = PaintingOptions(steps=2, max_rounds=3, max_tokens=100, temperature=5.0)
 
 

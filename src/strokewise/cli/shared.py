@@ -19,7 +19,10 @@ Quantize = Annotated[str | None, typer.Option(help="int8 or nf4, on CUDA.")]
 System = Annotated[str, typer.Option(help="System prompt, for derivatives of BAGEL.")]
 PresetName = Annotated[
     str | None,
-    typer.Option(help="Settings of BAGEL's released code: bagel-app, -edit, -geneval, -wise or -think."),
+    typer.Option(
+        help="Settings of released code: bagel-app, -edit, -geneval, -wise, -think; thinkmorph, zebra-cot,"
+        " unicot, umm-reflection."
+    ),
 ]
 FormatName = Annotated[
     str | None,

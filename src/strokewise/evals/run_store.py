@@ -27,6 +27,7 @@ from strokewise.evals.costs import Cost
 from strokewise.evals.image_folders import picture_path, write_metadata, write_picture
 from strokewise.evals.prompt_sets import Prompt
 from strokewise.evals.strategies.strategies import Outcome
+from strokewise.inference import STROKEWISE
 from strokewise.io.atomic import write_text
 from strokewise.io.outside import read_json_lines, read_object
 from strokewise.io.schema import checked
@@ -84,8 +85,10 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Its name in reports."""
-        return f"{self.settings.get('model', '')} {self.settings.get('strategy', '')}".strip()
+        """Its name in reports; models that write in another format than ours are named with it."""
+        model, strategy, spoken = (self.settings.get(key, "") for key in ("model", "strategy", "format"))
+        other = f" ({spoken})" if spoken not in ("", STROKEWISE.name) and strategy != "single-pass" else ""
+        return f"{model} {strategy}{other}".strip()
 
     @property
     def sprite(self) -> bool:

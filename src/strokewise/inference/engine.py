@@ -15,6 +15,7 @@ from PIL import Image
 from strokewise.errors import ConfigError, StrokewiseError
 from strokewise.inference.formats import STROKEWISE, ProtocolFormat
 from strokewise.inference.generator import Generator
+from strokewise.inference.histories import ReadText
 from strokewise.inference.messages import Draft, Messages, has_room
 from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.painting import PaintOptions, Preview
@@ -243,6 +244,20 @@ class Engine:
         # Reading emits nothing, but is a stage like the others.
         yield from ()
 
+    def _read_anew(self, session: Session) -> None:
+        """Give a session a new context where its format reads everything anew before each stage."""
+        if session.protocol.history is None:
+            return
+        context = self.generator.context()
+        for part in session.protocol.history(session.past()):
+            if isinstance(part, ReadText):
+                self.generator.read([context], [self.tokenizer.encode(part.text)], part.guided)
+            else:
+                source = session.request.source if part.step is None else session.steps[part.step].image
+                assert source is not None, "steps behind others end in a canvas"
+                self.generator.see([context], [fit_canvas(source, session.size)], part.latents)
+        session.context = context
+
     def _with_prompt_room(self, sessions: list[Session], system: int) -> list[Session]:
         """Those whose prompt fits; the others fail."""
         for session in sessions:
@@ -258,6 +273,7 @@ class Engine:
         """The next message of each: supplied, begun by somebody else, or the model's own."""
         replies: list[tuple[Session, Reply | None]] = []
         for session in sessions:
+            self._read_anew(session)
             # Before the policy is queried, which may look at the session as it stands.
             session.begin_message()
             try:
@@ -294,6 +310,7 @@ class Engine:
         """Paint one canvas in each, or take one that is supplied."""
         start, supplied = perf_counter(), list[tuple[Session, Image.Image]]()
         for session in sessions:
+            self._read_anew(session)
             if not has_room(self.generator, session.context, 2):
                 session.finish(StopReason.CONTEXT)
                 continue

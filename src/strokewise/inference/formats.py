@@ -1,22 +1,29 @@
 """Protocol formats: how a family of models writes its messages and what they call for. One frozen value each.
 
 Knows words, tags and the kind of token a model would continue with. It refuses to know tokens' ids and
-images. The facts about derivatives of BAGEL are read off their released inference code; where one of them
-does more than a loop of message and canvas can express, the comment above it says so.
+images. The facts about derivatives of BAGEL are read off their released inference code, system prompts
+included, for those are part of what the models were trained on; docs/relatives.md says what is not the same.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from strokewise.critics.verdicts import read_verdict
 from strokewise.errors import ProtocolError
+from strokewise.inference.histories import History, first_canvas_bare, last_canvas_only, views_while_writing
 from strokewise.trajectory.values import Message, Verdict
 from strokewise.world.language import seen_text
 
 Following = Literal["text", "image", "end"]
 Decision = Literal["draw", "end", "protocol"]
 Trigger = Literal["token", "marker", "always"]
+# What the models were trained to read; each with its source and license.
+_RELEASED = Path(__file__).with_name("released_prompts.json")
+SYSTEM_PROMPTS = {name: one["text"] for name, one in json.loads(_RELEASED.read_text("utf-8")).items()}
+
 VerdictReader = Callable[[Message], Verdict | None]
 
 
@@ -40,6 +47,10 @@ class ProtocolFormat:
         system: read before everything else and never left out by guidance; empty for none.
         read_verdict: what an inspection says of the canvas before, as values.
         say_seen: how an inspection begins that states what the canvas shows, given a description of it.
+        bare_first: whether the first canvas comes right after the prompt, without a message.
+        begin: how an inspection begins, given the number of canvases before it, whatever the model would say.
+        turns: what is read before each text of an inspection, which has as many; empty: nothing.
+        history: what is read anew before each message and canvas; None: nothing, all stays as it was read.
     """
 
     name: str
@@ -50,6 +61,10 @@ class ProtocolFormat:
     system: str = ""
     read_verdict: VerdictReader = no_verdict
     say_seen: Callable[[str], str] | None = None
+    bare_first: bool = False
+    begin: Callable[[int], str] | None = None
+    turns: tuple[str, ...] = ("",)
+    history: History | None = None
 
     def with_system(self, system: str) -> "ProtocolFormat":
         """The same protocol_format with a system prompt."""
@@ -74,6 +89,10 @@ class ProtocolFormat:
         except ProtocolError:
             return Message(text)
 
+    def stopped(self, text: str) -> bool:
+        """Whether a text ends the trajectory by its words."""
+        return any(stop in text for stop in self.stops)
+
     def decide(self, text: str, following: Following) -> Decision:
         """What a finished message calls for.
 
@@ -81,7 +100,7 @@ class ProtocolFormat:
             text: the message.
             following: what the model would continue with; only ``token`` formats use it.
         """
-        if any(stop in text for stop in self.stops):
+        if self.stopped(text):
             return "end"
         if self.trigger == "always":
             return "draw"
@@ -113,26 +132,54 @@ STROKEWISE = ProtocolFormat(
     read_verdict=read_verdict,
     say_seen=seen_text,
 )
-# BAGEL itself with its thinking mode: one thought, then one canvas (strategy ``think``). The system prompt is
-# part of the model's training, so it stands here word for word, its blank before the line break included.
+# BAGEL itself with its thinking mode: one thought, then one canvas (strategy ``think``).
 BAGEL_THINK = ProtocolFormat(
     "bagel-think",
     "always",
-    system="You should first think about the planning process in the mind and then generate the image. \n"
-    "The planning process is enclosed within <think> </think> tags, i.e."
-    " <think> planning process here </think> image here",
+    system=SYSTEM_PROMPTS["bagel-think"],
 )
-# Draws where the text holds this plain string (it is no token); three rounds in its released loop.
-THINKMORPH = ProtocolFormat("thinkmorph", "marker", markers=("<image_start>",))
-# Every thought is drawn until the answer is given; its released loop has no bound.
-BAGEL_ZEBRA_COT = ProtocolFormat("bagel-zebra-cot", "always", stops=("Final Answer:", "<answer>"))
-# Its released loop queries a second opinion up to three times, has the suggestion rewritten, and forgets all
-# but the last canvas; here one opinion is enough, as written, and nothing is forgotten.
+# Draws where the text holds this plain string (it is no token).
+THINKMORPH = ProtocolFormat(
+    "thinkmorph",
+    "marker",
+    markers=("<image_start>",),
+    system=SYSTEM_PROMPTS["thinkmorph"],
+)
+# Every thought is drawn until the answer is given.
+BAGEL_ZEBRA_COT = ProtocolFormat(
+    "bagel-zebra-cot",
+    "always",
+    stops=("Final Answer:", "<answer>"),
+    system=SYSTEM_PROMPTS["bagel-zebra-cot"],
+    history=views_while_writing,
+)
+# An evaluation, a suggestion, and the suggestion rewritten; a suggestion of no edit is the end.
 UNICOT = ProtocolFormat(
-    "unicot", "always", stops=("Everything is good", "Everything is well", "No editing", "no editing")
+    "unicot",
+    "always",
+    stops=("Everything is good", "Everything is well", "No editing", "no editing"),
+    system=SYSTEM_PROMPTS["unicot"],
+    turns=("", "", SYSTEM_PROMPTS["unicot-rewrite"]),
+    history=last_canvas_only,
 )
-# The image token decides, helped in its release by a small router network that is not read here.
-UMM_REFLECTION = ProtocolFormat("umm-reflection", "token")
+
+
+def _controller_turn(canvases: int) -> str:
+    """How UMM-Reflection's loop begins each of its turns, which are numbered from 0."""
+    return f"<think>\n[CURRENT_ROUND] Round#{canvases - 1}\n[SCORE] "
+
+
+# A canvas, then turns of one form: score, action, thought, instruction.
+UMM_REFLECTION = ProtocolFormat(
+    "umm-reflection",
+    "marker",
+    markers=("[ACTION] edit",),
+    stops=("[ACTION] done", "[EDIT] None"),
+    system=SYSTEM_PROMPTS["umm-reflection"],
+    bare_first=True,
+    begin=_controller_turn,
+    history=first_canvas_bare,
+)
 
 PROTOCOL_FORMATS = {
     protocol_format.name: protocol_format

@@ -67,9 +67,10 @@ class Generator:
         self.append(contexts, [[Segment.text(ids)] for ids in texts], guided)
 
     @torch.inference_mode()
-    def see(self, contexts: Sequence[Context], images: Sequence[Image.Image]) -> None:
-        """Append an image to each context: its clean latents, then its ViT tokens."""
-        self.append(contexts, [self.image_segments(image) for image in images])
+    def see(self, contexts: Sequence[Context], images: Sequence[Image.Image], latents: bool = True) -> None:
+        """Append an image to each context: clean latents, unless they are left out, then ViT tokens."""
+        first = 0 if latents else 1
+        self.append(contexts, [self.image_segments(image)[first:] for image in images])
 
     @torch.inference_mode()
     def append(

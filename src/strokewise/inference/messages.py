@@ -32,6 +32,7 @@ class Draft:
         self.session, self.supplied, self.tokenizer = session, supplied, tokenizer
         self.number = session.number
         self.ids: list[int] = []
+        self.before = ""
         self.ended: Ended | None = None
         self.stop_id: int | None = None
         self.emitted = ""
@@ -39,7 +40,11 @@ class Draft:
     @property
     def text(self) -> str:
         """What is written so far."""
-        return self.tokenizer.decode(self.ids)
+        return self.before + self.tokenizer.decode(self.ids)
+
+    def turn(self) -> None:
+        """Begin a further text of the same message."""
+        self.before, self.ids, self.ended, self.stop_id = self.text + "\n", [], None, None
 
     def new_text(self, until: str = "") -> str:
         """Whole characters not emitted yet, up to the first ``until``; they count as emitted from now on."""
@@ -106,6 +111,8 @@ class Messages:
                 self._supply(draft)
                 yield draft.session, TextDelta(draft.number, draft.new_text())
         yield from self._stream([draft for draft in self.drafts if draft.ended is None])
+        for request in self.protocol.turns[1:]:
+            yield from self._turn([d for d in self.drafts if d.number and d.ended == "whole"], request)
         if self.protocol.tagged:
             for draft in self._with(Instruct):
                 if draft.ended == "tokens":
@@ -140,6 +147,19 @@ class Messages:
                 continue
             for draft, stop_id in zip(drafts, event.stop_ids, strict=True):
                 draft.stop_id, draft.ended = stop_id, "tokens" if stop_id is None else "whole"
+
+    def _turn(self, drafts: list[Draft], request: str) -> Iterator[tuple[Session, Event]]:
+        """Write a further text of inspections that did not end the trajectory by their words."""
+        going = [d for d in drafts if d.supplied is None and not self.protocol.stopped(d.text)]
+        for draft in going:
+            draft.turn()
+            if request:
+                ids = self.tokenizer.encode(request)
+                if has_room(self.generator, draft.session.context, len(ids) + 2):
+                    self.generator.append([draft.session.context], [[Segment.text(ids)]])
+                else:
+                    draft.ended = "context"
+        yield from self._stream([draft for draft in going if draft.ended is None])
 
     def _writing(self, drafts: Sequence[Draft]) -> Iterator[WriteEvent]:
         stop_ids = frozenset(token for token in self.decided if token is not None)

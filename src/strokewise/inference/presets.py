@@ -1,7 +1,10 @@
-"""Presets: how BAGEL's released code paints, as options, format and strategy by one name.
+"""Presets: how released code paints with BAGEL and its derivatives: options, format and strategy by one name.
 
-Settings were read off the released scripts (github.com/ByteDance-Seed/Bagel, commit 056b5fd); their
-``num_timesteps=50`` are 49 steps here. docs/painting.md says what a preset leaves out. Knows values only.
+Settings were read off the released scripts, whose ``num_timesteps=50`` are 49 steps here:
+ByteDance-Seed/Bagel (commit 056b5fd), ThinkMorph/ThinkMorph (c1a48ad),
+multimodal-reasoning-lab/Bagel-Zebra-CoT (bbf53c3), Fr0zenCrane/UniCoT (56212e4) and
+waltstephen/UMM-Reflection (8510796). docs/painting.md and docs/relatives.md
+say what a preset leaves out. Knows values only.
 """
 
 from collections.abc import Mapping
@@ -31,20 +34,12 @@ class Preset:
 
 
 _SCRIPTS: OptionChanges = {"steps": 49, "shift": 3.0, "image_guidance": 1.0, "renorm": "global"}
+_EDITING: OptionChanges = {"steps": 49, "shift": 3.0, "text_guidance": 4.0, "image_guidance": 2.0}
 PRESETS: dict[str, Preset] = {
     # The app passes no image scale for text-to-image, so its function's default of 1.5 holds. Without an
     # image that multiplies the text scale: 1.5 · 4 - 0.5 = 5.5, and -4.5 for the context without text.
     "bagel-app": Preset({**_SCRIPTS, "text_guidance": 5.5, "interval": (0.4, 1.0)}),
-    "bagel-edit": Preset(
-        {
-            "steps": 49,
-            "shift": 3.0,
-            "text_guidance": 4.0,
-            "image_guidance": 2.0,
-            "interval": (0.0, 1.0),
-            "renorm": "text_channel",
-        }
-    ),
+    "bagel-edit": Preset({**_EDITING, "interval": (0.0, 1.0), "renorm": "text_channel"}),
     "bagel-geneval": Preset({**_SCRIPTS, "text_guidance": 4.0, "interval": (0.0, 1.0)}),
     # The script's function has a shift of 4 and no interval as defaults; its main program sets 3 and 0.4.
     "bagel-wise": Preset({**_SCRIPTS, "text_guidance": 4.0, "interval": (0.4, 1.0)}),
@@ -58,6 +53,48 @@ PRESETS: dict[str, Preset] = {
         },
         "think",
         PROTOCOL_FORMATS["bagel-think"],
+    ),
+    "thinkmorph": Preset(
+        {
+            **_SCRIPTS,
+            "text_guidance": 3.0,
+            "image_guidance": 1.5,
+            "interval": (0.4, 1.0),
+            "max_tokens": 1000,
+            "max_rounds": 3,
+        },
+        "process",
+        PROTOCOL_FORMATS["thinkmorph"],
+    ),
+    "zebra-cot": Preset(
+        {
+            **_EDITING,
+            "interval": (0.0, 1.0),
+            "renorm": "text_channel",
+            "temperature": 0.3,
+            "max_tokens": 1000,
+            "max_rounds": 16,
+        },
+        "process",
+        PROTOCOL_FORMATS["bagel-zebra-cot"],
+    ),
+    # The first canvas is painted as by BAGEL's app, the others as in its editing; those are our defaults.
+    "unicot": Preset(
+        {**_EDITING, "temperature": 0.3, "max_tokens": 2048, "max_rounds": 22, "max_images": 22},
+        "process",
+        PROTOCOL_FORMATS["unicot"],
+    ),
+    "umm-reflection": Preset(
+        {
+            **_EDITING,
+            "text_guidance": 3.0,
+            "size": (512, 512),
+            "temperature": 0.5,
+            "max_tokens": 512,
+            "max_rounds": 4,
+        },
+        "process",
+        PROTOCOL_FORMATS["umm-reflection"],
     ),
 }
 

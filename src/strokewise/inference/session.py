@@ -17,8 +17,9 @@ from PIL import Image
 from strokewise.errors import ConfigError, InputError
 from strokewise.inference.context import Context
 from strokewise.inference.formats import Following, ProtocolFormat
+from strokewise.inference.histories import Past
 from strokewise.inference.options import PaintingOptions, Request
-from strokewise.inference.policies import Instruct, Policy, Reply, Say
+from strokewise.inference.policies import Begin, Instruct, PaintNow, Policy, Reply, Say
 from strokewise.inference.usage import Usage
 from strokewise.trajectory.events import Stamp
 from strokewise.trajectory.values import Message, Stage, Step, StopReason, Trajectory, Verdict
@@ -141,6 +142,13 @@ class Session:
             request.original_prompt,
         )
 
+    def past(self) -> Past:
+        """What was read and made so far, for formats that read it anew."""
+        texts = tuple(step.message.text() for step in self.steps)
+        under_way = self.message.text() if self.state is State.PAINT else None
+        source = self.request.source is not None
+        return Past(self.protocol.system, self.request.prompt, source, texts, under_way)
+
     def contexts(self) -> list[Context]:
         """Every context the session holds; they share most of their keys and values."""
         sketch = [] if self._sketch is None else list(self._sketch[:2])
@@ -160,7 +168,12 @@ class Session:
         given, at = self.request.instruct, self.number - len(self.request.before)
         if at < len(given):
             return Instruct(given[at])
-        return self.policy.message(self)
+        reply = self.policy.message(self)
+        if reply is None and not self.number and self.protocol.bare_first:
+            return PaintNow()
+        if reply is None and self.number and self.protocol.begin is not None:
+            return Begin(self.protocol.begin(self.number))
+        return reply
 
     def next_canvas(self) -> Image.Image | None:
         """The canvas somebody supplies for this step; None: the model paints it."""
