@@ -230,7 +230,7 @@ class Engine:
             self.generator.read(contexts, [system] * len(contexts), guided=False)
         sources = [(s.context, s.request.source) for s in sessions if s.request.source is not None]
         if sources:
-            self.generator.see(*map(list, zip(*sources, strict=True)))
+            self.generator.see([context for context, _ in sources], [image for _, image in sources])
         self.generator.read(contexts, [encode(session.request.prompt) for session in sessions])
         for session in sessions:
             for step in session.request.before:
