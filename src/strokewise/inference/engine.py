@@ -15,7 +15,7 @@ from PIL import Image
 from strokewise.errors import ConfigError, StrokewiseError
 from strokewise.inference.formats import STROKEWISE, ProtocolFormat
 from strokewise.inference.generator import Generator
-from strokewise.inference.histories import ReadText
+from strokewise.inference.histories import Past, ReadText
 from strokewise.inference.messages import Draft, Messages, has_room
 from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.painting import PaintOptions, Preview
@@ -248,8 +248,12 @@ class Engine:
         """Give a session a new context where its format reads everything anew before each stage."""
         if session.protocol.history is None:
             return
+        texts = tuple(step.message.text() for step in session.steps)
+        under_way = session.message.text() if session.state is SessionState.PAINT else None
+        given = session.request.source is not None
+        past = Past(session.protocol.system, session.request.prompt, given, texts, under_way)
         context = self.generator.context()
-        for part in session.protocol.history(session.past()):
+        for part in session.protocol.history(past):
             if isinstance(part, ReadText):
                 self.generator.read([context], [self.tokenizer.encode(part.text)], part.guided)
             else:

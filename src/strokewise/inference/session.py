@@ -17,7 +17,6 @@ from PIL import Image
 from strokewise.errors import ConfigError, InputError
 from strokewise.inference.context import Context
 from strokewise.inference.formats import Following, ProtocolFormat
-from strokewise.inference.histories import Past
 from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.policies import Begin, Instruct, PaintNow, Policy, Reply, Say
 from strokewise.inference.usage import Usage
@@ -141,13 +140,6 @@ class Session:
             request.seed,
             request.original_prompt,
         )
-
-    def past(self) -> Past:
-        """What was read and made so far, for formats that read it anew."""
-        texts = tuple(step.message.text() for step in self.steps)
-        under_way = self.message.text() if self.state is State.PAINT else None
-        source = self.request.source is not None
-        return Past(self.protocol.system, self.request.prompt, source, texts, under_way)
 
     def contexts(self) -> list[Context]:
         """Every context the session holds; they share most of their keys and values."""
