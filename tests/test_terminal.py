@@ -12,7 +12,7 @@ from strokewise.cli.terminal import (
     LiveView,
     Story,
     fitting,
-    labelled,
+    labeled,
     pairs,
     printable,
     render,
@@ -86,7 +86,7 @@ def test_pictures_of_any_shape_are_as_wide_as_asked(size, columns):
         assert len(line) == max(1, columns)
 
 
-def test_equal_neighbours_share_a_segment():
+def test_equal_neighbors_share_a_segment():
     lines = consoles().render_lines(HalfBlocks(Image.new("RGB", (64, 64), "red"), 20), pad=False)
     assert [len(line) for line in lines] == [1] * 10
 
@@ -131,8 +131,8 @@ def test_pairs_keep_every_row():
         ("a <b> [red]c[/red]", [("inspection", "a <b> [red]c[/red]")]),
     ],
 )
-def test_unfinished_messages_are_labelled(text, parts):
-    assert labelled(text) == parts
+def test_unfinished_messages_are_labeled(text, parts):
+    assert labeled(text) == parts
 
 
 def test_texts_cannot_steer_the_terminal():

@@ -84,15 +84,15 @@ def test_a_picture_is_brought_to_the_harnesss_size():
         assert batch.shape == (1, 3, *padded)
 
 
-def test_pixels_are_normalised_and_padded_with_grey():
+def test_pixels_are_normalized_and_padded_with_gray():
     batch, size = preprocess(torch.full((3, 60, 50), 255, dtype=torch.uint8), 60, 60)
     assert size == (60, 50)
     assert batch.shape == (1, 3, 64, 64)
     white = torch.tensor([(255 - 123.675) / 58.395, (255 - 116.28) / 57.12, (255 - 103.53) / 57.375])
-    grey = torch.tensor([(128 - 123.675) / 58.395, (128 - 116.28) / 57.12, (128 - 103.53) / 57.375])
+    gray = torch.tensor([(128 - 123.675) / 58.395, (128 - 116.28) / 57.12, (128 - 103.53) / 57.375])
     torch.testing.assert_close(batch[0, :, 59, 49], white)
-    torch.testing.assert_close(batch[0, :, 60, 10], grey)
-    torch.testing.assert_close(batch[0, :, 10, 50], grey)
+    torch.testing.assert_close(batch[0, :, 60, 10], gray)
+    torch.testing.assert_close(batch[0, :, 10, 50], gray)
 
 
 def test_resizing_is_bilinear_without_smoothing():
@@ -203,7 +203,7 @@ def test_saved_weights_are_loaded(segmenter, colors, picture, tmp_path):
         ClipColors.load(str(tmp_path / "clip"))
 
 
-def test_a_thing_is_cut_out_on_grey(picture):
+def test_a_thing_is_cut_out_on_gray(picture):
     mask = np.zeros((50, 70), bool)
     mask[10:20, 30:35] = True
     cut = np.asarray(crop(picture, Detection("dog", 1.0, (28.4, 9.6, 35.2, 20.0), mask=mask)))

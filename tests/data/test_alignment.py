@@ -1,4 +1,4 @@
-"""Alignment records: faulty sketches are faulty as labelled and corrected, good ones left as they are."""
+"""Alignment records: faulty sketches are faulty as labeled and corrected, good ones left as they are."""
 
 from collections import Counter
 

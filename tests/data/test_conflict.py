@@ -1,4 +1,4 @@
-"""Conflict records: wrong plans are wrong as labelled, are repaired, and right ones are left as they are."""
+"""Conflict records: wrong plans are wrong as labeled, are repaired, and right ones are left as they are."""
 
 from collections import Counter
 

@@ -187,7 +187,7 @@ def test_what_follows_is_right_or_left_out(plans):
     assert seen["does not end", False] >= 5
 
 
-def test_canvases_are_recognised_unless_they_are_noise(plans):
+def test_canvases_are_recognized_unless_they_are_noise(plans):
     faults = Counter()
     for way, _, found in plans:
         for plan in found:
@@ -215,7 +215,7 @@ def test_every_claim_of_every_record_is_true(judged, painter):
     assert checked > 80
 
 
-def test_plans_are_labelled_by_what_the_model_did(plans, painter):
+def test_plans_are_labeled_by_what_the_model_did(plans, painter):
     for way, _, found in plans:
         labels = [r.label for r in judge_sampled(iter(found), painter, random.Random(1))]
         if way in ("wrong plan", "both wrong"):
@@ -229,7 +229,7 @@ def test_plans_are_labelled_by_what_the_model_did(plans, painter):
             assert labels == ["right"] * len(found)
 
 
-def test_sketches_are_labelled_by_what_the_model_did(plans, painter):
+def test_sketches_are_labeled_by_what_the_model_did(plans, painter):
     for way, _, found in plans:
         labels = [r.label for r in judge_sketches(iter(found), painter, random.Random(1))]
         if way == "wrong sketch":

@@ -100,7 +100,7 @@ def test_strokes_that_are_as_planned():
     }
 
 
-def test_what_is_not_recognised_is_not_right(random_image):
+def test_what_is_not_recognized_is_not_right(random_image):
     (case,) = strokes.sample_strokes(1)
     assert not strokes.score_stroke(random_image(128, 128), case).right
 

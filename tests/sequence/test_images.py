@@ -114,7 +114,7 @@ def test_grey_with_transparency():
     assert load_rgb(image).getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_a_palette_with_a_transparent_colour():
+def test_a_palette_with_a_transparent_color():
     image = Image.new("P", (2, 1))
     image.putpalette([0, 200, 0, 9, 9, 9])
     image.putpixel((1, 0), 1)
@@ -123,7 +123,7 @@ def test_a_palette_with_a_transparent_colour():
     assert [rgb.getpixel((x, 0)) for x in (0, 1)] == [(0, 200, 0), (255, 255, 255)]
 
 
-def test_rgb_with_a_transparent_colour():
+def test_rgb_with_a_transparent_color():
     image = Image.new("RGB", (2, 1), (1, 2, 3))
     image.putpixel((1, 0), (4, 5, 6))
     image.info["transparency"] = (1, 2, 3)

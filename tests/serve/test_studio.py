@@ -38,10 +38,10 @@ def test_painting_from_words_that_the_model_was_not_trained_on(studio):
     studio.finished()
     expect(studio.page.get_by_role("heading", level=1)).to_have_text("2 TVs over a settee")
     expect(studio.page.locator(".frame img")).to_have_attribute("alt", re.compile("^Canvas of step"))
-    expect(studio.page.locator(".judgement")).to_contain_text("The oracle says")
-    expect(studio.page.locator(".judgement .critic .mark").first).to_be_visible()
+    expect(studio.page.locator(".judgment")).to_contain_text("The oracle says")
+    expect(studio.page.locator(".judgment .critic .mark").first).to_be_visible()
     studio.keys("k")
-    expect(studio.page.locator(".judgement .critic")).to_have_count(0)
+    expect(studio.page.locator(".judgment .critic")).to_have_count(0)
     assert studio.nodes.count() == len(studio.session()["nodes"])
 
 
@@ -204,7 +204,7 @@ def test_dragging_a_thing(studio):
     assert (found["name"], found["color"]) == ("apple", "blue")
     middle = (found["box"][0] + found["box"][2]) / 2
     assert middle > 0.6 if to_right else middle < 0.4
-    expect(studio.page.locator(".judgement .critic")).to_contain_text("seen blue")
+    expect(studio.page.locator(".judgment .critic")).to_contain_text("seen blue")
 
 
 def test_an_answer_that_events_overtook_changes_nothing(studio):

@@ -13,14 +13,14 @@ import numpy as np
 from strokewise.datasets.samples import Sample, SampleImage, SampleText
 from strokewise.train.config import Dropout, Lora, Running, TrainConfig, WeightedSource
 
-COLOURS = ((255, 0, 0), (0, 160, 0), (0, 0, 255), (240, 200, 0))
+PALETTE = ((255, 0, 0), (0, 160, 0), (0, 0, 255), (240, 200, 0))
 
 
 def canvas(colors, size=16):
     """Squares of some colors side by side on white."""
     pixels = np.full((size, size, 3), 255, np.uint8)
     for i, color in enumerate(colors):
-        pixels[4:12, 8 * i : 8 * i + 8] = COLOURS[color]
+        pixels[4:12, 8 * i : 8 * i + 8] = PALETTE[color]
     return pixels
 
 

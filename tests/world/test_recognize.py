@@ -40,7 +40,7 @@ def assert_exact(scene, found):
     assert not compare(describe(found.scene), describe(scene)).messages
 
 
-def test_every_look_is_recognised():
+def test_every_look_is_recognized():
     for scene in crowds():
         assert_exact(scene, recognize(render(scene)))
 

@@ -89,7 +89,7 @@ def pairs(pixels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
 
 
 def _colored(upper: np.ndarray, lower: np.ndarray | None) -> list[Segment]:
-    """A line of half blocks; neighbours of the same colors share a segment."""
+    """A line of half blocks; neighbors of the same colors share a segment."""
     rows = [upper] if lower is None else [upper, lower]
     cells = [tuple(tuple(map(int, row[x])) for row in rows) for x in range(len(upper))]
     found: list[Segment] = []
@@ -112,7 +112,7 @@ def _shaded(upper: np.ndarray, lower: np.ndarray | None) -> list[Segment]:
 # --- texts -------------------------------------------------------------------------------------------------
 
 
-def labelled(text: str) -> list[tuple[str, str]]:
+def labeled(text: str) -> list[tuple[str, str]]:
     """A message, finished or not, as labels and texts, without a tag that has only begun."""
     found, label, at = [], LABELS[""], 0
     for match in TAG.finditer(text):
@@ -154,7 +154,7 @@ class StepView:
 
     def line(self) -> str:
         """What was done, in a line."""
-        parts = dict(labelled(self.text))
+        parts = dict(labeled(self.text))
         text = parts.get("refinement") or parts.get("plan") or parts.get("inspection") or "painted"
         return " ".join(text.split())
 
@@ -265,7 +265,7 @@ def _stage(story: Story, now: StepView | None, width: int, height: int, moving: 
     if latest is None or now is None:
         return Group(picture, texts)
     if not beside:
-        lines = sum(_lines(f"{label}  {words}", width) + 1 for label, words in labelled(now.text)) + 2
+        lines = sum(_lines(f"{label}  {words}", width) + 1 for label, words in labeled(now.text)) + 2
         return Group(texts, HalfBlocks(latest.image, fitting(latest.image, width, max(3, height - lines))))
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_row(picture, texts)
@@ -276,7 +276,7 @@ def _texts(now: StepView | None, moving: bool) -> RenderableType:
     if now is None:
         return Text()
     shown: list[RenderableType] = []
-    for label, words in labelled(now.text):
+    for label, words in labeled(now.text):
         shown.append(Text.assemble((f"{label}  ", f"bold {STYLES[label]}"), words))
     doing = _doing(now)
     shown.append(Spinner("dots", Text(doing, "dim"), style="dim") if moving else Text(doing, "dim"))
@@ -315,7 +315,7 @@ def plain_lines(story: Story, event: Event) -> list[str]:
     """What an event adds for a reader of plain lines; the story holds it already."""
     at = f"step {event.step + 1}"
     if isinstance(event, TextFinished):
-        return [f"{at} {label}: {' '.join(words.split())}" for label, words in labelled(event.text)]
+        return [f"{at} {label}: {' '.join(words.split())}" for label, words in labeled(event.text)]
     if isinstance(event, ImageFinished):
         width, height = story.steps[event.step].size
         return [f"{at} {printable(event.stage)} painted: {width}x{height}, {event.seconds:.1f} s"]

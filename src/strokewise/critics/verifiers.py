@@ -19,7 +19,7 @@ from strokewise.world.recognize import recognize
 
 CLEAR_TASK = """\
 You are shown an image while a model is still painting it. Say whether it is already clear enough to judge
-what it will show: main things have recognisable shapes, even if details are missing."""
+what it will show: main things have recognizable shapes, even if details are missing."""
 POTENTIAL_TASK = """\
 You are shown an image while a model is still painting it, and the prompt it is painted for. Give the
 probability, from 0 to 1, that the finished image can show accurately what the prompt asks for."""

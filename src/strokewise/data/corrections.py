@@ -1,6 +1,6 @@
 """Records of what people correct and accept: a person in the place of the oracle.
 
-A person's judgement is a better step beside a worse one; the inspection and the correction that lead from one
+A person's judgment is a better step beside a worse one; the inspection and the correction that lead from one
 to the other are written in the sprite world's language where both can be read, else in plain words. This file
 knows steps and records. It refuses to know where a person works.
 """

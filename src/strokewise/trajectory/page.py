@@ -19,7 +19,7 @@ from strokewise.trajectory.values import Step, Trajectory, Verdict
 
 HERO, CANVAS, SMALL = 1024, 640, 192  # pixels of the longer side a picture is stored with, at most
 LEAST_CHANGE = 24  # of 255 in any channel; below it two canvases differ only by the noise of their decoding
-FADED = 80  # opacity of what did not change: grey on either a light or a dark page
+FADED = 80  # opacity of what did not change: gray on either a light or a dark page
 OUTLINE = (226, 106, 44, 255)
 STOPS = {
     "end": "The model found the picture complete and ended.",
@@ -71,7 +71,7 @@ def rounds(trajectory: Trajectory) -> list[Round]:
 
 
 def changes(before: Image.Image, after: Image.Image) -> tuple[Image.Image, float]:
-    """What changed, in its color and outlined, with all else faded to grey; and the changed share of it all.
+    """What changed, in its color and outlined, with all else faded to gray; and the changed share of it all.
 
     A margin is kept around each change, a pixel for each 128 of the picture, so that small ones are seen. The
     outline, as wide, shows where something was taken away.
@@ -82,10 +82,10 @@ def changes(before: Image.Image, after: Image.Image) -> tuple[Image.Image, float
     margin = 2 * -(-max(new.size) // 128) + 1
     kept = Image.fromarray(apart.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(margin))
     around = kept.filter(ImageFilter.MaxFilter(margin))
-    grey = new.convert("L").convert("RGBA")
-    grey.putalpha(FADED)
-    grey.paste(OUTLINE, mask=around)
-    return Image.composite(new.convert("RGBA"), grey, kept), float(apart.mean())
+    gray = new.convert("L").convert("RGBA")
+    gray.putalpha(FADED)
+    gray.paste(OUTLINE, mask=around)
+    return Image.composite(new.convert("RGBA"), gray, kept), float(apart.mean())
 
 
 def marks(verdict: Verdict | None) -> list[tuple[str, str]]:

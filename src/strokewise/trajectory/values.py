@@ -134,7 +134,7 @@ class Step:
     Attributes:
         message: the text before the canvas.
         image: the canvas painted after it; None in the last step, which only inspects.
-        verdict: the inspection's judgement of the canvas before, as values; None in the first step.
+        verdict: the inspection's judgment of the canvas before, as values; None in the first step.
         seed: seed of the canvas's noise, where a model painted it.
         seconds: time of writing and painting in seconds, where it was measured.
     """

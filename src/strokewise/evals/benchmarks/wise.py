@@ -3,7 +3,7 @@
 The rules are those of WISE (arXiv 2503.07265; github.com/PKU-YuanGroup/WISE at eb51174: ``WISE_legacy`` and
 ``calculate_verified.py``): *legacy* rates consistency, realism and aesthetics 0 to 2 each, and WiScore weighs
 them .7, .2 and .1; *verified* is right or wrong. The judge's instructions are worded anew here, because that
-repository states no licence. This file knows prompts and ratings; queries are sent by ``vlm_client``.
+repository states no license. This file knows prompts and ratings; queries are sent by ``vlm_client``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -185,7 +185,7 @@ def train_autoencoder(run: AutoencoderRun, folder: Path, config: AutoencoderConf
 def fresh_autoencoder(config: AutoencoderConfig, seed: int) -> Autoencoder:
     """Random weights that begin as a thumbnail: colors pass straight through, residual branches are small.
 
-    With PyTorch's own initialisation every convolution outside the residual branches takes two thirds of the
+    With PyTorch's own initialization every convolution outside the residual branches takes two thirds of the
     variance away, and the encoder gets next to no gradient.
     """
     draw = torch.Generator().manual_seed(seed)

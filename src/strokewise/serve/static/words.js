@@ -52,7 +52,7 @@ export function Words() {
         <small class="soft">${W.facts(node.seed, node.seconds)}</small></div>`}
       ${node?.stop && html`<p class="soft">${T.stop[node.stop] || node.stop}</p>`}
     </section>
-    ${holder && node && !live && node.state !== "written" && html`<${Judgement} node=${holder} />`}
+    ${holder && node && !live && node.state !== "written" && html`<${Judgment} node=${holder} />`}
     ${node && !live && html`<${NodeActions} node=${node} />`}
   </aside>`;
 }
@@ -64,11 +64,11 @@ function Name({ node }) {
 }
 
 /** What the model and the critic say of a canvas, beside each other. */
-function Judgement({ node }) {
+function Judgment({ node }) {
   const { session, critic } = state;
   const judge = judgeOf(session, node);
   const says = node.critic;
-  return html`<section class="card judgement"><header><h2>${W.judged}</h2><span class="gap" />
+  return html`<section class="card judgment"><header><h2>${W.judged}</h2><span class="gap" />
       ${session && state.server?.critic && html`<label class="check switch"><input type="checkbox" role="switch" checked=${critic} onChange=${toggleCritic} />
         <span>${W.showCritic}</span></label>`}</header>
     <div class=${critic && says ? "two" : ""}>

@@ -1,4 +1,4 @@
-"""The process figures of a run: judge its stored trajectories, store the judgements, sum them up.
+"""The process figures of a run: judge its stored trajectories, store the judgments, sum them up.
 
 Connects runs with ``judging`` and ``metrics``. What was judged is stored picture by picture, so
 that figures can be computed again without reading a canvas.
@@ -56,7 +56,7 @@ def judge_run(run: Run, judge: Judge | None = None) -> Iterator[JudgedTrajectory
 
 
 def store(run: Run, judged: list[JudgedTrajectory]) -> None:
-    """Write the judgements, a picture a line, in the order of the run's entries."""
+    """Write the judgments, a picture a line, in the order of the run's entries."""
     write_objects(run.folder / JUDGED, map(_value, judged))
 
 
