@@ -105,6 +105,7 @@ def _spread(sizes: Sequence[tuple[int, int]], number: int) -> _Rows:
     def widened(row: int, size: tuple[int, int]) -> tuple[int, int]:
         return max(wide[0], loads[row][0] + size[0]), max(wide[1], loads[row][1] + size[1])
 
+    # The longest first: the short ones then fill what is left (longest-processing-time rule).
     for i in sorted(range(len(sizes)), key=lambda i: -sum(sizes[i])):
         row = min(range(number), key=lambda r: (sum(widened(r, sizes[i])), sum(loads[r])))
         wide = widened(row, sizes[i])
@@ -147,6 +148,8 @@ class _Lane:
                         f"{GIVE_UP} samples in a row are longer than a pack of {self.pack_tokens} tokens;"
                         " raise pack_tokens"
                     )
+            # Counted when it is packed or left out, not when it is read: a sample that waits for the next
+            # pack is read again by a resumed run.
             self.waiting = None
             self.done += 1
 
@@ -214,6 +217,7 @@ def _start_worker(mixture: Mixture) -> None:
 
     global _mixture
     _mixture = mixture
+    # The processes are the parallelism; threads in each would compete for the same cores.
     torch.set_num_threads(1)
 
 

@@ -158,12 +158,15 @@ class _Row:
         canvas = resize(Image.fromarray(picture.pixels), owner.canvas)
         stride, patch = owner.canvas.stride, owner.vision.stride
         grid = (canvas.height // stride, canvas.width // stride)
+        # Latents come later, from the autoencoder on the device; until then one row of zeros stands for all.
         blank = torch.zeros(1, owner.channels).expand(grid[0] * grid[1], -1)
         for _ in range(owner.noised_copies if picture.loss else 0):
+            # Each noised copy at a time of its own: more times are trained for one reading of the context.
             time = training_times(torch.randn((), generator=self.draw), owner.time_shift)
             noise = torch.randn(blank.shape, generator=self.draw)
             noised = Segment(Kind.NOISED, blank, grid=grid, loss=True, noise=noise, time=float(time))
             self._add(replace(noised, credits=(picture.credit,)), len(self.canvases))
+        # A dropped view still takes its position, so that what follows keeps those it has in painting.
         if shown and self.drops_latents:
             self.gap += 1
         elif shown:

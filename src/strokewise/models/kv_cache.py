@@ -75,6 +75,7 @@ class KVCache:
                 " use fewer prompts at once, smaller images or fewer rounds"
             ) from error
         for row, blocks in enumerate(rows):
+            # Padding stands before a row's first token, so that all rows write into the same columns.
             at = used - lengths[row]
             # Masked columns must hold numbers: a NaN left in memory would pass through 0 · NaN.
             keys[:, row, :, :at] = 0

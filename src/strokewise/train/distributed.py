@@ -40,6 +40,7 @@ class World:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
             torch.cuda.set_device(device)
         if size > 1 and not dist.is_initialized():
+            # Counts and positions are summed on the CPU in float64, gradients on the device.
             backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
             dist.init_process_group(backend, timeout=TIMEOUT)
         return cls(rank, size, device)

@@ -145,6 +145,7 @@ class AveragedWeights:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Average in the weights after optimizer step ``step`` (from 0); early averages are shorter."""
+        # Otherwise the first weights, which are far off, would weigh in for a long time.
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, parameter in self.parameters.items():
             self.averages[name].lerp_(parameter.detach(), 1 - decay)
@@ -161,6 +162,7 @@ class AveragedWeights:
     @torch.no_grad()
     def _swap(self) -> None:
         for name, parameter in self.parameters.items():
+            # One parameter at a time: a second copy of the whole model may not fit into memory.
             present: Tensor = parameter.detach().clone()
             parameter.copy_(self.averages[name])
             self.averages[name].copy_(present)

@@ -241,11 +241,13 @@ def _search(
         return chosen
     if any(len(domains[i]) < count for i, count in waiting.items()):
         return None
+    # The most constrained object first: dead ends show early, and the search stays shallow.
     object_id = min(waiting, key=lambda i: math.comb(len(domains[i]), waiting[i]))
     choices = list(combinations(sorted(domains[object_id]), waiting[object_id]))
     rng.shuffle(choices)
     rest = {i: count for i, count in waiting.items() if i != object_id}
     for choice in choices:
+        # Which instance stands in which cell is left to chance too.
         cells = list(choice)
         rng.shuffle(cells)
         narrowed = _narrow(graph, object_id, choice, domains)

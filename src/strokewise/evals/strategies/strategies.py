@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Unpack
 
 from PIL import Image
 
@@ -213,7 +213,7 @@ def make_strategy(
     painter: Painter,
     helpers: Helpers | None = None,
     candidates: int = CANDIDATES,
-    **options: Any,
+    **options: Unpack[OptionChanges],
 ) -> Strategy:
     """A strategy by its name in NEEDS.
 
@@ -236,11 +236,10 @@ def make_strategy(
     if need and helper is None:
         raise ConfigError(f"{name} needs a {need}: --world sprite has its own, else give --judge MODEL")
     painter.defaults.changed(options)
-    changes = cast(OptionChanges, options)
     if name == "best-of-n":
-        return BestOfN(painter, changes, helper, candidates)
+        return BestOfN(painter, options, helper, candidates)
     if name == "parm":
-        return Parm(painter, changes, helper, candidates)
+        return Parm(painter, options, helper, candidates)
     policies: dict[str, Callable[[], Policy]] = {
         "single-pass": SinglePass,
         "think": Think,
@@ -250,7 +249,7 @@ def make_strategy(
     }
     if name == "think" and not painter.protocol_format.tagged:
         painter = painter.with_format(painter.protocol_format.always_draws())
-    return Sequential(painter, changes, policies[name])
+    return Sequential(painter, options, policies[name])
 
 
 def candidate_seed(seed: int, number: int) -> int:
