@@ -67,7 +67,7 @@ def test_faults_name_the_file(folder, tmp_path_factory):
     with pytest.raises(InputError, match=r"0000\.png"):
         read_picture(picture)
     (folder / "00001" / "metadata.jsonl").write_text('{"tag": "colors", "include": []}')
-    with pytest.raises(RecordError, match=r"00001.metadata\.jsonl: 'prompt' is missing"):
+    with pytest.raises(RecordError, match=r"00001.metadata\.jsonl: prompt: is missing"):
         read_pictures(folder)
     (folder / "00001" / "metadata.jsonl").unlink()
     with pytest.raises(RecordError, match=r"00001.metadata\.jsonl"):
