@@ -9,7 +9,7 @@ from strokewise.data.checking import faults_of
 from strokewise.data.conflict import BREAKS, ConflictMix
 from strokewise.data.records import to_table_row
 from strokewise.data.scenes import scene_from_json
-from strokewise.scene_graph import SceneGraph
+from strokewise.scene_graph import RELATIONS, SceneGraph
 from strokewise.trajectory.values import Stage, Verdict
 from strokewise.world.language import describe, parse_description, parse_inspection
 
@@ -56,6 +56,14 @@ def test_every_kind_of_fault_occurs(records_of):
     faults = Counter(record.fault for record in wrong_ones(records_of))
     assert set(faults) == set(BREAKS)
     assert min(faults.values()) > 8
+
+
+def test_a_plan_with_a_wrong_relation_states_one(records_of):
+    """Else a model could tell it only by the places of the canvas."""
+    for record in wrong_ones(records_of):
+        if record.fault == "wrong relation":
+            wrong = record.trajectory.steps[-2].message.ins
+            assert any(f" {relation} the " in wrong for relation in RELATIONS), wrong
 
 
 def test_wrong_plans_are_found_and_mended(records_of):

@@ -188,20 +188,25 @@ class TestChanges:
         assert set(others(changed, "o0")) == set(others(scene, "o0"))
         assert not {region_of(b) for b in boxes(changed, "o0")} & {region_of(b) for b in boxes(scene, "o0")}
 
-    def test_reversed_relation(self, rng):
+    def test_against_relation(self, rng):
         turned, one = 0, replace(PAIR, objects=(replace(CAT, count=1), DOG))
         for seed in range(40):
             scene = place(one, seed)
             try:
-                changed = scenes.reversed_relation(scene, PAIR.relations[0], rng)
+                changed = scenes.against_relation(scene, PAIR.relations[0], rng)
             except SceneError:
                 continue
             turned += 1
             assert_sound(changed)
-            assert changed.graph.relations == (Relation("o1", "right of", "o0"),)
+            (relation,) = changed.graph.relations
+            assert (relation.subject, relation.target) == ("o1", "o0")
+            assert relation.kind != PAIR.relations[0].kind
+            for subject in boxes(changed, "o1"):
+                for target in boxes(changed, "o0"):
+                    assert not holds(PAIR.relations[0].kind, subject, target)
             assert set(others(changed, "o1")) == set(others(scene, "o1"))
             assert boxes(changed, "o1") != boxes(scene, "o1")
-        assert turned > 5
+        assert turned > 30
 
     @given(st.sampled_from(CLASSES), st.lists(st.integers(0, 128), min_size=4, max_size=4, unique=True))
     def test_fitted(self, name, edges):

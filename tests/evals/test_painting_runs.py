@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from strokewise.errors import ConfigError, InputError, PromptError, RecordError
-from strokewise.evals.generate import Shard, fingerprint, known_prompts, paint_run, parse_seeds
+from strokewise.evals.generate import Shard, fingerprint, known_prompts, paint_run, parse_seeds, picture_seed
 from strokewise.evals.prompt_sets import Prompt, load_prompts
 from strokewise.evals.run_store import Run, find_runs, result_files
 from strokewise.evals.strategies.strategies import NEEDS, Helpers, Task, candidate_seed, make_strategy
@@ -87,8 +87,9 @@ def test_every_prompt_with_every_seed(painter, tmp_path):
     assert progress[-1] == (6, 6)
     run = Run(tmp_path)
     assert [(e.prompt, e.sample, e.seed) for e in run.entries()] == [
-        (i, k, seed) for i in range(3) for k, seed in enumerate((0, 7))
+        (i, k, picture_seed(PROMPTS[i].text, seed)) for i in range(3) for k, seed in enumerate((0, 7))
     ]
+    assert len({entry.seed for entry in run.entries()}) == 6  # no two pictures begin with the same noise
     for entry in run.entries():
         assert (tmp_path / run.picture_name(entry)).exists() == entry.painted
         trajectory = run.trajectory(entry)

@@ -183,6 +183,13 @@ def test_the_free_set_is_fixed():
     assert free_prompts(3, 5) == free_prompts(3)[:5]
 
 
+def test_the_tuning_set_shares_no_prompt_with_what_is_reported():
+    found = load_prompts("tuning")
+    assert [prompt.kinds for prompt in found] == [kinds for kinds in FREE_KINDS for _ in range(40)]
+    reported = {prompt.text for name in ("free", "geneval") for prompt in load_prompts(name)}
+    assert not reported & {prompt.text for prompt in found}
+
+
 def test_free_prompts_are_scored_by_number_of_kinds(monkeypatch):
     painted = []
     for kinds in FREE_KINDS:

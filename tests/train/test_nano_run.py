@@ -40,12 +40,13 @@ def test_a_models_own_records_stand_beside_rendered_ones(tmp_path):
     for entry in first.sources:
         own = weights.get(f"self-sampled {entry.name}", 0.0)
         assert own + weights[entry.name] == pytest.approx(entry.weight)
-        assert (own > 0) == (getattr(entry.source, "subset", "") in ("conflict", "alignment"))
+        subset, view = getattr(entry.source, "subset", ""), getattr(entry.source, "view", "")
+        assert (own > 0) == (subset in ("conflict", "alignment") and view != "planning")
     folders = {entry.source.folder for entry in made.sources if isinstance(entry.source, Shards)}
     assert folders == {str(tmp_path / "conflict"), str(tmp_path / "alignment")}
     # What a model said and painted before it was judged is a condition, never a target.
     views = {entry.source.view for entry in made.sources if isinstance(entry.source, Shards)}
-    assert not views & {"process", "inspection"}
+    assert not views & {"process", "inspection", "planning"}
     assert views >= {"last", "look"}
 
 

@@ -116,12 +116,12 @@ def test_the_rate_warms_up_and_falls(toy, start):
 def test_muon_steps_like_torchs(shape):
     torch.manual_seed(1)
     ours, theirs = (torch.nn.Parameter(torch.ones(shape)) for _ in range(2))
-    steppers = Muon([ours], 0.1, 0.01), torch.optim.Muon([theirs], lr=0.1, weight_decay=0.01)
+    stepper, reference = Muon([ours], 0.01), torch.optim.Muon([theirs], lr=0.1, weight_decay=0.01)
     for _ in range(5):
         ours.grad = torch.randn(shape)
         theirs.grad = ours.grad.clone()
-        for stepper in steppers:
-            stepper.step()
+        stepper.step(0.1)
+        reference.step()
     # Theirs rounds to the eight bits of bfloat16.
     assert torch.allclose(ours, theirs, atol=0.02)
     assert not torch.allclose(ours, torch.ones(shape), atol=0.1)

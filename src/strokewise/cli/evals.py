@@ -53,7 +53,9 @@ def run(
     ],
     prompts: Annotated[
         str,
-        typer.Option(help="geneval, free, or a file: GenEval's .jsonl, WISE's .json, else a prompt a line."),
+        typer.Option(
+            help="geneval, free, tuning, or a file: GenEval's .jsonl, WISE's .json, else a prompt a line."
+        ),
     ] = "geneval",
     strategy: Annotated[
         list[str] | None, typer.Option(help="How to paint; repeatable. Default: the preset's, or process.")

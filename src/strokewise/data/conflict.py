@@ -16,8 +16,8 @@ from strokewise.data.records import Record
 from strokewise.data.sampled_plans import SampledPlan
 from strokewise.data.scenes import (
     SceneMix,
+    against_relation,
     recolored,
-    reversed_relation,
     unused_class,
     with_object,
     with_one_more,
@@ -109,9 +109,12 @@ def _break(
         except SceneError:
             continue
         if scene is not None:
+            stroke = adding(scene, obj.id)  # a plan with a wrong relation states it
             kept = tuple(r for r in scene.graph.relations if r.subject != obj.id)
             scene = replace(scene, graph=replace(scene.graph, relations=kept))
-            return name, Canvas(adding(scene, obj.id), scene, scene)
+            if name != "wrong relation":
+                stroke = adding(scene, obj.id)
+            return name, Canvas(stroke, scene, scene)
     return None
 
 
@@ -125,7 +128,7 @@ def _relation(
     prompt: SceneGraph, scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.Random
 ) -> Scene | None:
     stated = [r for r in scene.graph.relations if r.subject == obj.id]
-    return reversed_relation(scene, rng.choice(stated), rng) if stated else None
+    return against_relation(scene, rng.choice(stated), rng) if stated else None
 
 
 BREAKS: dict[str, Callable[[SceneGraph, Scene, SceneObject, Sequence[str], random.Random], Scene | None]] = {

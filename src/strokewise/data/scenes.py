@@ -16,7 +16,7 @@ from strokewise.errors import SceneError
 from strokewise.io.schema import checked
 from strokewise.scene_graph import INVERSE, MAX_COUNT, RELATIONS, Relation, SceneGraph, SceneObject
 from strokewise.world import atlas
-from strokewise.world.layout import MAX_INSTANCES, Box, Placement, Scene, even_box, place, region_of
+from strokewise.world.layout import MAX_INSTANCES, Box, Placement, Scene, even_box, holds, place, region_of
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, DEFAULT_BACKGROUND, REGIONS
 
 TRIES = 50
@@ -160,17 +160,35 @@ def moved(scene: Scene, object_id: str, rng: random.Random) -> Scene:
     raise SceneError("no other place is free")
 
 
-def reversed_relation(scene: Scene, relation: Relation, rng: random.Random) -> Scene:
-    """The scene with the subject of a relation on the other side of its target.
+def against_relation(scene: Scene, relation: Relation, rng: random.Random) -> Scene:
+    """The scene with the subject of a relation moved where the relation does not hold, and so related.
+
+    The opposite side comes first; where the target leaves it no room, another side does.
 
     Raises:
         SceneError: if the layout allows no such place.
     """
-    others = tuple(r for r in scene.graph.relations if relation.subject not in (r.subject, r.target))
-    turned = Relation(relation.subject, INVERSE[relation.kind], relation.target)
-    graph = replace(scene.graph, relations=(*others, turned))
-    fixed = [p for p in scene.placements if p.object_id != relation.subject]
-    return place(graph, rng.randrange(2**31), fixed, scene.layout_jitter)
+    subject, target = relation.subject, relation.target
+    others = tuple(r for r in scene.graph.relations if subject not in (r.subject, r.target))
+    fixed = [p for p in scene.placements if p.object_id != subject]
+    opposite = INVERSE[relation.kind]
+    sides = [kind for kind in RELATIONS if kind not in (relation.kind, opposite)]
+    for kind in (opposite, *rng.sample(sides, len(sides))):
+        graph = replace(scene.graph, relations=(*others, Relation(subject, kind, target)))
+        try:
+            found = place(graph, rng.randrange(2**31), fixed, scene.layout_jitter)
+        except SceneError:
+            continue
+        if not _related_anywhere(found, relation):
+            return found
+    raise SceneError("no place is free on another side")
+
+
+def _related_anywhere(scene: Scene, relation: Relation) -> bool:
+    """Whether a relation holds between any instance of its subject and any of its target."""
+    subjects = [p.box for p in scene.placements if p.object_id == relation.subject]
+    targets = [p.box for p in scene.placements if p.object_id == relation.target]
+    return any(holds(relation.kind, one, other) for one in subjects for other in targets)
 
 
 def _box_of(scene: Scene, placement: Placement, name: str) -> Box:

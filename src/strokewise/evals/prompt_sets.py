@@ -20,6 +20,7 @@ from strokewise.world.language import geneval_metadata, geneval_prompts, write_p
 
 FREE_KINDS = (1, 2, 3, 4, 5)
 FREE_PER_KIND = 200
+TUNING_PER_KIND = 40
 # What the prompts of the free set are sampled from. Written out here: a set that compares models over time
 # must not follow the training recipes.
 FREE_SCENES: dict[str, Any] = {"counts": (0.67, 0.12, 0.11, 0.1), "layout_jitter": 0.0, "plain": True}
@@ -58,8 +59,9 @@ def load_prompts(source: str) -> list[Prompt]:
     """Prompts by name or file.
 
     Args:
-        source: ``geneval`` for its 553; ``free`` for 1,000 prompts of one to five kinds of things; or a file:
-            GenEval's metadata (.jsonl), WISE's list (.json), or a prompt a line (anything else).
+        source: ``geneval`` for its 553; ``free`` for 1,000 prompts of one to five kinds of things; ``tuning``
+            for 200 others of that kind, on which settings are chosen; or a file: GenEval's metadata (.jsonl),
+            WISE's list (.json), or a prompt a line (anything else).
 
     Raises:
         InputError: if it cannot be read, or holds no prompts.
@@ -68,10 +70,12 @@ def load_prompts(source: str) -> list[Prompt]:
         return [Prompt(one.text, geneval_metadata(one)) for one in geneval_prompts()]
     if source == "free":
         return [prompt for kinds in FREE_KINDS for prompt in free_prompts(kinds)]
+    if source == "tuning":
+        return [prompt for kinds in FREE_KINDS for prompt in free_prompts(kinds, TUNING_PER_KIND, "tuning")]
     path = Path(source)
     if not path.exists():
         raise InputError(
-            f"{path} cannot be read: there is no such file; give geneval, free, or a file of prompts"
+            f"{path} cannot be read: there is no such file; give geneval, free, tuning, or a file of prompts"
         )
     if path.suffix == ".json":
         found = _wise(path)
@@ -85,8 +89,8 @@ def load_prompts(source: str) -> list[Prompt]:
 
 
 @cache
-def free_prompts(kinds: int, count: int = FREE_PER_KIND) -> tuple[Prompt, ...]:
-    """The first prompts of the free set with a number of kinds of things.
+def free_prompts(kinds: int, count: int = FREE_PER_KIND, name: str = "free") -> tuple[Prompt, ...]:
+    """The first prompts of the free set, or of one sampled in the same way, with a number of kinds of things.
 
     They are sampled from the sprite world (counts, colors, relations, background), each from a seed of its
     own, so that a prefix of the set is the same whatever its length.
@@ -94,11 +98,12 @@ def free_prompts(kinds: int, count: int = FREE_PER_KIND) -> tuple[Prompt, ...]:
     Args:
         kinds: 1 to 5.
         count: how many.
+        name: of the set; others have other prompts.
     """
     mix = SceneMix(objects=(0.0,) * (kinds - 1) + (1.0,), **FREE_SCENES)
     found = []
     for number in range(count):
-        rng = random.Random(f"free/{kinds}/{number}")
+        rng = random.Random(f"{name}/{kinds}/{number}")
         text = write_prompt(sample_scene(rng, mix).graph, rng)
         found.append(Prompt(text, {"kinds": kinds}))
     return tuple(found)

@@ -5,7 +5,7 @@ bfloat16 at a tenth of float32's rate, and an optimizer step of nano took four t
 the training step. Knows matrices; refuses to know what they are for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from math import sqrt
 
 import torch
@@ -18,32 +18,32 @@ ITERATIONS = 5
 EPS = 1e-7
 
 
-class Muon(torch.optim.Optimizer):
+class Muon:
     """Momentum with Nesterov's look-ahead and orthogonal updates; weights decay apart from them.
 
-    Each parameter's state is its ``momentum_buffer``, allocated at once, so that a checkpoint can be read
-    into it.
+    Each matrix's state is its ``momentum_buffer``, allocated at once, so that a checkpoint can be read into
+    it.
     """
 
-    def __init__(self, matrices: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
+    def __init__(self, matrices: Sequence[nn.Parameter], weight_decay: float) -> None:
         """Allocate the state of parameters of shape (rows, columns)."""
-        super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay})
-        for matrix in self.param_groups[0]["params"]:
-            self.state[matrix] = {"momentum_buffer": torch.zeros_like(matrix)}
+        self.matrices, self.weight_decay = matrices, weight_decay
+        self.state: dict[nn.Parameter, dict[str, Tensor]] = {
+            matrix: {"momentum_buffer": torch.zeros_like(matrix)} for matrix in matrices
+        }
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, rate: float) -> None:
         """Take one step along the gradients that are there."""
-        for group in self.param_groups:
-            for matrix in group["params"]:
-                if matrix.grad is None:
-                    continue
-                momentum = self.state[matrix]["momentum_buffer"]
-                momentum.lerp_(matrix.grad, 1 - MOMENTUM)
-                update = orthogonalized(matrix.grad.lerp(momentum, MOMENTUM))
-                rows, columns = matrix.shape
-                matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(update, alpha=-group["lr"] * sqrt(max(1, rows / columns)))
+        for matrix in self.matrices:
+            if matrix.grad is None:
+                continue
+            momentum = self.state[matrix]["momentum_buffer"]
+            momentum.lerp_(matrix.grad, 1 - MOMENTUM)
+            update = orthogonalized(matrix.grad.lerp(momentum, MOMENTUM))
+            rows, columns = matrix.shape
+            matrix.mul_(1 - rate * self.weight_decay)
+            matrix.add_(update, alpha=-rate * sqrt(max(1, rows / columns)))
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:

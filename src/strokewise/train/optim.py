@@ -77,9 +77,7 @@ class Optimizer:
         self._views = {name: nn.Parameter(parameters[name].detach().flatten(1)) for name in inner}
         rest = {name: p for name, p in parameters.items() if name not in self._views}
         self._adamw = _adamw(rest, config)
-        self._muon: Muon | None = None
-        if self._views:
-            self._muon = Muon(self._views.values(), config.muon or 0.0, config.weight_decay)
+        self._muon = Muon(list(self._views.values()), config.weight_decay)
 
     def update(self, step: int) -> float:
         """Take optimizer step ``step`` (from 0), drop the gradients, and return AdamW's rate."""
@@ -87,13 +85,10 @@ class Optimizer:
         for group in self._adamw.param_groups:
             group["lr"] = rate
         self._adamw.step()
-        if self._muon is not None:
-            for name, view in self._views.items():
-                gradient = self.parameters[name].grad
-                view.grad = None if gradient is None else gradient.flatten(1)
-            for group in self._muon.param_groups:
-                group["lr"] = (self.config.muon or 0.0) * rate / self.config.learning_rate
-            self._muon.step()
+        for name, view in self._views.items():
+            gradient = self.parameters[name].grad
+            view.grad = None if gradient is None else gradient.flatten(1)
+        self._muon.step((self.config.muon or 0.0) * rate / self.config.learning_rate)
         for parameter in (*self.parameters.values(), *self._views.values()):
             parameter.grad = None
         return rate
@@ -103,13 +98,9 @@ class Optimizer:
         named: dict[str, Tensor] = {}
         for name, parameter in self.parameters.items():
             view = self._views.get(name)
-            found = self._adamw.state[parameter] if view is None else self._muon_state(view)
+            found = self._adamw.state[parameter] if view is None else self._muon.state[view]
             named |= {f"{key}/{name}": value for key, value in found.items()}
         return named
-
-    def _muon_state(self, view: nn.Parameter) -> dict[str, Tensor]:
-        assert self._muon is not None
-        return self._muon.state[view]
 
 
 def _adamw(parameters: dict[str, nn.Parameter], config: Schedule) -> torch.optim.AdamW:

@@ -154,7 +154,8 @@ def nano_self_sampled(model: str, sampled: Path) -> TrainConfig:
     mixed: list[WeightedSource] = []
     for entry in rendered.sources:
         source = entry.source
-        if not isinstance(source, Rendered) or source.subset == "multi-turn":
+        # A self-sampled plan has no canvases of its own; texts alone are learned from rendered records.
+        if not isinstance(source, Rendered) or source.subset == "multi-turn" or source.view == "planning":
             mixed.append(entry)
             continue
         view = SELF_SAMPLED_VIEWS.get(source.view, source.view)
