@@ -25,8 +25,10 @@ paint: setup
 studio: setup
 	$(RUN)/strokewise serve --open
 
+# A process a core; torch in each keeps to its own.
+test: export OMP_NUM_THREADS = 1
 test: setup
-	$(RUN)/pytest
+	$(RUN)/pytest -n logical --maxprocesses 4 --dist loadfile
 
 # The studio in a real browser: Debian's chromium, or the one that CHROMIUM names.
 test-browser: setup chromium

@@ -13,7 +13,7 @@ from strokewise.sequence import Tokenizer
 
 SCENES = {"nano": NANO_SCENES, "default": SceneMix()}
 # Digests of the first eight samples for seed 3. Those without inspections are those of version 0.1.0; others
-# have since said first what is seen, and judged item by item.
+# have since said first what is seen, and judged item by item; those of conflicts also state a wrong relation.
 DIGESTS = {
     "canvas text-to-image nano": "4578bd26d297",
     "canvas text-to-image default": "22ab2e1a0968",
@@ -27,12 +27,12 @@ DIGESTS = {
     "multi-turn process default": "626d7f5ab214",
     "multi-turn planning nano": "3014c5f778e7",
     "multi-turn planning default": "0495740a2389",
-    "conflict process nano": "f173b78aac77",
-    "conflict process default": "b8a86abad11a",
-    "conflict planning nano": "c8ff4def1305",
-    "conflict planning default": "303487e4cdcf",
-    "conflict inspection nano": "f23d56247691",
-    "conflict inspection default": "190e5b49cc23",
+    "conflict process nano": "c6f07f8efad8",
+    "conflict process default": "ed536b43ae43",
+    "conflict planning nano": "b3184a3633a3",
+    "conflict planning default": "fc28c8f568ac",
+    "conflict inspection nano": "cf3a17e2d8a0",
+    "conflict inspection default": "4cb6205fe18c",
     "alignment process nano": "cca985de5060",
     "alignment process default": "bf25f2b5cb23",
     "alignment planning nano": "35f3fc76ef61",
