@@ -64,8 +64,8 @@ export function branchEnds(session) {
  * Event ids are "RUN.NUMBER", where RUN changes when the server is restarted.
  */
 export function later(known, answer) {
-  const [[run, seen], [other, told]] = [known, answer].map((one) => one.event_id.split("."));
-  return run === other && Number(seen) > Number(told) ? known : answer;
+  const [[run, seen], [other, answered]] = [known, answer].map((one) => one.event_id.split("."));
+  return run === other && Number(seen) > Number(answered) ? known : answer;
 }
 
 function begin(session, event, changes) {

@@ -109,8 +109,8 @@ def _where(stroke: Stroke, rng: random.Random, known: Thing | None) -> str:
     if stroke.relation is None:
         return text
     target = stroke.relation.target
-    is_told = target == known and rng.random() < _PRONOUN_CHANCE
-    noun = en.pronoun(target) if is_told else en.definite(target)
+    by_pronoun = target == known and rng.random() < _PRONOUN_CHANCE
+    noun = en.pronoun(target) if by_pronoun else en.definite(target)
     return f"{text}{',' if text else ''} {stroke.relation.kind} {noun}"
 
 
