@@ -9,6 +9,7 @@ python benchmarks/settings.py --out out/settings [--model nano] [--seeds 0-1] [-
 import argparse
 import itertools
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -29,7 +30,7 @@ STEPS = (2, 3, 4, 6, 8, 12)
 GUIDANCE = (1.0, 1.5)
 
 
-def run_of(folder: Path, painter: Painter, weights: str, seeds: list[int], options: dict[str, float]) -> Run:
+def run_of(folder: Path, painter: Painter, weights: str, seeds: list[int], options: dict[str, Any]) -> Run:
     """The finished run of one setting."""
     settings = {"model": painter.name, "weights": weights, "strategy": "process", "world": "sprite"}
     settings |= {"options": options, "seeds": seeds}
@@ -55,7 +56,7 @@ def main() -> None:
     points: list[Point] = []
     for guidance, steps in itertools.product(GUIDANCE, STEPS):
         folder = arguments.out / f"{steps}-{guidance}"
-        options = {"steps": steps, "text_guidance": guidance}
+        options: dict[str, Any] = {"steps": steps, "text_guidance": guidance}
         run = run_of(folder, painter, weights, parse_seeds(arguments.seeds), options)
         shares: dict[str, NamedShare] = {share.name: share for share in summarize(score_run(run))}
         right, ended = shares["all"], shares["ended by itself"]
