@@ -32,7 +32,12 @@ GUIDANCE = (1.0, 1.5)
 
 def run_of(folder: Path, painter: Painter, weights: str, seeds: list[int], options: dict[str, Any]) -> Run:
     """The finished run of one setting."""
-    settings = {"model": painter.name, "weights": weights, "strategy": "process", "world": "sprite"}
+    settings: dict[str, Any] = {
+        "model": painter.name,
+        "weights": weights,
+        "strategy": "process",
+        "world": "sprite",
+    }
     settings |= {"options": options, "seeds": seeds}
     strategy = make_strategy("process", painter, **options)
     paint_run(folder, settings, load_prompts("tuning"), strategy, batch=48)
