@@ -5,12 +5,12 @@ A checkpoint is a folder ``step_00001000`` with the tensors (torch.distributed.c
 changed last; older ones are removed after that. Knows named tensors and facts;
 refuses to know what they are for.
 
-DCP keeps its index as a pickle, so resume only runs of your own; weights for others are exported as
-safetensors.
+DCP keeps its index as a pickle; ``stored_index`` reads it without running code.
 """
 
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -26,6 +26,7 @@ from strokewise.errors import CheckpointError
 from strokewise.io.atomic import write_text
 from strokewise.io.outside import read_object, read_text
 from strokewise.train.distributed import World
+from strokewise.train.stored_index import IndexReader
 
 FORMAT = 1
 FACTS, LATEST, PARTIAL = "run.json", "latest", ".partial"
@@ -43,12 +44,15 @@ class Checkpoints:
         """The last complete checkpoint, if there is any.
 
         Raises:
-            CheckpointError: if the one that is named is not there.
+            CheckpointError: if the one that is named is not there, or the name is none of a checkpoint.
         """
         marker = self.folder / LATEST
         if not marker.exists():
             return None
-        path = self.folder / read_text(marker, CheckpointError).strip()
+        name = read_text(marker, CheckpointError).strip()
+        if not re.fullmatch(r"step_\d+", name):
+            raise CheckpointError(f"{marker} names {name[:80]!r}, which is no name of a checkpoint")
+        path = self.folder / name
         if not (path / FACTS).exists():
             raise CheckpointError(
                 f"{marker} names {path.name}, which is not there; put it back, or write the name of another"
@@ -130,11 +134,12 @@ def read_tensors(path: Path, tensors: dict[str, Tensor], world: World, partly: b
         CheckpointError: if names or shapes differ, or a file is damaged.
     """
     try:
-        stored = dcp.FileSystemReader(path).read_metadata().state_dict_metadata
+        reader = IndexReader(path)
+        stored = reader.read_metadata().state_dict_metadata
         found = {name: tuple(entry.size) for name, entry in stored.items() if hasattr(entry, "size")}
         _check(path, {name: tuple(t.shape) for name, t in tensors.items()}, found, partly)
         with _single_process_is_meant():
-            dcp.load(tensors, checkpoint_id=path, no_dist=world.size == 1)
+            dcp.load(tensors, storage_reader=reader, no_dist=world.size == 1)
     except CheckpointError:
         raise
     except (Exception, CheckpointException) as error:  # damage shows as any error of the unpickler or reader
