@@ -27,18 +27,16 @@ function useReading(prompt, editing) {
   }, [prompt, editing, Boolean(state.world)]);
 }
 
-/** Put a word where the cursor is. */
+/** Put a word where the cursor is. At once: what is typed next must find the words and the cursor in their new places. */
 function addWord(word) {
   const box = document.getElementById("prompt");
-  const { prompt } = state.draft;
-  const [start, end] = [box.selectionStart ?? prompt.length, box.selectionEnd ?? prompt.length];
-  const [left, right] = [prompt.slice(0, start), prompt.slice(end)];
-  const before = left && !left.endsWith(" ") ? `${left} ${word}` : left + word;
-  draft({ prompt: before + (right && !right.startsWith(" ") ? " " : "") + right });
-  setTimeout(() => {
-    box.focus();
-    box.setSelectionRange(before.length, before.length);
-  }, 30);
+  const [left, right] = [box.value.slice(0, box.selectionStart), box.value.slice(box.selectionEnd)];
+  const [before, after] = [left && !left.endsWith(" ") ? " " : "", right && !right.startsWith(" ") ? " " : ""];
+  box.setRangeText(before + word + after, box.selectionStart, box.selectionEnd, "end");
+  const cursor = box.selectionEnd - after.length;
+  box.focus();
+  box.setSelectionRange(cursor, cursor);
+  draft({ prompt: box.value });
 }
 
 export function Compose() {
