@@ -1,6 +1,7 @@
 """The command line: what it prints, and that a user's mistake is one line and exit status 2."""
 
 import dataclasses
+import importlib.metadata
 import inspect
 import json
 import os
@@ -114,6 +115,11 @@ def test_a_damaged_checkpoint_is_named(run, tmp_path):
     status, _, err = run("info", tmp_path)
     assert status == 2
     assert f"{tmp_path / 'strokewise.json'} cannot be read" in err
+
+
+def test_version(run):
+    status, out, _ = run("--version")
+    assert (status, out.strip()) == (0, importlib.metadata.version("strokewise"))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from typing import Annotated
 
 import typer
 
+from strokewise import __version__
 from strokewise.cli.ablate import ablate
 from strokewise.cli.arguments import parse_dtype, parse_size
 from strokewise.cli.data import data_app
@@ -48,8 +49,18 @@ app.add_typer(train_app, name="train")
 app.add_typer(hub_app, name="hub")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
-def root() -> None:
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
     """Process-driven image generation: plan, sketch, inspect, refine."""
 
 

@@ -1,7 +1,8 @@
 """Engine: advances any number of sessions together, a stage at a time, and emits what happens as events.
 
 Sessions join, leave and are cancelled between stages. What follows what is decided in ``session`` and
-``policies``, what a text calls for in ``formats``, how texts and pictures are made in ``generator``.
+``policies``, what a text calls for in ``formats``; what is read before anything is made in ``reading``, and
+how texts and pictures are made in ``generator``.
 """
 
 from collections import defaultdict
@@ -15,11 +16,11 @@ from PIL import Image
 from strokewise.errors import ConfigError, StrokewiseError
 from strokewise.inference.formats import STROKEWISE, ProtocolFormat
 from strokewise.inference.generator import Generator
-from strokewise.inference.histories import Past, ReadText
 from strokewise.inference.messages import Draft, Messages, has_room
 from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.painting import PaintOptions, Preview
 from strokewise.inference.policies import End, PaintNow, Policy, Reply
+from strokewise.inference.reading import fit_canvas, read_anew, read_beginnings
 from strokewise.inference.session import Session, SessionState
 from strokewise.sequence import ImageLimits, Tokenizer, load_rgb
 from strokewise.trajectory.events import Event, Failed, Finished, ImageFinished, ImagePreview, ImageStarted
@@ -220,56 +221,10 @@ class Engine:
         return height, width
 
     def _read(self, sessions: list[Session]) -> Emitted:
-        """Read what stands before the first message: system prompt, source, prompt, earlier steps."""
-        encode, system = self.tokenizer.encode, encode_all(self.tokenizer, sessions[0].protocol.system)
-        sessions = self._with_prompt_room(sessions, len(system))
-        if not sessions:
-            return
-        contexts = [session.context for session in sessions]
-        if system:
-            self.generator.read(contexts, [system] * len(contexts), guided=False)
-        sources = [(s.context, s.request.source) for s in sessions if s.request.source is not None]
-        if sources:
-            self.generator.see([context for context, _ in sources], [image for _, image in sources])
-        self.generator.read(contexts, [encode(session.request.prompt) for session in sessions])
-        for session in sessions:
-            for step in session.request.before:
-                assert step.image is not None, "requests are checked"
-                session.begin_message()
-                self.generator.read([session.context], [encode(step.message.text())])
-                session.begin_canvas()
-                self.generator.see([session.context], [fit_canvas(step.image, session.size)])
-                session.read_step(step)
-            session.opened()
+        """Read what stands before the first message."""
+        read_beginnings(self.generator, self.tokenizer, sessions)
         # Reading emits nothing, but is a stage like the others.
         yield from ()
-
-    def _read_anew(self, session: Session) -> None:
-        """Give a session a new context where its format reads everything anew before each stage."""
-        if session.protocol.history is None:
-            return
-        texts = tuple(step.message.text() for step in session.steps)
-        under_way = session.message.text() if session.state is SessionState.PAINT else None
-        given = session.request.source is not None
-        past = Past(session.protocol.system, session.request.prompt, given, texts, under_way)
-        context = self.generator.context()
-        for part in session.protocol.history(past):
-            if isinstance(part, ReadText):
-                self.generator.read([context], [self.tokenizer.encode(part.text)], part.guided)
-            else:
-                source = session.request.source if part.step is None else session.steps[part.step].image
-                assert source is not None, "steps behind others end in a canvas"
-                self.generator.see([context], [fit_canvas(source, session.size)], part.latents)
-        session.context = context
-
-    def _with_prompt_room(self, sessions: list[Session], system: int) -> list[Session]:
-        """Those whose prompt fits; the others fail."""
-        for session in sessions:
-            try:
-                check_prompt_room(self.generator, self.tokenizer, session.request.prompt, system)
-            except StrokewiseError as error:
-                session.fail(error)
-        return [session for session in sessions if not session.done]
 
     # --- messages ----------------------------------------------------------------------------------------
 
@@ -277,7 +232,7 @@ class Engine:
         """The next message of each: supplied, begun by somebody else, or the model's own."""
         replies: list[tuple[Session, Reply | None]] = []
         for session in sessions:
-            self._read_anew(session)
+            read_anew(self.generator, self.tokenizer, session)
             # Before the policy is queried, which may look at the session as it stands.
             session.begin_message()
             try:
@@ -314,7 +269,7 @@ class Engine:
         """Paint one canvas in each, or take one that is supplied."""
         start, supplied = perf_counter(), list[tuple[Session, Image.Image]]()
         for session in sessions:
-            self._read_anew(session)
+            read_anew(self.generator, self.tokenizer, session)
             if not has_room(self.generator, session.context, 2):
                 session.finish(StopReason.CONTEXT)
                 continue
@@ -377,24 +332,6 @@ class Engine:
             self.generator.read([session.context], [self.tokenizer.encode(text)])
             session.sketch_begins()
         self.generator.see([session.context], [image])
-
-
-def check_prompt_room(generator: Generator, tokenizer: Tokenizer, prompt: str, system: int = 0) -> None:
-    """Refuse a prompt (ContextLengthError) that leaves no room behind a system prompt of that many ids."""
-    generator.check_length(len(tokenizer.encode(prompt)) + system + 4)
-
-
-def fit_canvas(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """An image as RGB in the (height, width) of the canvases."""
-    image, (height, width) = load_rgb(image), size
-    if image.size == (width, height):
-        return image
-    return image.resize((width, height), Image.Resampling.BICUBIC)
-
-
-def encode_all(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Ids of a text that may be empty."""
-    return tokenizer.encode(text) if text else []
 
 
 def _painting_options(session: Session) -> PaintOptions:

@@ -21,12 +21,13 @@ import torch
 from PIL import Image
 
 from strokewise.errors import CheckpointError, ConfigError
-from strokewise.inference.engine import BATCH, Emitted, Engine, check_prompt_room, encode_all
+from strokewise.inference.engine import BATCH, Emitted, Engine
 from strokewise.inference.formats import STROKEWISE, ProtocolFormat
 from strokewise.inference.generator import Generator
 from strokewise.inference.options import OptionChanges, PaintingOptions, Request
 from strokewise.inference.policies import Policy, PromptAsInstruction
 from strokewise.inference.prompt_check import DEFAULTS, VOCABULARY, Vocabulary, stored_options
+from strokewise.inference.reading import check_prompt_room, encode_all
 from strokewise.inference.session import Session
 from strokewise.io.atomic import write_text
 from strokewise.models import Backbone, architecture_of, find_checkpoint, is_local, load_model, module_of

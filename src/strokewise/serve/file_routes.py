@@ -93,7 +93,7 @@ def import_(parts: Server, by: By, file: UploadFile, key: Key = None) -> Session
         return [live]
 
     digest = hashlib.sha256(tree.model_dump_json().encode()).hexdigest()
-    (live,), _ = manager.once(by, key, digest, make)
+    (live,), _ = manager.registry.once(by.owner, key, digest, make)
     with manager.lock:
         return manager.registry.value(live).model_copy(deep=True)
 

@@ -5,10 +5,11 @@ to know when a session may change (``manager``) and how it is painted (``worker`
 """
 
 import base64
+import hashlib
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from PIL import Image
@@ -176,6 +177,27 @@ class Registry:
         if live.state.status in ("paused", "finished"):
             live.png = None
             live.stream.forget()
+
+    def once(
+        self, owner: str, key: str | None, request: object, make: Callable[[], list[Live]]
+    ) -> tuple[list[Live], bool]:
+        """What ``make`` returns, but only once for each key of an owner; and whether it was made now.
+
+        Raises:
+            RequestError: if the key was used for another request.
+        """
+        if key is None:
+            return make(), True
+        digest = hashlib.sha256(repr(request).encode()).hexdigest()
+        with self.lock:
+            before = self.store.answer(owner, key)
+            if before is None:
+                made = make()
+                self.store.put_answer(owner, key, digest, " ".join(one.id for one in made))
+                return made, True
+            if before[0] != digest:
+                raise problems.conflict("this Idempotency-Key was used for another request; take a new one")
+            return [self.get(owner, one) for one in before[1].split()], False
 
     def delete(self, live: Live) -> None:
         """Forget a session."""

@@ -4,17 +4,15 @@ Every method checks, changes values under the lock, and leaves the painting to t
 made is overwritten: a correction is a new node beside the old one. It refuses to know HTTP.
 """
 
-import hashlib
 import secrets
-from collections.abc import Callable
 from typing import Any
 
 from PIL import Image
 
 from strokewise.errors import StrokewiseError
-from strokewise.inference.engine import fit_canvas
 from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.painter import Painter
+from strokewise.inference.reading import fit_canvas
 from strokewise.serve import problems
 from strokewise.serve.limits import MAX_NODES, Caller, Limits
 from strokewise.serve.live import SOURCE, Live, Registry
@@ -103,27 +101,6 @@ class Manager:
             raise RequestError(409, "too_many_sessions", message)
         for live in spare[::-1][: max(over, 0)]:
             self.registry.delete(live)
-
-    def once(
-        self, caller: Caller, key: str | None, request: object, make: Callable[[], list[Live]]
-    ) -> tuple[list[Live], bool]:
-        """What ``make`` returns, but only once for each key; and whether it was made now.
-
-        Raises:
-            RequestError: if the key was used for another request.
-        """
-        if key is None:
-            return make(), True
-        digest = hashlib.sha256(repr(request).encode()).hexdigest()
-        with self.lock:
-            before = self.registry.store.answer(caller.owner, key)
-            if before is None:
-                made = make()
-                self.registry.store.put_answer(caller.owner, key, digest, " ".join(one.id for one in made))
-                return made, True
-            if before[0] != digest:
-                raise problems.conflict("this Idempotency-Key was used for another request; take a new one")
-            return [self.registry.get(caller.owner, one) for one in before[1].split()], False
 
     def delete(self, caller: Caller, session: str) -> None:
         """Forget a session with all its pictures."""

@@ -18,7 +18,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from strokewise.inference.engine import fit_canvas
+from strokewise.inference.reading import fit_canvas
 from strokewise.io.outside import decode_picture, decode_pixels
 from strokewise.serve import sse
 from strokewise.serve.deps import By, Parts, Server
@@ -167,7 +167,7 @@ async def _answer(
             ]
 
     described = (wanted, None if source is None else source.tobytes())
-    lives, made = await run_in_threadpool(manager.once, by, key, described, make)
+    lives, made = await run_in_threadpool(manager.registry.once, by.owner, key, described, make)
     kind = "image_generation" if source is None else "image_edit"
     if wanted.stream:
         return sse.response(_streamed(parts, lives[0], listeners[0], wanted, kind, mask))

@@ -118,7 +118,7 @@ async def create(
     def make() -> list[Live]:
         return [parts.manager.create(by, new, source, listener)]
 
-    (live,), made = await run_in_threadpool(parts.manager.once, by, key, wanted, make)
+    (live,), made = await run_in_threadpool(parts.manager.registry.once, by.owner, key, wanted, make)
     logs = _logs(request)
     if made:
         log = Log()

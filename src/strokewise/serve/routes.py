@@ -64,7 +64,7 @@ def create(parts: Server, by: By, new: NewSession, response: Response, key: Key 
     """Request a painting; it is painted as soon as there is room."""
     source = picture(new.image, "image")
     manager = parts.manager
-    (live,), made = manager.once(by, key, new, lambda: [manager.create(by, new, source)])
+    (live,), made = manager.registry.once(by.owner, key, new, lambda: [manager.create(by, new, source)])
     response.status_code = 201 if made else 200
     return _value(parts, live.id, by)
 
@@ -139,7 +139,9 @@ def cancel(parts: Server, by: By, session: Id) -> SessionValue:
 def copy(parts: Server, by: By, session: Id, wanted: Copying, key: Key = None) -> SessionValue:
     """The path to a node as a new session."""
     manager = parts.manager
-    (live,), _ = manager.once(by, key, (session, wanted), lambda: [manager.copy(by, session, wanted.node)])
+    (live,), _ = manager.registry.once(
+        by.owner, key, (session, wanted), lambda: [manager.copy(by, session, wanted.node)]
+    )
     return _value(parts, live.id, by)
 
 
