@@ -317,6 +317,30 @@ class TestConvert:
         assert "none.parquet is not a readable parquet file" in message
 
 
+def test_prompts_are_written_once_and_none_of_genevals(records_of, tmp_path):
+    one, other = records_of("multi-turn")[:2]
+    measured = replace(one, trajectory=replace(one.trajectory, prompt="a photo of a bench"))
+    building.claim(tmp_path / "set", "{}")
+    storage.write_shard(tmp_path / "set", 0, [one, other, one, measured])
+    storage.write_manifest(tmp_path / "set", "multi-turn", 4)
+    assert "2 prompts in" in run("prompts", tmp_path / "set", "--out", tmp_path / "new" / "prompts.txt")
+    wanted = [one.trajectory.prompt, other.trajectory.prompt]
+    assert (tmp_path / "new" / "prompts.txt").read_text().splitlines() == wanted
+
+
+def test_data_sets_in_a_folder_are_one(tmp_path):
+    """Built apart, as on several GPUs; one that is not finished is an error, not left out."""
+    for seed in (1, 2):
+        building.build(building.Recipe("multi-turn", 3, seed, 64), tmp_path / "all" / str(seed))
+    apart = [[r.trajectory.prompt for _, r in storage.read(tmp_path / "all" / name)] for name in ("1", "2")]
+    assert [r.trajectory.prompt for _, r in storage.read(tmp_path / "all")] == [*apart[0], *apart[1]]
+    assert "6 records checked, 0 with faults" in run("check", tmp_path / "all")
+    building.build(building.Recipe("conflict", 1, 1, 64), tmp_path / "all" / "3")
+    assert "of several subsets: conflict, multi-turn" in refused("stats", tmp_path / "all")
+    (tmp_path / "all" / "2" / "manifest.json").unlink()
+    assert "2 is no data set" in refused("prompts", tmp_path / "all", "--out", tmp_path / "prompts.txt")
+
+
 @pytest.mark.parametrize("command", ["stats", "show", "check"])
 class TestWhatIsNoDataSet:
     def test_missing(self, tmp_path, command):

@@ -124,6 +124,25 @@ def test_the_cost_is_said_before_anything_is_done(start, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_the_cost_on_machines_that_are_elsewhere(recipe):
+    """Eight GPUs share weights that one holds, and at twice the rate a run takes half the time."""
+    runner, command = CliRunner(), ["run", recipe, "--out", "run", "--dry-run", "--set", "packs_per_step=8"]
+
+    def told(*options):
+        shown = runner.invoke(app, [*command, *options], catch_exceptions=False, env={"COLUMNS": "400"})
+        return {
+            line.split("\u2502")[1].strip(): line for line in shown.output.splitlines() if "\u2502" in line
+        }
+
+    one, eight = told("--tflops", "0.001"), told("--devices", "8", "--tflops", "0.002")
+    assert "the stated 1 GFLOP/s each" in one["time"]
+    assert "on 8 devices, at the stated 2 GFLOP/s each" in eight["time"]
+    assert "gathered" in eight["memory per device"]
+    assert "gathered" not in one["memory per device"]
+    refused = runner.invoke(app, ["run", recipe, "--out", "run", "--devices", "8"])
+    assert isinstance(refused.exception, ConfigError)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -18,7 +18,7 @@ from strokewise.sequence import Kind, Segment, Tokenizer, to_tensor
 from strokewise.train import optim
 from strokewise.train.config import Dropout, Lora, override
 from strokewise.train.distributed import World
-from strokewise.train.estimate import _probe, estimate, refuse_dropped, table
+from strokewise.train.estimate import Speed, _probe, estimate, refuse_dropped, table
 from strokewise.train.export import export
 from strokewise.train.muon import Muon
 from strokewise.train.run_data import RunData
@@ -26,6 +26,7 @@ from strokewise.train.trainer import Trainer
 from strokewise.train.workload import Workload
 
 ALONE = World(0, 1, torch.device("cpu"))
+SPEED = Speed.stated(1e9)
 
 
 # --- latents -----------------------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ def test_lanes_are_shared_evenly():
 
 def test_the_estimate_is_close_to_the_run(toy, start, tmp_path):
     config = toy.config(start, steps=20)
-    found = estimate(config, RunData.open(config), 1, ALONE.device)
+    found = estimate(config, RunData.open(config), 1, SPEED)
     run = Trainer(config, tmp_path)
     reports = [run.train_step() for _ in range(20)]
     tokens = sum(r.work.tokens for r in reports) / 20
@@ -234,12 +235,12 @@ def test_adapters_are_counted(toy, start, tmp_path):
     run = Trainer(config, tmp_path)
     count = sum(p.numel() for p in run.parameters.values())
     assert count == run.data.costs.adapter_parameters(config.lora.rank)
-    assert estimate(config, RunData.open(config), 1, ALONE.device).trainable == count
+    assert estimate(config, RunData.open(config), 1, SPEED).trainable == count
 
 
 def test_sharding_divides_what_it_can(toy, start):
     config = replace(toy.config(start), packs_per_step=8)
-    one, eight = (estimate(config, RunData.open(config), n, ALONE.device).memory for n in (1, 8))
+    one, eight = (estimate(config, RunData.open(config), n, SPEED).memory for n in (1, 8))
     assert eight.optimizer == one.optimizer / 8
     assert eight.gathered > one.gathered == 0
 
@@ -330,7 +331,7 @@ def test_samples_that_do_not_fit_are_named_and_refused(toy, start):
     config = toy.config(start)
     lengths = [p.length for p in _probe(RunData.open(config), 10**6, 48)[0]]
     config = replace(config, pack_tokens=sorted(lengths)[24])
-    found = estimate(config, RunData.open(config), 1, ALONE.device)
+    found = estimate(config, RunData.open(config), 1, SPEED)
     assert found.dropped == sum(n > config.pack_tokens for n in lengths) > 0
     assert 0 < found.dropped_images < found.images
     assert any("too long" in cell for cell in table(config, found, 1).columns[1].cells)
@@ -356,9 +357,9 @@ def test_trajectories_fit_the_packs_of_the_7b_recipes():
 
 def test_the_memory_of_views_is_counted_and_checkpointing_lowers_it(toy, start):
     config = toy.config(start)
-    plain = estimate(config, RunData.open(config), 1, ALONE.device).memory.activations
+    plain = estimate(config, RunData.open(config), 1, SPEED).memory.activations
     checkpointed = replace(config, running=replace(config.running, checkpointing=True))
-    assert estimate(checkpointed, RunData.open(config), 1, ALONE.device).memory.activations < plain
+    assert estimate(checkpointed, RunData.open(config), 1, SPEED).memory.activations < plain
     sizes = ARCHITECTURE.costs(bagel_7b()).sizes
     # A pack of 33,000 tokens holds up to 13,000 patches at 518 pixels: 1 GB with checkpointing, 8 without.
     assert 13_000 * 2 * sizes.kept_patch_checkpointing < 1.5e9 < 6e9 < 13_000 * 2 * sizes.kept_patch
@@ -367,11 +368,11 @@ def test_the_memory_of_views_is_counted_and_checkpointing_lowers_it(toy, start):
 def test_large_packs_have_no_mask(toy, start):
     config = replace(toy.config(start), pack_tokens=33_000, row_tokens=33_000)
     costs = RunData.open(config).costs.sizes
-    found = estimate(config, RunData.open(config), 1, ALONE.device).memory.activations
+    found = estimate(config, RunData.open(config), 1, SPEED).memory.activations
     assert found < 33_000 * (costs.kept + costs.kept_patch) * 4 + 33_000**2
 
 
 def test_the_table_tells_bytes_of_checkpoints_and_of_export(toy, start):
     config = toy.config(start)
-    shown = table(config, estimate(config, RunData.open(config), 1, ALONE.device), 1)
+    shown = table(config, estimate(config, RunData.open(config), 1, SPEED), 1)
     assert {"a checkpoint", "host memory of export", "left out"} <= {*shown.columns[0].cells}

@@ -64,6 +64,15 @@ def same(one, other):
     )
 
 
+def test_data_sets_in_a_folder_are_one_source(tokenizer, tmp_path):
+    for seed in (1, 2):
+        build(Recipe("multi-turn", 2, seed=seed, size=SIDE), tmp_path / "all" / str(seed))
+    whole = Shards(str(tmp_path / "all")).open(tokenizer)
+    parts = [Shards(str(tmp_path / "all" / name)).open(tokenizer) for name in ("1", "2")]
+    assert whole.size == 4
+    assert all(same(whole.sample(i), parts[i // 2].sample(i % 2)) for i in range(4))
+
+
 def texts(sample, tokenizer):
     """(text, whether it is supervised) of a sample."""
     return [(tokenizer.decode(list(p.ids)), p.loss) for p in sample.parts if isinstance(p, SampleText)]

@@ -130,6 +130,20 @@ def import_(
 
 
 @data_app.command()
+def prompts(
+    folder: Folder, out: Annotated[Path, typer.Option(help="File to write, a prompt a line.")]
+) -> None:
+    """Write the prompts of a data set, each once, without those of GenEval: a model is to paint them."""
+    from strokewise.data import storage
+    from strokewise.data.report import prompts_of
+    from strokewise.io.atomic import write_text
+
+    found = prompts_of(record for _, record in storage.read(folder))
+    write_text(out, "".join(f"{prompt}\n" for prompt in found), ConfigError)
+    print(f"{len(found):,} prompts in {out}")
+
+
+@data_app.command()
 def stats(folder: Folder) -> None:
     """Print the figures of a data set: records, labels, prompts, images, faults."""
     from rich.console import Console
@@ -141,7 +155,8 @@ def stats(folder: Folder) -> None:
     figures = DataFigures()
     for _, record in storage.read(folder):
         figures.add(record)
-    table = Table("", "", title=f"{storage.read_manifest(folder).subset}: {folder}", show_header=False)
+    subset = storage.read_manifests(folder)[0].subset
+    table = Table("", "", title=f"{subset}: {folder}", show_header=False)
     for name, value in figures.rows():
         table.add_row(name, value)
     Console().print(table)
@@ -171,7 +186,7 @@ def check(
     """Check every claim of every record against the truth; exit status 1 if one is false."""
     from strokewise.data import checking, storage
 
-    total = storage.read_manifest(folder).count
+    total = sum(manifest.count for manifest in storage.read_manifests(folder))
     bad = checked = 0
     for where, record in tracked(storage.read(folder), "checking", total):
         checked += 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from strokewise.cli.judging import JudgeCache, JudgeName, JudgeUrl, MaxRequests, MaxTokens, critic_named
-from strokewise.cli.options import MAX_RECORDS, MAX_VALUE
+from strokewise.cli.options import MAX_BATCH, MAX_RECORDS, MAX_VALUE
 from strokewise.cli.output import progress
 from strokewise.cli.shared import Minutes, ModelOption, Seed
 
@@ -49,6 +49,18 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate parameters, memory and time; train nothing.")
     ] = False,
+    devices: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_BATCH, help="With --dry-run: GPUs to estimate for, here or elsewhere."),
+    ] = None,
+    tflops: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=MAX_VALUE,
+            help="With --dry-run: TFLOP/s that training reaches on each; default: from a product timed here.",
+        ),
+    ] = None,
 ) -> None:
     """Train a recipe, or resume it. Under torchrun all processes share the run."""
     from rich.console import Console
@@ -57,10 +69,12 @@ def run(
     from strokewise.recipes.registry import imported_config, recipe_config
     from strokewise.train.config import override
     from strokewise.train.distributed import World
-    from strokewise.train.estimate import PROBED_WELL, estimate, refuse_dropped, table
+    from strokewise.train.estimate import PROBED_WELL, Speed, estimate, refuse_dropped, table
     from strokewise.train.run_data import RunData
     from strokewise.train.trainer import Trainer
 
+    if not dry_run and (devices is not None or tflops is not None):
+        raise ConfigError("--devices and --tflops belong to --dry-run; torchrun states the GPUs of a run")
     if ":" in recipe:
         config = imported_config(recipe)
     elif model is None:
@@ -72,8 +86,13 @@ def run(
     world = World.join()
     try:
         if dry_run:
-            found = estimate(config, RunData.open(config), world.size, world.device, PROBED_WELL)
-            Console().print(table(config, found, world.size))
+            if tflops is None:
+                speed = Speed.measured(world.device, config.precision)
+            else:
+                speed = Speed.stated(1e12 * tflops)
+            count = devices or world.size
+            found = estimate(config, RunData.open(config), count, speed, PROBED_WELL)
+            Console().print(table(config, found, count))
             refuse_dropped(config, found)
         else:
             Trainer(config, out, world).fit(max_steps, minutes)

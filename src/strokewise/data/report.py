@@ -12,8 +12,16 @@ from typing import Any
 from strokewise.data.records import Record
 from strokewise.io.atomic import write_text
 from strokewise.io.pages import embedded, render
+from strokewise.world.language import geneval_prompts
 
 LONGEST = 640  # pixels of a picture's longer side in the page
+
+
+def prompts_of(records: Iterable[Record]) -> list[str]:
+    """The prompts of records, each once, without those of GenEval, by which models are measured."""
+    measured = {one.text for one in geneval_prompts()}
+    found = dict.fromkeys(record.trajectory.prompt for record in records)
+    return [prompt for prompt in found if prompt not in measured]
 
 
 @dataclass

@@ -4,8 +4,9 @@
     DIR/part-00000.parquet      a record a row
     DIR/manifest.json           shards, counts, and a SHA-256 of each shard; written last
 
-Every file is written under a temporary name and renamed, so a shard that is there is whole. This file knows
-shards. It refuses to know what a record means.
+A folder of data sets, built apart on several devices, is read as one (``parts_of``). Every file is written
+under a temporary name and renamed, so a shard that is there is whole. This file knows shards. It refuses to
+know what a record means.
 """
 
 import hashlib
@@ -39,9 +40,25 @@ def read(folder: Path) -> Iterator[tuple[str, Record]]:
     Raises:
         RecordError: if the build is not finished, or a shard is missing or damaged.
     """
-    manifest = read_manifest(folder)
-    for name in manifest.shards:
-        yield from read_shard(folder / Path(name).name)
+    for path in shards_of(folder):
+        yield from read_shard(path)
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """The data sets that a folder holds, in the order of their names; the folder itself if it is one."""
+    if (folder / RECIPE).exists() or (folder / MANIFEST).exists():
+        return [folder]
+    return sorted(path.parent for path in folder.glob(f"*/{RECIPE}")) or [folder]
+
+
+def shards_of(folder: Path) -> list[Path]:
+    """The shards of a finished data set, or of all data sets in a folder.
+
+    Raises:
+        RecordError: as :func:`read_manifests`.
+    """
+    manifests = zip(parts_of(folder), read_manifests(folder), strict=True)
+    return [part / Path(name).name for part, manifest in manifests for name in manifest.shards]
 
 
 def read_shard(path: Path) -> Iterator[tuple[str, Record]]:
@@ -84,6 +101,18 @@ def read_manifest(folder: Path) -> Manifest:
     if manifest.format != FORMAT:
         raise RecordError(f"{path}: format {manifest.format}; this version reads {FORMAT}")
     return manifest
+
+
+def read_manifests(folder: Path) -> list[Manifest]:
+    """The manifest of a finished data set, or of each in a folder; all are of one subset.
+
+    Raises:
+        RecordError: if there is no data set, one is not finished, or they are of several subsets.
+    """
+    found = [read_manifest(part) for part in parts_of(folder)]
+    if len(subsets := {manifest.subset for manifest in found}) > 1:
+        raise RecordError(f"{folder} holds data sets of several subsets: {', '.join(sorted(subsets))}")
+    return found
 
 
 def read_group(path: Path, row: int) -> tuple[int, list[dict[str, Any]], int]:

@@ -15,7 +15,7 @@ from strokewise.data.build import MAKERS
 from strokewise.data.canvas_painters import NoPainter, SpritePainter
 from strokewise.data.records import from_table_row
 from strokewise.data.scenes import SceneMix
-from strokewise.data.storage import read_group, read_manifest
+from strokewise.data.storage import read_group, shards_of
 from strokewise.datasets.samples import Sample
 from strokewise.datasets.views import TURNS, VIEWS
 from strokewise.errors import ConfigError, RecordError
@@ -31,7 +31,7 @@ ANCHORS = 0.1
 
 @dataclass(frozen=True)
 class Shards:
-    """A finished data set in a folder, in one of ``VIEWS``."""
+    """A finished data set in a folder, or all those in a folder, in one of ``VIEWS``."""
 
     folder: str
     view: str = "process"
@@ -44,8 +44,7 @@ class Shards:
             ConfigError: if there is no such view.
         """
         _check_view(self.view)
-        folder = Path(self.folder)
-        paths = [folder / Path(name).name for name in read_manifest(folder).shards]
+        paths = shards_of(Path(self.folder))
         return ShardSource(paths, [_count(path) for path in paths], self.view, tokenizer)
 
 

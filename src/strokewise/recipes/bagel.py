@@ -1,4 +1,4 @@
-"""BAGEL-7B: the paper's run on eight GPUs, and adapters for one GPU.
+"""BAGEL-7B: the paper's two runs on eight GPUs, and adapters for one GPU.
 
 Each recipe takes the checkpoint to start from and the sources of its samples; figures without a source are
 choices of this project, stated in docs/training.md.
@@ -41,6 +41,19 @@ def bagel_7b_process(
         ema_decay=0.999,
         running=Running(workers=4, checkpointing=True, cache_mb=2048, save_every=1000),
     )
+
+
+def bagel_7b_multi_turn(model: str, multi_turn: SourceConfig, anchors: SourceConfig) -> TrainConfig:
+    """The model whose own plans and sketches become the other two subsets: a short run on the first.
+
+    The paper says that it was tuned, not for how long; 2,000 steps see each of its 32,012 trajectories twice.
+    """
+    sources = (
+        WeightedSource("multi-turn", 1 - ANCHORS, multi_turn),
+        WeightedSource("text-to-image", ANCHORS, anchors),
+    )
+    full = bagel_7b_process(model, multi_turn, multi_turn, multi_turn, anchors)
+    return replace(full, name="bagel-7b-multi-turn", sources=sources, steps=2_000)
 
 
 def bagel_7b_lora(

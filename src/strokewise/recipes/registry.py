@@ -5,14 +5,14 @@ Knows names, the checkpoint to start from and where the data lie; what a recipe 
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from strokewise.data.rollouts import Prompts
 from strokewise.datasets.records import SUBSET_SIZES, Rendered, Shards
 from strokewise.datasets.samples import SourceConfig
 from strokewise.errors import ConfigError
-from strokewise.recipes.bagel import bagel_7b_lora, bagel_7b_process
+from strokewise.recipes.bagel import bagel_7b_lora, bagel_7b_multi_turn, bagel_7b_process
 from strokewise.recipes.nano.stages import STAGES
 from strokewise.recipes.reinforcement import REINFORCEMENT
 from strokewise.train.config import TrainConfig
@@ -78,20 +78,23 @@ def imported_config(name: str) -> TrainConfig:
     return made
 
 
-def _on_subsets(make: Callable[..., TrainConfig]) -> TrainRecipe:
-    """A recipe of the three subsets and plain text-to-image samples, on rendered or built data."""
+def _on_subsets(
+    make: Callable[..., TrainConfig], subsets: Sequence[str] = tuple(SUBSET_SIZES)
+) -> TrainRecipe:
+    """A recipe of some of the subsets and plain text-to-image samples, on rendered or built data."""
 
     def recipe(model: str, data: Path | None) -> TrainConfig:
         def source(subset: str, view: str = "process") -> SourceConfig:
             return Rendered(subset, view) if data is None else Shards(str(data / subset), view)
 
-        return make(model, *(source(subset) for subset in SUBSET_SIZES), source("multi-turn", "caption"))
+        return make(model, *(source(subset) for subset in subsets), source("multi-turn", "caption"))
 
     return recipe
 
 
 RECIPES: dict[str, TrainRecipe] = {
     **STAGES,
+    "bagel-7b-multi-turn": _on_subsets(bagel_7b_multi_turn, ("multi-turn",)),
     "bagel-7b-process": _on_subsets(bagel_7b_process),
     "bagel-7b-lora": _on_subsets(bagel_7b_lora),
 }

@@ -64,8 +64,7 @@ class Estimate:
         samples: per step.
         step_flops: operations of a step, encoding of pictures included.
         memory: of one device.
-        rate: operations a second of a large matrix product on one device, measured.
-        share: of that rate which the run is assumed to reach.
+        speed: of one device.
         seconds: of the whole run on all devices.
     """
 
@@ -79,15 +78,34 @@ class Estimate:
     samples: float
     step_flops: float
     memory: Memory
-    rate: float
-    share: float
+    speed: "Speed"
     seconds: float
 
 
+@dataclass(frozen=True)
+class Speed:
+    """Operations a second that training reaches on one device, and where the figure comes from."""
+
+    flops: float
+    origin: str
+
+    @classmethod
+    def measured(cls, device: torch.device, precision: str) -> "Speed":
+        """The share of a large matrix product's rate that training is assumed to reach, measured here."""
+        rate, share = _product_rate(device, precision), SHARES[device.type]
+        reached = f"{share:.0%} of the {human(rate, 'FLOP/s')} that a matrix product reached here"
+        return cls(share * rate, reached)
+
+    @classmethod
+    def stated(cls, flops: float) -> "Speed":
+        """A rate that is known from elsewhere."""
+        return cls(flops, f"the stated {human(flops, 'FLOP/s')} each")
+
+
 def estimate(
-    config: TrainConfig, data: RunData, devices: int, device: torch.device, samples_read: int = PROBED
+    config: TrainConfig, data: RunData, devices: int, speed: Speed, samples_read: int = PROBED
 ) -> Estimate:
-    """Estimate the costs of a run on that many devices of this kind, from its first samples.
+    """Estimate the costs of a run on that many devices of that speed, from its first samples.
 
     Raises:
         StrokewiseError: if a sample cannot be read, or none fits.
@@ -107,7 +125,6 @@ def estimate(
     trained = sizes.trained
     if config.lora is not None:
         trained, frozen = costs.adapter_parameters(config.lora.rank), frozen + sizes.trained
-    rate, share = measured_rate(device, config.precision), SHARES[device.type]
     return Estimate(
         trainable=trained,
         frozen=frozen,
@@ -119,9 +136,8 @@ def estimate(
         samples=samples,
         step_flops=step_flops,
         memory=_memory(config, sizes, trained, devices, work.patches / work.tokens),
-        rate=rate,
-        share=share,
-        seconds=config.steps * step_flops / (share * rate * devices),
+        speed=speed,
+        seconds=config.steps * step_flops / (speed.flops * devices),
     )
 
 
@@ -147,24 +163,11 @@ def table(config: TrainConfig, found: Estimate, devices: int) -> Table:
         "host memory of export": human(SINGLE * (found.trainable + found.frozen), "B"),
         "memory per device": f"at least {human(memory.total, 'B')}: {parts}",
         "time": f"about {duration(found.seconds)} on {devices} device{'s' * (devices > 1)},"
-        f" at {found.share:.0%} of the {human(found.rate, 'FLOP/s')} that a matrix product reached here",
+        f" at {found.speed.origin}",
     }
     for name, value in rows.items():
         shown.add_row(name, value)
     return shown
-
-
-def measured_rate(device: torch.device, precision: str) -> float:
-    """Operations a second of a large matrix product."""
-    side = 8192 if device.type == "cuda" else 1024
-    a = torch.randn(side, side, device=device, dtype=getattr(torch, precision))
-    fastest = float("inf")
-    for _ in range(4):
-        start = time.perf_counter()
-        product = a @ a
-        float(product[0, 0])  # waits for the device
-        fastest = min(fastest, time.perf_counter() - start)
-    return 2 * side**3 / fastest
 
 
 def refuse_dropped(config: TrainConfig, found: Estimate) -> None:
@@ -245,3 +248,16 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {name}"
     return f"{seconds:.0f} seconds"
+
+
+def _product_rate(device: torch.device, precision: str) -> float:
+    """Operations a second of a large matrix product."""
+    side = 8192 if device.type == "cuda" else 1024
+    a = torch.randn(side, side, device=device, dtype=getattr(torch, precision))
+    fastest = float("inf")
+    for _ in range(4):
+        start = time.perf_counter()
+        product = a @ a
+        float(product[0, 0])  # waits for the device
+        fastest = min(fastest, time.perf_counter() - start)
+    return 2 * side**3 / fastest

@@ -37,7 +37,7 @@ from strokewise.models.units import human
 from strokewise.sequence import Tokenizer
 from strokewise.train.config import TrainConfig, WeightedSource
 from strokewise.train.distributed import World
-from strokewise.train.estimate import duration, estimate
+from strokewise.train.estimate import Speed, duration, estimate
 from strokewise.train.trainer import Trainer
 
 ROLLOUTS = "rollouts"
@@ -221,7 +221,8 @@ def costs(config: ReinforcementConfig, rewarding: Rewarding, policy: Policy | No
         seconds = time.monotonic() - start
         write_rollouts(run.rollouts, 0, 0, rollouts)
         found = RoundFigures.of(run.rollouts, 0, config.credit_rule)
-        training = estimate(run.trainer.config, run.trainer.data, 1, run.trainer.world.device)
+        speed = Speed.measured(run.trainer.world.device, run.trainer.config.precision)
+        training = estimate(run.trainer.config, run.trainer.data, 1, speed)
     sampling, rounds = config.sampling, config.rounds
     scale = sampling.groups / min(sampling.groups, sampling.batch)
     canvases = sum(len(rollout.trajectory.images) for rollout in rollouts) / len(rollouts)
@@ -238,8 +239,7 @@ def costs(config: ReinforcementConfig, rewarding: Rewarding, policy: Policy | No
         f" {human(rounds * scale * found.passes)} passes, {config.training.steps:,} steps",
         "memory for training": f"at least {human(training.memory.total, 'B')}",
         "time": f"about {duration(painting)} of painting and judging, as measured here, and"
-        f" {duration(training.seconds)} of training, at {training.share:.0%} of the"
-        f" {human(training.rate, 'FLOP/s')} that a matrix product reached here",
+        f" {duration(training.seconds)} of training, at {training.speed.origin}",
     }
     for name, value in rows.items():
         shown.add_row(name, value)

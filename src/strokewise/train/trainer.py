@@ -31,7 +31,7 @@ from strokewise.sequence import Kind, Packed, PackSpec, Segment, pack
 from strokewise.train.checkpoint import Checkpoints, read_facts, read_tensors
 from strokewise.train.config import TrainConfig
 from strokewise.train.distributed import World, arithmetic, sync_gradients, whole_root
-from strokewise.train.estimate import estimate, table
+from strokewise.train.estimate import Speed, estimate, table
 from strokewise.train.model import build_model
 from strokewise.train.monitor import Monitor, StepReport
 from strokewise.train.objectives import ComparingObjective
@@ -92,7 +92,8 @@ class Trainer:
         config = self.config
         last = config.steps if max_steps is None else min(config.steps, self.step + max_steps)
         if self.world.leads:
-            found = estimate(config, self.data, self.world.size, self.world.device)
+            speed = Speed.measured(self.world.device, config.precision)
+            found = estimate(config, self.data, self.world.size, speed)
             Console(stderr=True).print(table(config, found, self.world.size))
         self.train_to(last, math.inf if minutes is None else time.monotonic() + 60 * minutes)
 
