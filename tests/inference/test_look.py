@@ -13,9 +13,10 @@ from strokewise.inference.messages import Messages
 from strokewise.inference.policies import Instruct, Policy, Say
 from strokewise.inference.writing import Written
 from strokewise.sequence import Segment, pack
+from strokewise.train.objectives.outputs import outputs_of
 from strokewise.trajectory.events import TextFinished
 from strokewise.trajectory.values import Message
-from strokewise.world.language import seen_text
+from strokewise.world.language import listed_text, seen_text
 
 OPTIONS = PaintingOptions(steps=2, max_rounds=2, max_tokens=12, look=True)
 PLAN = Message(ins="add a cup on the left.", des="a cup on the left.")
@@ -138,3 +139,53 @@ def test_a_canvas_refined_often_enough_is_taken_to_show_its_plan(generator, tiny
     written = [event.text for _, event in engine.run() if isinstance(event, TextFinished)]
     assert written[2].startswith(seen_text(PLAN.des))
     assert not described
+
+
+def test_log_likelihoods_equal_those_of_a_training_sample(generator, tiny_model, special):
+    """Two at once, of different lengths, each against one pack; the contexts stay as they are."""
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 255, (32, 32, 3), np.uint8)) for _ in range(2)]
+    texts = [[5, 6, 7, 8], [9, 10]]
+    contexts = [generator.context() for _ in images]
+    generator.see(contexts, images)
+    lengths = [context.length for context in contexts]
+    found = generator.log_likelihoods(contexts, texts)
+    assert [context.length for context in contexts] == lengths
+    for image, ids, value in zip(images, texts, found, strict=True):
+        segments = [*generator.image_segments(image), Segment.text(ids, loss=True)]
+        packed = pack([[segments]], tiny_model.pack_spec(special))
+        wanted = outputs_of(tiny_model, packed)[0].sum()
+        assert value == pytest.approx(wanted.item(), abs=1e-3)
+
+
+@pytest.mark.parametrize("better", [False, True])
+def test_the_better_of_two_canvases_is_kept_and_read(generator, tiny_tokenizer, monkeypatch, better):
+    asked = []
+
+    def likelihoods(self, contexts, texts):
+        asked.append((len(contexts), tiny_tokenizer.decode(texts[0])))
+        half = len(contexts) // 2
+        return [-2.0] * half + [-1.0 if better else -2.0] * half
+
+    monkeypatch.setattr(Generator, "log_likelihoods", likelihoods)
+    options = replace(OPTIONS, look=False, replace_refined=True, keep_better=True)
+    engine = Engine(generator, tiny_tokenizer, "tiny", batch=1)
+    session = engine.open(Request("a cup"), options, policy=Refining(1))
+    while session.number < 2:
+        list(engine.advance())
+    sketch, refined = session.steps[:2]
+    assert asked == [(2, Message(des=PLAN.des).text())]
+    assert (refined.image.tobytes() != sketch.image.tobytes()) is better
+    assert (refined.seed != sketch.seed) is better
+    wanted = generator.context()
+    generator.read([wanted], [tiny_tokenizer.encode("a cup")])
+    generator.read([wanted], [tiny_tokenizer.encode(PLAN.text())])
+    generator.see([wanted], [refined.image])
+    torch.testing.assert_close(
+        session.context.entries[-1].last, wanted.entries[-1].last, atol=1e-5, rtol=1e-4
+    )
+
+
+def test_a_planned_description_is_listed_as_a_look_would():
+    assert listed_text("two buses on the left and right.") == "a bus on the left; a bus on the right."
+    assert listed_text("something else") == "something else"

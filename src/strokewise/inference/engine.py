@@ -21,6 +21,7 @@ from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.painting import PaintOptions, Preview
 from strokewise.inference.policies import End, PaintNow, Policy, Reply
 from strokewise.inference.reading import fit_canvas, read_anew, read_beginnings
+from strokewise.inference.refining import better_than_before, read_in_place
 from strokewise.inference.session import Session, SessionState
 from strokewise.sequence import ImageLimits, Tokenizer, load_rgb
 from strokewise.trajectory.events import Event, Failed, Finished, ImageFinished, ImagePreview, ImageStarted
@@ -317,21 +318,30 @@ class Engine:
         seeds: Sequence[int | None],
         seconds: float,
     ) -> Emitted:
-        for session, image, seed in zip(sessions, images, seeds, strict=True):
+        kept = self._keep_better(sessions, images, seeds)
+        for session, (image, seed) in zip(sessions, kept, strict=True):
             # Made first: ``painted`` moves the session to its next step and stage.
             event = ImageFinished(session.number, session.stage, encode_png(image), seconds)
             if session.options.replace_refined and session.stage is Stage.REFINE:
-                self._read_in_place(session, image)
+                read_in_place(self.generator, self.tokenizer, session, image)
             session.painted(image, seed, seconds)
             yield session, event
 
-    def _read_in_place(self, session: Session, image: Image.Image) -> None:
-        """Read a refined canvas as if it had been the sketch."""
-        session.context, text = session.without_correction()
-        if text:
-            self.generator.read([session.context], [self.tokenizer.encode(text)])
-            session.sketch_begins()
-        self.generator.see([session.context], [image])
+    def _keep_better(
+        self, sessions: list[Session], images: Sequence[Image.Image], seeds: Sequence[int | None]
+    ) -> list[tuple[Image.Image, int | None]]:
+        """Each canvas and its seed; where the model's own refinement is no better, those before it."""
+        made = list(zip(images, seeds, strict=True))
+        asked = [i for i, session in enumerate(sessions) if seeds[i] is not None and session.keeps_better]
+        if asked:
+            of, refined = [sessions[i] for i in asked], [images[i] for i in asked]
+            for i, better in zip(
+                asked, better_than_before(self.generator, self.tokenizer, of, refined), strict=True
+            ):
+                image = sessions[i].steps[-1].image
+                if not better and image is not None:
+                    made[i] = image, sessions[i].steps[-1].seed
+        return made
 
 
 def _painting_options(session: Session) -> PaintOptions:

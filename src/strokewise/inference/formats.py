@@ -15,7 +15,7 @@ from strokewise.critics.verdicts import read_verdict
 from strokewise.errors import ProtocolError
 from strokewise.inference.histories import History, first_canvas_bare, last_canvas_only, views_while_writing
 from strokewise.trajectory.values import Message, Verdict
-from strokewise.world.language import seen_text
+from strokewise.world.language import listed_text, seen_text
 
 Following = Literal["text", "image", "end"]
 Decision = Literal["draw", "end", "protocol"]
@@ -47,6 +47,7 @@ class ProtocolFormat:
         system: read before everything else and never left out by guidance; empty for none.
         read_verdict: what an inspection says of the canvas before, as values.
         say_seen: how an inspection begins that states what the canvas shows, given a description of it.
+        listed: a planned description in the words in which a look would describe a canvas that shows it.
         bare_first: whether the first canvas comes right after the prompt, without a message.
         begin: how an inspection begins, given the number of canvases before it, whatever the model would say.
         turns: what is read before each text of an inspection, which has as many; empty: nothing.
@@ -61,6 +62,7 @@ class ProtocolFormat:
     system: str = ""
     read_verdict: VerdictReader = no_verdict
     say_seen: Callable[[str], str] | None = None
+    listed: Callable[[str], str] = str
     bare_first: bool = False
     begin: Callable[[int], str] | None = None
     turns: tuple[str, ...] = ("",)
@@ -131,6 +133,7 @@ STROKEWISE = ProtocolFormat(
     tagged=True,
     read_verdict=read_verdict,
     say_seen=seen_text,
+    listed=listed_text,
 )
 # BAGEL itself with its thinking mode: one thought, then one canvas (strategy ``think``).
 BAGEL_THINK = ProtocolFormat(

@@ -156,6 +156,20 @@ class Generator:
             self.check_length(context.position + room)
         yield from Writing(self.model, self.spec, contexts, options, seeds).run()
 
+    @torch.inference_mode()
+    def log_likelihoods(self, contexts: Sequence[Context], texts: Sequence[Sequence[int]]) -> list[float]:
+        """Log-probability of a whole text (ids without delimiters) in each context; none of them changes."""
+        segments = [[Segment.text(ids)] for ids in texts]
+        packed, cache = self._prefill([c.blocks for c in contexts], [c.position for c in contexts], segments)
+        hidden = self.model(packed, visibility(packed, cache), cache).understanding
+        found = []
+        for row, (segment,) in enumerate(segments):
+            columns = _segment_columns(packed, row)[0]
+            ids = torch.tensor(self._all_ids(segment)[1:], device=hidden.device)
+            logits = self.model.text_logits(hidden[row, columns[:-1]]).float()
+            found.append(-torch.nn.functional.cross_entropy(logits, ids, reduction="sum").item())
+        return found
+
     # --- painting ----------------------------------------------------------------------------------------
 
     @torch.inference_mode()

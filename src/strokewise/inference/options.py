@@ -49,6 +49,8 @@ class PaintingOptions:
             from the context, so that it is inspected as any other; otherwise after it, with the correction.
         look: begin each inspection with what the model sees on the canvas alone, without its plan in
             context.
+        keep_better: keep the canvas before a refinement where the model, seeing each canvas alone, finds the
+            description that is planned likelier for it than for the refined one.
     """
 
     steps: int = 49
@@ -71,6 +73,7 @@ class PaintingOptions:
     max_refinements: int = MAX_STEPS
     replace_refined: bool = False
     look: bool = False
+    keep_better: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that have no meaning; those of one text or canvas are checked where they are used."""
@@ -152,6 +155,7 @@ class OptionChanges(TypedDict, total=False):
     max_refinements: int
     replace_refined: bool
     look: bool
+    keep_better: bool
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,12 @@ class Session:
         return sum(1 for _ in last)
 
     @property
+    def keeps_better(self) -> bool:
+        """Whether the canvas under way takes the place of the one before it only if it is better."""
+        wanted = self.options.keep_better and self.options.replace_refined
+        return wanted and self.stage is Stage.REFINE and bool(self.message.des or self.planned)
+
+    @property
     def planned(self) -> str:
         """The last description of the scene that a message gave; empty if there is none."""
         return next((step.message.des for step in reversed(self.steps) if step.message.des), "")

@@ -18,9 +18,11 @@ from strokewise.world.language.checks import Check, read_checks, write_checks
 from strokewise.world.language.descriptions import (
     Description,
     in_reading_order,
+    parse_description,
     parse_seen,
     read_description,
     write_description,
+    write_seen,
 )
 from strokewise.world.language.reader import Reader
 
@@ -137,6 +139,14 @@ def seen_text(description: str) -> str:
         return f"{SEEN} {write_description(seen, en.PlainWording())}"
     except (LanguageError, SceneError):
         return f"{SEEN} {description}"
+
+
+def listed_text(description: str) -> str:
+    """A planned description thing by thing, as a canvas that shows it is described; else as it stands."""
+    try:
+        return write_seen(parse_description(description))
+    except (LanguageError, SceneError):
+        return description
 
 
 def parse_inspection(text: str) -> Inspection:

@@ -1,0 +1,46 @@
+"""Refined canvases: read in the place of their sketch, and kept only where they show the plan better.
+
+Knows contexts, descriptions and pictures; refuses to know when a canvas is refined, or in which words.
+"""
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from strokewise.inference.generator import Generator
+from strokewise.inference.session import Session
+from strokewise.sequence import Tokenizer
+from strokewise.trajectory.values import Message
+
+
+def read_in_place(generator: Generator, tokenizer: Tokenizer, session: Session, image: Image.Image) -> None:
+    """Read a refined canvas as if it had been the sketch."""
+    session.context, text = session.without_correction()
+    if text:
+        generator.read([session.context], [tokenizer.encode(text)])
+        session.sketch_begins()
+    generator.see([session.context], [image])
+
+
+def better_than_before(
+    generator: Generator, tokenizer: Tokenizer, sessions: Sequence[Session], images: Sequence[Image.Image]
+) -> list[bool]:
+    """Whether the planned description is likelier for each refined canvas than for the one before it.
+
+    Each canvas is seen alone: with its plan in context, the plan's words would be likely whatever it shows.
+
+    Args:
+        generator: reads, all canvases in one batch.
+        tokenizer: of its model.
+        sessions: whose message under way corrects a canvas.
+        images: their refined canvases.
+    """
+    before = [session.steps[-1].image for session in sessions]
+    canvases = [image for image in before if image is not None] + [*images]
+    assert len(canvases) == 2 * len(images), "a refinement follows a canvas"
+    planned = [session.message.des or session.planned for session in sessions]
+    wanted = [Message(des=s.protocol.listed(text)).text() for s, text in zip(sessions, planned, strict=True)]
+    contexts = [generator.context() for _ in canvases]
+    generator.see(contexts, canvases)
+    found = generator.log_likelihoods(contexts, [tokenizer.encode(text) for text in wanted] * 2)
+    return [new > old for old, new in zip(found[: len(images)], found[len(images) :], strict=True)]
