@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from strokewise.errors import ConfigError
 from strokewise.inference import Engine, PaintingOptions, Request, WriteOptions
+from strokewise.inference.formats import PROTOCOL_FORMATS
 from strokewise.inference.generator import Generator
 from strokewise.inference.messages import Messages
 from strokewise.inference.policies import Instruct, Policy, Say
@@ -189,3 +191,22 @@ def test_the_better_of_two_canvases_is_kept_and_read(generator, tiny_tokenizer, 
 def test_a_planned_description_is_listed_as_a_look_would():
     assert listed_text("two buses on the left and right.") == "a bus on the left; a bus on the right."
     assert listed_text("something else") == "something else"
+
+
+def test_a_bias_on_faults_reaches_the_words_that_state_them(generator, tiny_tokenizer, monkeypatch):
+    given, write = [], Generator.write
+
+    def spied(self, contexts, options=None, seeds=()):
+        given.append(options.logit_bias)
+        return write(self, contexts, options, seeds)
+
+    monkeypatch.setattr(Generator, "write", spied)
+    paint(generator, tiny_tokenizer, options=replace(OPTIONS, look=False, fault_bias=-2.0))
+    words = {tiny_tokenizer.encode(word)[0] for word in (" does", " not")}
+    assert [dict(bias) for bias in given] == [dict.fromkeys(words, -2.0)]
+
+
+def test_a_bias_is_refused_where_faults_have_no_known_words(generator, tiny_tokenizer):
+    engine = Engine(generator, tiny_tokenizer, "tiny", batch=1)
+    with pytest.raises(ConfigError, match="fault_bias"):
+        engine.open(Request("a cup"), replace(OPTIONS, fault_bias=-1.0), protocol=PROTOCOL_FORMATS["unicot"])

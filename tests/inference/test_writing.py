@@ -335,3 +335,12 @@ def test_forbidden_ids_are_never_drawn():
 def test_options_without_a_meaning_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         WriteOptions(**options)
+
+
+def test_a_bias_is_added_before_the_choice(generator, build, samples):
+    first = one(generator, build(samples[0]), WriteOptions(max_tokens=1))[0][0]
+    never = WriteOptions(max_tokens=1, logit_bias=((first, -1e4),))
+    second = one(generator, build(samples[0]), never)[0][0]
+    assert second != first
+    always = WriteOptions(max_tokens=3, logit_bias=((7, 1e4),))
+    assert one(generator, build(samples[0]), always)[0] == [7, 7, 7]

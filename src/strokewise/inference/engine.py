@@ -90,6 +90,10 @@ class Engine:
         """
         options, policy = options or PaintingOptions(), policy or Policy()
         policy.check(request, protocol)
+        if options.fault_bias and not protocol.fault_words:
+            raise ConfigError(
+                f"it is not known how texts of {protocol.name} word faults; leave fault_bias at 0"
+            )
         size = self.size(options, request.source)
         self.generator.canvas.check(*size)
         if request.source is not None:

@@ -48,6 +48,7 @@ class ProtocolFormat:
         read_verdict: what an inspection says of the canvas before, as values.
         say_seen: how an inspection begins that states what the canvas shows, given a description of it.
         listed: a planned description in the words in which a look would describe a canvas that shows it.
+        fault_words: words, with the space before them, that an inspection uses only where it finds a fault.
         bare_first: whether the first canvas comes right after the prompt, without a message.
         begin: how an inspection begins, given the number of canvases before it, whatever the model would say.
         turns: what is read before each text of an inspection, which has as many; empty: nothing.
@@ -63,6 +64,7 @@ class ProtocolFormat:
     read_verdict: VerdictReader = no_verdict
     say_seen: Callable[[str], str] | None = None
     listed: Callable[[str], str] = str
+    fault_words: tuple[str, ...] = ()
     bare_first: bool = False
     begin: Callable[[int], str] | None = None
     turns: tuple[str, ...] = ("",)
@@ -134,6 +136,7 @@ STROKEWISE = ProtocolFormat(
     read_verdict=read_verdict,
     say_seen=seen_text,
     listed=listed_text,
+    fault_words=(" does", " not"),
 )
 # BAGEL itself with its thinking mode: one thought, then one canvas (strategy ``think``).
 BAGEL_THINK = ProtocolFormat(

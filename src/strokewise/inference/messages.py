@@ -5,6 +5,7 @@ Knows tokens, texts, and where supplied words are put in. What a finished messag
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from time import perf_counter
 
 from strokewise.errors import ContextLengthError
@@ -165,7 +166,15 @@ class Messages:
         stop_ids = frozenset(token for token in self.decided if token is not None)
         contexts = [draft.session.context for draft in drafts]
         seeds = [draft.session.seed("text") for draft in drafts]
-        return self.generator.write(contexts, self.options.writing(stop_ids), seeds)
+        options = replace(self.options.writing(stop_ids), logit_bias=self._fault_bias())
+        return self.generator.write(contexts, options, seeds)
+
+    def _fault_bias(self) -> tuple[tuple[int, float], ...]:
+        """The bias against finding faults, on the ids that such words begin with."""
+        if not self.options.fault_bias:
+            return ()
+        first = dict.fromkeys(self.tokenizer.encode(word)[0] for word in self.protocol.fault_words)
+        return tuple((token, self.options.fault_bias) for token in first)
 
     def _look(self, drafts: list[Draft]) -> Iterator[tuple[Session, Event]]:
         """Begin messages with what their canvases show.

@@ -30,6 +30,7 @@ class WriteOptions:
         stop_ids: ids, besides the end of the text, at which it ends; such an id is not part of the text.
         constraint: hook for a grammar.
         prefix: ids every text begins with.
+        logit_bias: added to the logits of some ids, before the temperature: pairs of id and bias.
     """
 
     max_tokens: int = 512
@@ -38,6 +39,7 @@ class WriteOptions:
     stop_ids: frozenset[int] = field(default_factory=frozenset)
     constraint: Constraint | None = None
     prefix: tuple[int, ...] = ()
+    logit_bias: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse values that have no meaning."""
@@ -160,6 +162,8 @@ class Writing:
     def _next(self, hidden: Tensor) -> list[int | None]:
         """Choose each row's next token; None where its text ends."""
         logits = self.model.text_logits(hidden)
+        for token, bias in self.options.logit_bias:
+            logits[:, token] += bias
         self._constrain(logits)
         chosen = choose(logits, self.options, [row.draw for row in self.rows])
         result: list[int | None] = []
