@@ -134,6 +134,55 @@ def test_a_refined_canvas_is_read_in_the_place_of_its_sketch(generator, tiny_tok
         torch.testing.assert_close(entry.last, other.last, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("revises", [False, True])
+@pytest.mark.parametrize("way", ["fork", "before", "replace", "forgetful"])
+def test_a_branch_refines_as_its_session_would(generator, tiny_tokenizer, revises, way):
+    """Forked, resumed from its steps, cut back and repeated, or without kept contexts: the same."""
+    options = replace(OPTIONS, look=False, replace_refined=True)
+    engine = Engine(generator, tiny_tokenizer, "tiny", batch=1)
+    policy = Refining(2, revises)
+    session = engine.open(Request("a cup", 3), options, policy=policy)
+    while session.number < 3:
+        list(engine.advance())
+    engine.leave(session)
+    if way == "fork":
+        other = engine.fork(session, 2)
+    elif way == "before":
+        before = tuple(session.steps[:2])
+        other = engine.open(Request("a cup", 3, before=before), options, policy=policy)
+    elif way == "forgetful":
+        other = engine.open(Request("a cup", 3), options, policy=policy, keep=False)
+    else:
+        other = engine.fork(session, 3)
+        other.replace(2, message=session.steps[2].message)
+    while other.number < 3:
+        list(engine.advance())
+    assert other.steps[2].image.tobytes() == session.steps[2].image.tobytes()
+    if way != "forgetful":
+        assert other.context.length == session.context.length
+        torch.testing.assert_close(other.context.entries[-1].last, session.context.entries[-1].last)
+
+
+def test_a_correction_before_any_sketch_is_read_as_it_stands(generator, tiny_tokenizer):
+    options = replace(OPTIONS, look=False, replace_refined=True, keep_better=True)
+    engine = Engine(generator, tiny_tokenizer, "tiny", batch=1)
+    first = Say(Message(refine="add a cup."))
+    session = engine.open(Request("a cup"), options, policy=Corrects(first))
+    while session.number < 1:
+        list(engine.advance())
+    assert session.steps[0].image is not None
+
+
+class Corrects(Policy):
+    """One reply at first, then the model."""
+
+    def __init__(self, first):
+        self.first = first
+
+    def message(self, session):
+        return None if session.number else self.first
+
+
 def test_a_canvas_refined_often_enough_is_taken_to_show_its_plan(generator, tiny_tokenizer, described):
     options = replace(OPTIONS, max_refinements=1)
     engine = Engine(generator, tiny_tokenizer, "tiny", batch=1)

@@ -26,7 +26,7 @@ from strokewise.inference.session import Session, SessionState
 from strokewise.sequence import ImageLimits, Tokenizer, load_rgb
 from strokewise.trajectory.events import Event, Failed, Finished, ImageFinished, ImagePreview, ImageStarted
 from strokewise.trajectory.files import encode_png
-from strokewise.trajectory.values import Stage, StopReason, Trajectory
+from strokewise.trajectory.values import StopReason, Trajectory
 
 Emitted = Iterator[tuple[Session, Event]]
 BATCH = 8
@@ -326,7 +326,7 @@ class Engine:
         for session, (image, seed) in zip(sessions, kept, strict=True):
             # Made first: ``painted`` moves the session to its next step and stage.
             event = ImageFinished(session.number, session.stage, encode_png(image), seconds)
-            if session.options.replace_refined and session.stage is Stage.REFINE:
+            if session.replaces_sketch:
                 read_in_place(self.generator, self.tokenizer, session, image)
             session.painted(image, seed, seconds)
             yield session, event

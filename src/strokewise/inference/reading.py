@@ -8,8 +8,10 @@ from PIL import Image
 from strokewise.errors import StrokewiseError
 from strokewise.inference.generator import Generator
 from strokewise.inference.histories import Past, ReadText
+from strokewise.inference.refining import read_in_place
 from strokewise.inference.session import Session, SessionState
 from strokewise.sequence import Tokenizer, load_rgb
+from strokewise.trajectory.values import Step
 
 
 def read_beginnings(generator: Generator, tokenizer: Tokenizer, sessions: list[Session]) -> None:
@@ -33,13 +35,23 @@ def read_beginnings(generator: Generator, tokenizer: Tokenizer, sessions: list[S
     generator.read(contexts, [encode(session.request.prompt) for session in sessions])
     for session in sessions:
         for step in session.request.before:
-            assert step.image is not None, "requests are checked"
-            session.begin_message()
-            generator.read([session.context], [encode(step.message.text())])
-            session.begin_canvas()
-            generator.see([session.context], [fit_canvas(step.image, session.size)])
-            session.read_step(step)
+            _read_step(generator, tokenizer, session, step)
         session.opened()
+
+
+def _read_step(generator: Generator, tokenizer: Tokenizer, session: Session, step: Step) -> None:
+    """Read a step that was made before this session, as it was read when it was made."""
+    assert step.image is not None, "requests are checked"
+    image = fit_canvas(step.image, session.size)
+    session.message = step.message
+    session.begin_message()
+    generator.read([session.context], [tokenizer.encode(step.message.text())])
+    session.begin_canvas()
+    if session.replaces_sketch:
+        read_in_place(generator, tokenizer, session, image)
+    else:
+        generator.see([session.context], [image])
+    session.read_step(step)
 
 
 def read_anew(generator: Generator, tokenizer: Tokenizer, session: Session) -> None:

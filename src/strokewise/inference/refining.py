@@ -4,6 +4,7 @@ Knows contexts, descriptions and pictures; refuses to know when a canvas is refi
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from PIL import Image
 
@@ -14,12 +15,19 @@ from strokewise.trajectory.values import Message
 
 
 def read_in_place(generator: Generator, tokenizer: Tokenizer, session: Session, image: Image.Image) -> None:
-    """Read a refined canvas as if it had been the sketch."""
-    session.context, text = session.without_correction()
-    if text:
-        generator.read([session.context], [tokenizer.encode(text)])
-        session.sketch_begins()
-    generator.see([session.context], [image])
+    """Read a refined canvas as if it had been the sketch; a plan that was revised with it, as the plan."""
+    sketch = session.last_sketch
+    assert sketch is not None, "such a session replaces its sketch"
+    corrections = [*(step.message for step in session.steps[sketch + 1 :]), session.message]
+    revised = next((message for message in reversed(corrections) if message.ins is not None), None)
+    if revised is None:
+        context = session.before_canvas[sketch].fork()
+    else:
+        context = session.before_message[sketch].fork()
+        plan = replace(session.steps[sketch].message, ins=revised.ins, des=revised.des)
+        generator.read([context], [tokenizer.encode(plan.text())])
+    generator.see([context], [image])
+    session.context = context
 
 
 def better_than_before(

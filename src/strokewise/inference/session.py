@@ -74,12 +74,10 @@ class Session:
         self.cancelled = False
         self.usage = Usage()
         self.stamp = Stamp(name)
-        # Contexts in which each step's message, and each step's canvas, began.
-        self._message_context = context
-        self._before_message: list[Context] = []
-        self._before_canvas: list[Context] = []
-        # The same for the last sketch, and its message: what a refinement replaces.
-        self._sketch: tuple[Context, Context, Message] | None = None
+        # Contexts in which each step's message, and each step's canvas, began; a session that keeps none has
+        # empty ones before the last sketch, which a refinement may replace.
+        self.before_message: list[Context] = []
+        self.before_canvas: list[Context] = []
         # An edit replaces the answers of the policy to the next question.
         self._given_message: Message | None = None
         self._given_verdict: Verdict | None = None
@@ -104,10 +102,20 @@ class Session:
         return sum(1 for _ in last)
 
     @property
+    def last_sketch(self) -> int | None:
+        """Number of the last step that is no refinement; None before the first."""
+        return next((i for i in reversed(range(self.number)) if self.steps[i].message.refine is None), None)
+
+    @property
+    def replaces_sketch(self) -> bool:
+        """Whether the canvas of the message under way is read in the place of the last sketch."""
+        refines = self.message.refine is not None and self.last_sketch is not None
+        return self.options.replace_refined and refines
+
+    @property
     def keeps_better(self) -> bool:
-        """Whether the canvas under way takes the place of the one before it only if it is better."""
-        wanted = self.options.keep_better and self.options.replace_refined
-        return wanted and self.stage is Stage.REFINE and bool(self.message.des or self.planned)
+        """Whether that canvas replaces the one before it only if it is better."""
+        return self.options.keep_better and self.replaces_sketch and bool(self.message.des or self.planned)
 
     @property
     def planned(self) -> str:
@@ -149,8 +157,7 @@ class Session:
 
     def contexts(self) -> list[Context]:
         """Every context the session holds; they share most of their keys and values."""
-        sketch = [] if self._sketch is None else list(self._sketch[:2])
-        return [self.context, self._message_context, *sketch, *self._before_message, *self._before_canvas]
+        return [self.context, *self.before_message, *self.before_canvas]
 
     # --- what comes next ---------------------------------------------------------------------------------
 
@@ -184,45 +191,24 @@ class Session:
 
     def begin_message(self) -> None:
         """The next step's message begins in the context as it stands."""
-        self._message_context = self.context.fork()
-        if self.keep:
-            # After a cut the list still holds later steps: they are dropped with the one that is replaced.
-            self._before_message[self.number :] = [self.context.fork()]
+        # After a cut the list still holds later steps: they are dropped with the one that is replaced.
+        self.before_message[self.number :] = [self.context.fork()]
 
     def begin_canvas(self) -> None:
         """The canvas of the message begins in the context as it stands."""
-        # Only a sketch is remembered: every refinement of it is read in its place.
-        if self.message.refine is None:
-            self._sketch = self._message_context, self.context.fork(), self.message
-        if self.keep:
-            self._before_canvas[self.number :] = [self.context.fork()]
+        self.before_canvas[self.number :] = [self.context.fork()]
+        if not self.keep and self.message.refine is None:
+            for contexts in (self.before_message, self.before_canvas):
+                contexts[: self.number] = [Context() for _ in range(self.number)]
 
     def read_step(self, step: Step) -> None:
         """A step that was made before this session was read."""
         self.steps.append(step)
+        self.message = Message()
 
     def opened(self) -> None:
         """Everything before the first message was read."""
         self.state = SessionState.WRITE
-
-    def without_correction(self) -> tuple[Context, str]:
-        """Where a refined canvas is read in the place of its sketch, and the message to be read before it.
-
-        The message is empty where the plan stays; a revised plan stands in the place of the one it revises.
-        """
-        assert self._sketch is not None, "a refinement follows a sketch"
-        before, after, message = self._sketch
-        if self.message.ins is None:
-            return after.fork(), ""
-        revised = replace(message, ins=self.message.ins, des=self.message.des)
-        self._sketch = before, after, revised
-        return before.fork(), revised.text()
-
-    def sketch_begins(self) -> None:
-        """The revised plan of :meth:`without_correction` was read; its canvas follows."""
-        assert self._sketch is not None, "a refinement follows a sketch"
-        before, _, message = self._sketch
-        self._sketch = before, self.context.fork(), message
 
     def paint_silently(self) -> None:
         """A canvas follows without a message."""
@@ -274,8 +260,8 @@ class Session:
     def release(self) -> None:
         """Drop all contexts, the bulk of a session's memory; it cannot be edited any more."""
         self.keep = False
-        self.context = self._message_context = Context()
-        self._before_message, self._before_canvas, self._sketch = [], [], None
+        self.context = Context()
+        self.before_message, self.before_canvas = [], []
 
     # --- editing and branching ---------------------------------------------------------------------------
 
@@ -302,8 +288,8 @@ class Session:
         new = Session(name, request, self.protocol, self.options, policy, self.size, context, self.model)
         new.steps = self.steps[:at]
         # Contexts are updated in place, so each session needs its own; their keys and values stay shared.
-        new._before_message = [context.fork() for context in self._before_message[:at]]
-        new._before_canvas = [context.fork() for context in self._before_canvas[:at]]
+        new.before_message = [context.fork() for context in self.before_message[:at]]
+        new.before_canvas = [context.fork() for context in self.before_canvas[:at]]
         new.state = SessionState.WRITE
         return new
 
@@ -354,13 +340,13 @@ class Session:
     def _cut(self, step: int, after_message: bool = False) -> None:
         """Go back to the beginning of a step, or of its canvas."""
         if after_message:
-            if step >= len(self._before_canvas):
+            if step >= len(self.before_canvas):
                 raise ConfigError("the contexts of this session were not kept; it cannot be edited")
-            self.context = self._before_canvas[step].fork()
+            self.context = self.before_canvas[step].fork()
         else:
             self.context = self._context_before(step)
         self.steps = self.steps[:step]
-        del self._before_message[step + after_message :], self._before_canvas[step:]
+        del self.before_message[step + after_message :], self.before_canvas[step:]
         self.message, self.seconds = Message(), 0.0
         self.state, self.stop, self.error = SessionState.WRITE, None, None
 
@@ -369,8 +355,8 @@ class Session:
             raise ConfigError(f"there is no step {step}; the session has {self.number}")
         if not self.keep:
             raise ConfigError("the contexts of this session were not kept; it cannot be edited or forked")
-        if step < len(self._before_message):
-            return self._before_message[step].fork()
+        if step < len(self.before_message):
+            return self.before_message[step].fork()
         if self.state is SessionState.READ:
             raise ConfigError("the session has not read its prompt yet; advance the engine first")
         return self.context.fork()
