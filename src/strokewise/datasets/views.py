@@ -155,7 +155,9 @@ def _of_plan(step: Step, number: int) -> str:
             f"step {number}: it is not known what of the inspection {step.message.inspect[:60]!r} judges the"
             " plan alone; take another view than planning"
         )
-    return step.verdict.plan_text
+    # In the whole inspection other sentences come before it: without the space its first word would be
+    # tokenized in another way here.
+    return f" {step.verdict.plan_text}"
 
 
 def _text(text: str, tokenizer: Tokenizer, loss: bool) -> SampleText:
