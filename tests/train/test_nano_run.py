@@ -36,12 +36,14 @@ def test_a_stage_is_made_once_and_whole_or_not_at_all(tmp_path):
 def test_a_models_own_records_stand_beside_rendered_ones(tmp_path):
     first, made = nano_recipes.nano_process("m"), nano_recipes.nano_self_sampled("m", tmp_path)
     weights = {entry.name: entry.weight for entry in made.sources}
-    assert sum(weights.values()) == pytest.approx(1)
     for entry in first.sources:
         own = weights.get(f"self-sampled {entry.name}", 0.0)
-        assert own + weights[entry.name] == pytest.approx(entry.weight)
         subset, view = getattr(entry.source, "subset", ""), getattr(entry.source, "view", "")
         assert (own > 0) == (subset in ("conflict", "alignment") and view != "planning")
+        if view == "planning":
+            assert weights[entry.name] > 5 * entry.weight
+        else:
+            assert own + weights[entry.name] == pytest.approx(entry.weight)
     folders = {entry.source.folder for entry in made.sources if isinstance(entry.source, Shards)}
     assert folders == {str(tmp_path / "conflict"), str(tmp_path / "alignment")}
     # What a model said and painted before it was judged is a condition, never a target.

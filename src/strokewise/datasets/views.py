@@ -21,8 +21,6 @@ from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 from strokewise.world.language import SEEN, parse_seen, write_seen
 
 NOT_JUDGED = Verdict()
-# Steps that the planning view keeps of a trajectory without a wrong plan.
-PLANNED_STEPS = 3
 
 
 def process(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
@@ -65,7 +63,7 @@ def stroke(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sampl
 
 
 def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """The texts alone, of the first steps or, with a wrong plan, up to the next step's verdict on it.
+    """The texts alone; with a wrong plan, up to the next step's verdict on it.
 
     What opens after a text is not supervised: it is an image, which is left out here, and other samples teach
     that it follows. A wrong plan is a condition. What inspections say of sketches is left out: without the
@@ -76,7 +74,7 @@ def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sam
     """
     verdicts = [step.verdict or NOT_JUDGED for step in trajectory.steps[1:]]
     wrong = next((i for i, verdict in enumerate(verdicts) if verdict.plan is False), None)
-    last = PLANNED_STEPS if wrong is None else wrong + 2
+    last = None if wrong is None else wrong + 2
     parts = [_text(trajectory.prompt, tokenizer, False)]
     for i, step in enumerate(trajectory.steps[:last]):
         message = replace(step.message, inspect=_of_plan(step, i))
