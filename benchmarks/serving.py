@@ -1,10 +1,14 @@
 """Time to the first event, and pictures a minute of 1, 4 and 16 sessions at once against ``paint --prompts``.
 
-python benchmarks/serving.py [--model nano] [--sessions 1 4 16]
+Each client requests one picture after the other; ``paint`` has as many pictures in a batch as there are
+clients. Both are measured in turns, so that a busy machine slows both, and the median of the ratios is told.
+
+python benchmarks/serving.py [--model nano] [--sessions 1 4 16] [--pictures 4] [--turns 5]
 """
 
 import argparse
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +30,7 @@ PROMPTS = (
     "a green dog above a purple chair",
     "two cats and a pink umbrella",
 )
-BATCH = 8
+BATCH = 16
 
 
 @contextmanager
@@ -60,37 +64,40 @@ def paint(url: str, prompt: str, seed: int, times: list[float]) -> None:
     times.append(first)
 
 
-def served(url: str, count: int) -> tuple[float, float]:
-    """Seconds for ``count`` pictures at once, and the slowest time to a first text."""
+def served(url: str, count: int, pictures: int) -> tuple[float, float]:
+    """Seconds for ``pictures`` of each of ``count`` clients, and the median time to a first text."""
     times: list[float] = []
-    threads = [
-        threading.Thread(target=paint, args=(url, PROMPTS[i % len(PROMPTS)], i // len(PROMPTS), times))
-        for i in range(count)
-    ]
+
+    def paint_all(client: int) -> None:
+        for seed in range(pictures):
+            paint(url, PROMPTS[client % len(PROMPTS)], client + count * seed, times)
+
+    threads = [threading.Thread(target=paint_all, args=(client,)) for client in range(count)]
     start = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(times) == count, "every session ended"
-    return time.perf_counter() - start, max(times)
+    assert len(times) == count * pictures, "every session ended"
+    return time.perf_counter() - start, statistics.median(times)
 
 
-def painted(model: str, count: int) -> float:
-    """Seconds for the same pictures by ``paint --prompts``, without the time to start and load."""
+def paint_command(model: str, prompts: list[str], each: int, batch: int, *more: str) -> float:
+    """Seconds of a whole ``strokewise paint --prompts``."""
     with tempfile.TemporaryDirectory() as folder:
-        seconds: list[float] = []
-        lines = [PROMPTS[i] for i in range(min(count, len(PROMPTS)))]
-        starting = ["--single-pass", "--steps", "1"]  # the least painting there is
-        for chosen, each, more in ((lines[:1], 1, starting), (lines, count // len(lines), [])):
-            (Path(folder) / "prompts.txt").write_text("\n".join(chosen) + "\n")
-            command = [sys.executable, "-m", "strokewise", "paint", "--model", model, "--n", str(each)]
-            command += ["--prompts", f"{folder}/prompts.txt", "--batch", str(BATCH), *more]
-            command += ["--out", f"{folder}/{len(seconds)}"]
-            start = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            seconds.append(time.perf_counter() - start)
-    return seconds[1] - seconds[0]
+        (Path(folder) / "prompts.txt").write_text("\n".join(prompts) + "\n")
+        command = [sys.executable, "-m", "strokewise", "paint", "--model", model, "--n", str(each), *more]
+        command += ["--prompts", f"{folder}/prompts.txt", "--batch", str(batch), "--out", f"{folder}/out"]
+        start = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return time.perf_counter() - start
+
+
+def painted(model: str, count: int, pictures: int) -> float:
+    """Seconds for as many pictures by ``paint --prompts``, without the time to start and load."""
+    prompts = list(PROMPTS[:count])
+    starting = paint_command(model, prompts[:1], 1, 1, "--single-pass", "--steps", "1")  # the least there is
+    return paint_command(model, prompts, count * pictures // len(prompts), count) - starting
 
 
 def main() -> None:
@@ -98,21 +105,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--pictures", type=int, default=4, help="of each client in a turn")
+    parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
     console = Console(width=110)
     console.print(machine.describe("cpu"))
     table = Table(
-        "at once", "first text, s", "served, pictures/min", "paint --prompts, pictures/min", "share"
+        "at once",
+        "first text, s",
+        "served, pictures/min",
+        "paint --prompts, pictures/min",
+        "share (least, most)",
     )
     with serving(options.model) as url:
-        served(url, 1)
+        served(url, 1, 1)
         for count in options.sessions:
-            seconds, first = served(url, count)
-            alone = painted(options.model, count)
-            rates = [60 * count / seconds, 60 * count / alone]
-            table.add_row(
-                str(count), f"{first:.2f}", f"{rates[0]:.1f}", f"{rates[1]:.1f}", f"{rates[0] / rates[1]:.0%}"
-            )
+            turns = [
+                (*served(url, count, options.pictures), painted(options.model, count, options.pictures))
+                for _ in range(options.turns)
+            ]
+            first = statistics.median(first for _, first, _ in turns)
+            total = 60 * count * options.pictures
+            rates = [total / statistics.median(turn[i] for turn in turns) for i in (0, 2)]
+            shares = sorted(alone / seconds for seconds, _, alone in turns)
+            share = f"{statistics.median(shares):.0%} ({shares[0]:.0%}, {shares[-1]:.0%})"
+            table.add_row(str(count), f"{first:.2f}", *(f"{rate:.1f}" for rate in rates), share)
     console.print(table)
 
 

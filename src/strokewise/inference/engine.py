@@ -162,15 +162,21 @@ class Engine:
         return any(not s.done or s.name not in self._finished for s in self.sessions.values())
 
     def advance(self) -> Emitted:
-        """One stage of every session under way: read its prompt, write a message, or paint a canvas."""
+        """One stage of some sessions: prompts are read first, then messages written, then canvases painted.
+
+        So sessions that joined at different times come to write and to paint together, and share the passes.
+        """
         yield from self._sweep()
         waiting: dict[SessionState, list[Session]] = defaultdict(list)
         # In the order of joining: a session under way is never overtaken by one that joins later.
         for session in [s for s in self.sessions.values() if not s.done][: self.batch]:
             waiting[session.state].append(session)
-        yield from self._sharing(self._read, waiting[SessionState.READ], lambda s: s.protocol.system)
-        yield from self._sharing(self._write, waiting[SessionState.WRITE], lambda s: (s.protocol, s.options))
-        yield from self._sharing(self._paint, waiting[SessionState.PAINT], _painting_options)
+        if reading := waiting[SessionState.READ]:
+            yield from self._sharing(self._read, reading, lambda s: s.protocol.system)
+        elif writing := waiting[SessionState.WRITE]:
+            yield from self._sharing(self._write, writing, lambda s: (s.protocol, s.options))
+        else:
+            yield from self._sharing(self._paint, waiting[SessionState.PAINT], _painting_options)
         yield from self._sweep()
 
     def _sharing(
