@@ -72,11 +72,13 @@ VERIFICATION = {
     "alignment stroke": 0.06,
     "canvas text-to-image": 0.09,
 }
-# Beside whole processes: shorter samples, of which more fit into a step, so that nothing is forgotten.
+# Beside whole processes: shorter samples, of which more fit into a step, so that nothing is forgotten. In a
+# process what a sketch shows is given, so that describing a canvas is learned from canvases alone.
 BESIDE = {
+    "canvas description": 0.12,
     "canvas comparison": 0.14,
     "canvas verification": 0.08,
-    "alignment inspection": 0.06,
+    "alignment inspection": 0.10,
     "multi-turn planning": 0.04,
     "conflict planning": 0.03,
     "multi-turn stroke": 0.16,
