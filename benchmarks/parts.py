@@ -2,8 +2,8 @@
 
     python benchmarks/parts.py [--size tiny|small|nano|7b] [--dtype float32|bfloat16] [--rows 1] [--repeat 3]
 
-The trajectory is that of ``engine.py``. Phases are timed by the clock. Kinds of operations are timed by torch's
-profiler in a run of its own; what its clock shows beyond them is Python, with the profiler's own work.
+The trajectory is that of ``engine.py``. Phases are timed by the clock. Kinds of operations are timed by the
+profiler of torch in a run of its own; what the clock shows beyond them is Python and the profiler's own work.
 """
 
 import argparse
