@@ -15,6 +15,7 @@ from rich.table import Table
 
 import machine
 from strokewise.data.build import MAKERS, Recipe, build, build_shard
+from strokewise.data.executor import Executor
 from strokewise.data.report import DataFigures
 from strokewise.data.storage import read
 
@@ -26,7 +27,7 @@ def rate(recipe: Recipe, workers: int) -> tuple[float, DataFigures]:
     """Records per second of a whole build, and the figures of what was built."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        build(recipe, Path(folder), workers)
+        build(recipe, Path(folder), Executor("processes", workers) if workers > 1 else None)
         seconds = time.perf_counter() - start
         figures = DataFigures()
         for _, record in read(Path(folder)):

@@ -14,7 +14,8 @@ from types import SimpleNamespace
 import openai
 import pytest
 
-from strokewise.critics.vlm_client import QueryLimits, VlmClient
+from strokewise.critics.vlm_client import VlmClient
+from strokewise.io.services import QueryLimits
 
 
 class Server(ThreadingHTTPServer):

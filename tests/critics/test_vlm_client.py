@@ -17,8 +17,9 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from strokewise.critics import vlm_client
-from strokewise.critics.vlm_client import QueryLimits, VlmClient
+from strokewise.critics.vlm_client import VlmClient
 from strokewise.errors import ConfigError, ServiceError
+from strokewise.io.services import QueryLimits
 
 PATH = Path(__file__).with_name("judge_server.py")
 SPEC = importlib.util.spec_from_file_location("judge_server", PATH)

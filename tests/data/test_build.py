@@ -18,6 +18,7 @@ from strokewise.data import build as building
 from strokewise.data import storage
 from strokewise.data.build import Recipe, build, build_shard, records_of
 from strokewise.data.conflict import ConflictMix
+from strokewise.data.executor import Executor
 from strokewise.data.multi_turn import MultiTurnMix
 from strokewise.data.records import to_table_row
 from strokewise.data.scenes import SceneMix
@@ -164,7 +165,7 @@ class TestKilled:
 
 class TestSame:
     def test_any_number_of_workers(self, large, tmp_path):
-        build(Recipe("conflict", 600, 7, 64), tmp_path / "two", workers=2)
+        build(Recipe("conflict", 600, 7, 64), tmp_path / "two", Executor("processes", 2))
         assert contents(tmp_path / "two") == large
 
     def test_a_shard_is_a_pure_function(self, unbroken, recipe, tmp_path):
@@ -330,7 +331,7 @@ class TestClaims:
 
     def test_workers(self, recipe, tmp_path):
         with pytest.raises(ConfigError, match="workers is 0"):
-            build(recipe, tmp_path / "built", workers=0)
+            build(recipe, tmp_path / "built", Executor("processes", 0))
         assert not (tmp_path / "built").exists()
 
     def test_a_full_disk_is_an_error(self, recipe, small_shards, tmp_path, monkeypatch):

@@ -108,7 +108,7 @@ class TestImageEditor:
         [
             (("alignment", "--painter", "kontext"), "the faulty sketches"),
             (("multi-turn", "--painter", "oil"), "--painter is 'oil'; it is sprite or kontext"),
-            (("multi-turn", "--painter", "kontext", "--workers", 2), "set workers to 1"),
+            (("multi-turn", "--painter", "kontext", "--workers", 2), "inline executor with one worker"),
         ],
     )
     def test_what_it_cannot_paint(self, kontext, tmp_path, given, fault):

@@ -3,15 +3,35 @@
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from strokewise.cli.judging import JudgeCache, JudgeName, JudgeUrl, MaxRequests, MaxTokens, judge_named
+from strokewise.cli.open_data import (
+    OPEN_WORLD,
+    SPRITE_WORLD,
+    Address,
+    DryRun,
+    ExecutorName,
+    Gpus,
+    JudgePrice,
+    MaxCost,
+    PainterPrice,
+    PainterUrl,
+    TaxonomyPath,
+    World,
+    build_open_multi_turn,
+    executor_named,
+    workshop_of,
+)
 from strokewise.cli.options import MAX_BATCH, MAX_RECORDS, MAX_SIDE, MAX_VALUE
 from strokewise.cli.output import progress, tracked
 from strokewise.cli.shared import Seed
 from strokewise.errors import ConfigError, RecordError
+
+if TYPE_CHECKING:
+    from strokewise.data.executor import Executor
 
 data_app = typer.Typer(no_args_is_help=True, help="Build, filter, inspect, check and convert training data.")
 
@@ -29,9 +49,14 @@ EditorDevice = Annotated[str, typer.Option(help="Where the image editor computes
 def build(
     subset: Annotated[str, typer.Argument(help="multi-turn, conflict or alignment.")],
     out: Annotated[Path, typer.Option(help="Folder to write; an unfinished build there is resumed.")],
-    n: Annotated[int, typer.Option(min=1, max=MAX_RECORDS, help="Records to build.")] = 1000,
+    n: Annotated[
+        int, typer.Option(min=1, max=MAX_RECORDS, help="Records to build; open: to try, rejects included.")
+    ] = 1000,
     seed: Seed = 0,
-    size: Annotated[int, typer.Option(min=1, max=MAX_SIDE, help="Side of the canvases in pixels.")] = 128,
+    size: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_SIDE, help="Side of the canvases in pixels; default 128, open: 512."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Processes.")] = 1,
     edit_share: Annotated[
         float | None,
@@ -41,12 +66,69 @@ def build(
         float | None, typer.Option(min=0, max=1, help="conflict, alignment: share of right examples.")
     ] = None,
     painter: Annotated[
-        str, typer.Option(help="sprite, or kontext: canvases by an image editor (filter the result).")
+        str,
+        typer.Option(
+            help="sprite; kontext: canvases by an image editor; open, served: by an OpenAI-compatible API."
+        ),
     ] = "sprite",
     painter_model: EditorName = None,
     device: EditorDevice = "cuda",
+    world: World = SPRITE_WORLD,
+    judge: Annotated[str | None, typer.Option(help="open: vision model that judges every canvas.")] = None,
+    judge_url: JudgeUrl = None,
+    painter_url: PainterUrl = None,
+    taxonomy: TaxonomyPath = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="open: folder of canvases, answers and what was spent; default OUT.cache."),
+    ] = None,
+    max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    judge_price: JudgePrice = None,
+    painter_price: PainterPrice = None,
+    executor: ExecutorName = None,
+    address: Address = None,
+    gpus: Gpus = 0.0,
+    dry_run: DryRun = False,
 ) -> None:
     """Build one of the paper's three subsets from sampled scenes; can be interrupted and run again."""
+    run_on = executor_named(executor, workers, address, gpus)
+    shares = {"edit_share": edit_share, "right_share": right_share}
+    if world == SPRITE_WORLD:
+        alien = {"judge": judge, "painter-url": painter_url, "taxonomy": taxonomy, "max-cost": max_cost}
+        if given := [name for name, value in alien.items() if value is not None]:
+            raise ConfigError(f"--{given[0]} is for --world open")
+        _build_sprites(subset, n, seed, size or 128, shares, painter, painter_model, device, out, run_on)
+        return
+    if world != OPEN_WORLD:
+        raise ConfigError(f"--world is {world!r}; it is {SPRITE_WORLD} or {OPEN_WORLD}")
+    if judge is None:
+        raise ConfigError("the open world needs a judge: give --judge MODEL")
+    if subset != "multi-turn":
+        raise ConfigError("the open world has multi-turn data only; see data critique for the other subsets")
+    workshop = workshop_of(
+        (painter, painter_model, size, painter_url, device, painter_price),
+        (judge, judge_url, judge_price),
+        (max_requests, max_tokens, max_cost),
+        cache or out.with_name(out.name + ".cache"),
+        workers,
+    )
+    build_open_multi_turn(workshop, n, seed, taxonomy, edit_share, out, run_on, dry_run)
+
+
+def _build_sprites(
+    subset: str,
+    n: int,
+    seed: int,
+    size: int,
+    shares: dict[str, float | None],
+    painter: str,
+    painter_model: str | None,
+    device: str,
+    out: Path,
+    executor: "Executor",
+) -> None:
     from strokewise.data.build import SPRITE, Recipe
     from strokewise.data.build import build as build_subset
     from strokewise.data.canvas_painters import KONTEXT, KontextPainter
@@ -55,7 +137,6 @@ def build(
     if painter not in (SPRITE, "kontext"):
         raise ConfigError(f"--painter is {painter!r}; it is sprite or kontext")
     recipe = Recipe(subset, n, seed, size, painter=SPRITE if painter == SPRITE else painter_model)
-    shares = {"edit_share": edit_share, "right_share": right_share}
     for name, share in shares.items():
         if share is None:
             continue
@@ -64,7 +145,7 @@ def build(
         recipe = replace(recipe, mix=replace(recipe.mix, **{name: share}))  # type: ignore[type-var]
     editor = None if painter == SPRITE else KontextPainter.load(painter_model, device, size)
     with progress(f"building {subset}", n) as update:
-        build_subset(recipe, out, workers, lambda done, _: update(done), editor)
+        build_subset(recipe, out, executor, lambda done, _: update(done), editor)
     print(f"{n:,} records in {out}")
 
 

@@ -322,7 +322,8 @@ def _paint(
 
 
 def _asker(model: str, url: str | None, cache: Path | None, requests: int | None) -> "VlmClient":
-    from strokewise.critics.vlm_client import QueryLimits, VlmClient
+    from strokewise.critics.vlm_client import VlmClient
+    from strokewise.io.services import QueryLimits
 
     return VlmClient(model, url, cache=cache, limits=QueryLimits(requests=requests))
 

@@ -54,6 +54,7 @@ def critic_named(
 
 
 def _client(name: str, url: str | None, cache: Path, requests: int | None, tokens: int | None) -> "VlmClient":
-    from strokewise.critics.vlm_client import QueryLimits, VlmClient
+    from strokewise.critics.vlm_client import VlmClient
+    from strokewise.io.services import QueryLimits
 
     return VlmClient(name, url, cache=cache, limits=QueryLimits(requests=requests, tokens=tokens))

@@ -111,12 +111,12 @@ class VlmJudge:
 
     def plan(self, prompt: str, message: Message) -> Critique:
         """See :class:`Judge`."""
-        text = f"Prompt: {prompt}\n{_plan(message)}"
+        text = f"Prompt: {prompt}\n{stated_plan(message)}"
         return Critique(**self.client.query(PLAN_TASK, text, _answers().critique).model_dump())
 
     def sketch(self, message: Message, canvas: Image.Image) -> Critique:
         """See :class:`Judge`."""
-        found = self.client.query(SKETCH_TASK, _plan(message), _answers().critique, [canvas])
+        found = self.client.query(SKETCH_TASK, stated_plan(message), _answers().critique, [canvas])
         return Critique(**found.model_dump())
 
     def graph(self, prompt: str) -> SceneGraph:
@@ -140,7 +140,8 @@ def critiques_of_steps(judge: Judge, trajectory: Trajectory) -> Iterator[tuple[i
             yield number, plan, judge.sketch(planned, step.image)
 
 
-def _plan(message: Message) -> str:
+def stated_plan(message: Message) -> str:
+    """The plan of a message as a judge is given it."""
     return f"Instruction: {message.ins or message.refine or ''}\nScene after it: {message.des or ''}"
 
 
@@ -155,15 +156,16 @@ def judge_many(
     return judge.client.map(paired, items) if isinstance(judge, VlmJudge) else map(paired, items)
 
 
-def _text(text: str) -> str:
-    """A text that can stand in a message; ValueError if it is empty or holds a tag."""
+def stated_text(text: str) -> str:
+    """A text that can stand in a message, for schemas; ValueError if it is empty or holds a tag."""
     if not text.strip() or TAG.search(text):
         raise ValueError("a text is expected, without the tags <refine>, <ins> and <des>")
     return text.strip()
 
 
-def _optional_text(text: str | None) -> str | None:
-    return _text(text) if text and text.strip() else None
+def optional_text(text: str | None) -> str | None:
+    """The same, or None where there is no text."""
+    return stated_text(text) if text and text.strip() else None
 
 
 def _check_ids(graph: Any) -> Any:
@@ -183,8 +185,8 @@ def _answers() -> Any:
     class Strict(BaseModel):
         model_config = ConfigDict(extra="forbid")
 
-    text: Any = (Annotated[str, AfterValidator(_text)], ...)
-    optional: Any = (Annotated[str | None, AfterValidator(_optional_text)], ...)
+    text: Any = (Annotated[str, AfterValidator(stated_text)], ...)
+    optional: Any = (Annotated[str | None, AfterValidator(optional_text)], ...)
     texts: dict[str, Any] = dict.fromkeys(("refine", "instruction", "description"), optional)
     # The name is part of the digests under which answers are cached.
     critique = create_model("Opinion", __base__=Strict, consistent=(bool, ...), analysis=text, **texts)

@@ -6,7 +6,6 @@ and how it is stored (``storage``).
 """
 
 import json
-import multiprocessing
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +15,7 @@ from typing import Any
 from strokewise.data.alignment import AlignmentMix, alignment
 from strokewise.data.canvas_painters import CanvasPainter, SpritePainter
 from strokewise.data.conflict import ConflictMix, conflict
+from strokewise.data.executor import INLINE, Executor
 from strokewise.data.multi_turn import MultiTurnMix, multi_turn
 from strokewise.data.records import Record
 from strokewise.data.storage import FORMAT, claim, shard_name, write_manifest, write_shard
@@ -101,7 +101,7 @@ def build_shard(recipe: Recipe, shard: int, folder: Path, painter: CanvasPainter
 def build(
     recipe: Recipe,
     folder: Path,
-    workers: int = 1,
+    executor: Executor | None = None,
     progress: Callable[[int, int], None] = lambda done, all: None,
     painter: CanvasPainter | None = None,
 ) -> Path:
@@ -110,46 +110,39 @@ def build(
     Args:
         recipe: what to build.
         folder: where; empty, or holding an unfinished build of the same recipe.
-        workers: processes.
+        executor: where shards are made; None: in this process.
         progress: called with the records done and those in all.
         painter: the image editor that the recipe names; None: the sprite renderer.
 
     Raises:
         ConfigError: if the folder holds something else, or a build of another recipe.
     """
-    if workers < 1:
-        raise ConfigError(f"workers is {workers}; it must be at least 1")
+    executor = executor or Executor()
     if (painter is None) != (recipe.painter == SPRITE):
         raise ConfigError(f"the recipe names the painter {recipe.painter!r}; give that painter")
-    if painter is not None and workers > 1:
-        raise ConfigError("an image editor paints in one process; set workers to 1")
+    if painter is not None and executor.kind != INLINE:
+        raise ConfigError("an image editor paints in one process; take the inline executor with one worker")
     claim(folder, recipe.text())
     missing = [i for i in range(recipe.num_shards) if not (folder / shard_name(i)).exists()]
     done = recipe.count - sum(_shard_size(recipe, i) for i in missing)
     progress(done, recipe.count)
-    for size in _run(recipe, missing, folder, workers, painter):
+    for size in executor.run(_ShardWork(recipe, folder, painter), missing):
         done += size
         progress(done, recipe.count)
     return write_manifest(folder, recipe.subset, recipe.count)
 
 
+@dataclass(frozen=True)
+class _ShardWork:
+    """What builds shards; without an editor it can be sent to other processes."""
+
+    recipe: Recipe
+    folder: Path
+    painter: CanvasPainter | None
+
+    def __call__(self) -> Callable[[int], int]:
+        return lambda shard: build_shard(self.recipe, shard, self.folder, self.painter)
+
+
 def _shard_size(recipe: Recipe, shard: int) -> int:
     return min(SHARD, recipe.count - shard * SHARD)
-
-
-def _run(
-    recipe: Recipe, shards: list[int], folder: Path, workers: int, painter: CanvasPainter | None
-) -> Iterator[int]:
-    """Build shards here or in processes; the sizes of finished ones."""
-    if workers == 1 or len(shards) < 2:
-        for shard in shards:
-            yield build_shard(recipe, shard, folder, painter)
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(min(workers, len(shards))) as pool:
-        jobs = [(recipe, shard, folder) for shard in shards]
-        yield from pool.imap_unordered(_job, jobs)
-
-
-def _job(job: tuple[Recipe, int, Path]) -> int:
-    return build_shard(*job)

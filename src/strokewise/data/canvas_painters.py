@@ -4,6 +4,7 @@ This file knows how to get a picture from an instruction or a scene. It refuses 
 comes next.
 """
 
+import threading
 from typing import Any, Protocol
 
 from PIL import Image
@@ -64,6 +65,7 @@ class KontextPainter:
         """Use a loaded ``FluxKontextPipeline``."""
         self.pipeline = pipeline
         self.size, self.num_steps, self.guidance = size, num_steps, guidance
+        self._alone = threading.Lock()  # a pipeline keeps state while it paints
 
     @classmethod
     def load(cls, model: str = KONTEXT, device: str = "cuda", size: int = 1024) -> "KontextPainter":
@@ -93,15 +95,16 @@ class KontextPainter:
         import torch
 
         width, height = (self.size, self.size) if canvas is None else canvas.size
-        result = self.pipeline(
-            image=canvas,
-            prompt=description if canvas is None else instruction,
-            height=height,
-            width=width,
-            max_area=width * height,  # otherwise every size becomes about a megapixel
-            _auto_resize=False,  # the canvas is conditioned on at its own size, which is the output's
-            num_inference_steps=self.num_steps,
-            guidance_scale=self.guidance,
-            generator=torch.Generator().manual_seed(seed),
-        )
+        with self._alone:
+            result = self.pipeline(
+                image=canvas,
+                prompt=description if canvas is None else instruction,
+                height=height,
+                width=width,
+                max_area=width * height,  # otherwise every size becomes about a megapixel
+                _auto_resize=False,  # the canvas is conditioned on at its own size, which is the output's
+                num_inference_steps=self.num_steps,
+                guidance_scale=self.guidance,
+                generator=torch.Generator().manual_seed(seed),
+            )
         return result.images[0]

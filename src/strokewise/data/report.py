@@ -38,15 +38,18 @@ class DataFigures:
 
     def add(self, record: Record) -> None:
         """Count one record."""
-        images = len(record.trajectory.images)
+        self.count(record.trajectory.prompt, len(record.trajectory.images), record.label, record.fault)
+
+    def count(self, prompt: str, images: int, label: str, fault: str) -> None:
+        """Count a record of which so much is known."""
         self.records += 1
         self.images += images
         self.most_images = max(self.most_images, images)
-        self.prompt_words += len(record.trajectory.prompt.split())
-        self.labels[record.label] += 1
+        self.prompt_words += len(prompt.split())
+        self.labels[label] += 1
         self.lengths[images] += 1
-        if record.fault:
-            self.faults[record.fault] += 1
+        if fault:
+            self.faults[fault] += 1
 
     def rows(self) -> list[tuple[str, str]]:
         """The figures for a table."""

@@ -11,9 +11,9 @@ from typing import Any
 from strokewise.errors import CheckpointError, InputError
 from strokewise.evals.benchmarks.geneval.score import benchmark_name, summary_of
 from strokewise.evals.generate import fingerprint
-from strokewise.evals.report.files import markdown_table
 from strokewise.evals.report.tables import collect
 from strokewise.evals.run_store import Run
+from strokewise.io.markdown import markdown_table
 from strokewise.io.outside import read_object
 from strokewise.models import architecture_of
 from strokewise.models.hub import TRAINING

@@ -4,12 +4,12 @@ Knows tables, figures and their form; what is reported is decided in ``tables``.
 people wrote is escaped.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from strokewise.evals.report.tables import Failure, ReportContent
 from strokewise.io.atomic import write_text
+from strokewise.io.markdown import markdown_table, plain
 from strokewise.io.pages import embedded, render
 
 THUMBNAIL = 160
@@ -37,27 +37,16 @@ def write_report(report: ReportContent, out: Path, title: str) -> list[Path]:
 
 def markdown(report: ReportContent, title: str) -> str:
     """The tables as Markdown; pictures of failures are in the page only."""
-    parts = [f"# {_plain(title)}"]
+    parts = [f"# {plain(title)}"]
     for table in report.tables:
         rows = markdown_table(table.head, table.lines)
-        parts.append(f"## {_plain(table.title)}\n\n{rows}" + (f"\n\n{table.note}" if table.note else ""))
+        parts.append(f"## {plain(table.title)}\n\n{rows}" + (f"\n\n{table.note}" if table.note else ""))
     if report.chart:
         parts.append("## Accuracy over cost\n\n![Accuracy over cost](chart.svg)")
     if report.failures:
-        listed = "\n".join(f"- {_plain(name)}: {count:,}" for name, count, _ in report.failures)
+        listed = "\n".join(f"- {plain(name)}: {count:,}" for name, count, _ in report.failures)
         parts.append(f"## Failures\n\n{listed}")
     return "\n\n".join(parts) + "\n"
-
-
-def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table as Markdown; its cells are escaped."""
-    whole = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(map(_plain, line)) + " |" for line in whole)
-
-
-def _plain(text: str) -> str:
-    """A text in a cell of a Markdown table."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def page(report: ReportContent, title: str) -> str:

@@ -1,0 +1,144 @@
+"""Options of builds of the open world, and such a build: what it can cost, the build, what it gave."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from strokewise.cli.options import MAX_MONEY
+from strokewise.cli.output import progress
+from strokewise.errors import ConfigError
+
+if TYPE_CHECKING:
+    from strokewise.data.executor import Executor
+    from strokewise.data.open_world.building import Yield
+    from strokewise.data.open_world.costs import Estimate
+    from strokewise.data.open_world.workshop import Workshop
+    from strokewise.io.services import Prices, Spent
+
+SPRITE_WORLD, OPEN_WORLD = "sprite", "open"
+OPEN_SIZE = 512  # what the recipes train on
+
+World = Annotated[str, typer.Option(help="sprite, or open: photographs, painted and judged by models.")]
+PainterUrl = Annotated[
+    str | None,
+    typer.Option(help="URL of the served painter's API; default: OPENAI_BASE_URL, or OpenAI."),
+]
+TaxonomyPath = Annotated[
+    Path | None,
+    typer.Option(help="open: taxonomy file, or Generate Any Scene's metadata folder; default: ours."),
+]
+MaxCost = Annotated[
+    float | None, typer.Option(min=0, max=MAX_MONEY, help="open: most money for judge and painter together.")
+]
+JudgePrice = Annotated[
+    str | None,
+    typer.Option(help="Price of a million tokens of queries and of answers, such as 0.15,0.60."),
+]
+PainterPrice = Annotated[
+    float | None, typer.Option(min=0, max=MAX_MONEY, help="Price of a picture of the served painter.")
+]
+ExecutorName = Annotated[
+    str | None,
+    typer.Option(
+        help="Where shards are made: inline, processes or ray; default: processes with --workers above 1."
+    ),
+]
+Address = Annotated[
+    str | None, typer.Option(help="Address of the Ray cluster; default: RAY_ADDRESS, or one on this machine.")
+]
+Gpus = Annotated[float, typer.Option(min=0, max=64, help="GPUs that each worker reserves on Ray.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="open: print what the build can cost, and build nothing.")
+]
+
+
+def executor_named(name: str | None, workers: int, address: str | None, gpus: float) -> "Executor":
+    """The executor that the options name."""
+    from strokewise.data.executor import INLINE, PROCESSES, Executor
+
+    return Executor(name or (PROCESSES if workers > 1 else INLINE), workers, address, gpus)
+
+
+def workshop_of(
+    painter: tuple[str, str | None, int | None, str | None, str, float | None],
+    judge: tuple[str, str | None, str | None],
+    limits: tuple[int | None, int | None, float | None],
+    cache: Path,
+    workers: int,
+) -> "Workshop":
+    """Painter (kind, model, size, url, device, price), judge (model, url, price) and limits, as given."""
+    from strokewise.data.canvas_painters import KONTEXT as RELEASED
+    from strokewise.data.open_world.workshop import KONTEXT, JudgeChoice, PainterChoice, Workshop
+    from strokewise.io.services import Prices, QueryLimits
+
+    kind, model, size, url, device, price = painter
+    if model is None and kind != KONTEXT:
+        raise ConfigError("name the painter's model: give --painter-model")
+    return Workshop(
+        PainterChoice(kind, model or RELEASED, size or OPEN_SIZE, url, device, Prices(picture=price or 0.0)),
+        JudgeChoice(judge[0], judge[1], _prices(judge[2])),
+        QueryLimits(*limits),
+        cache,
+        workers,
+    )
+
+
+def _prices(judge: str | None) -> "Prices":
+    """The price of queries and answers; ConfigError if it is no pair of numbers."""
+    from strokewise.io.services import Prices
+
+    if judge is None:
+        return Prices()
+    try:
+        asked, answered = map(float, judge.split(","))
+        if not (0 <= asked <= MAX_MONEY and 0 <= answered <= MAX_MONEY):
+            raise ValueError
+    except ValueError:
+        raise ConfigError(f"--judge-price is {judge!r}; give two numbers, such as 0.15,0.60") from None
+    return Prices(asked, answered)
+
+
+def build_open_multi_turn(
+    workshop: "Workshop",
+    n: int,
+    seed: int,
+    taxonomy: Path | None,
+    edit_share: float | None,
+    out: Path,
+    executor: "Executor",
+    dry_run: bool,
+) -> None:
+    """Build multi-turn data of the open world, or only say what it can cost."""
+    from strokewise.data.open_world import multi_turn
+    from strokewise.data.open_world.drafts import OpenMultiTurnMix
+    from strokewise.data.open_world.taxonomy import load_taxonomy
+
+    mix = OpenMultiTurnMix() if edit_share is None else OpenMultiTurnMix(edit_share=edit_share)
+    work = multi_turn.MultiTurnWork(workshop, seed, mix, load_taxonomy(taxonomy))
+    items = range(n)
+    _tell(multi_turn.multi_turn_estimate(work, items))
+    if dry_run:
+        return
+    with progress("building multi-turn", n) as update:
+        found = multi_turn.build_multi_turn(work, items, out, executor, update)
+    _tell_yield(found, workshop, out)
+
+
+def _tell(estimate: "Estimate") -> None:
+    for line in estimate.lines():
+        print(line)
+
+
+def _tell_yield(found: "Yield", workshop: "Workshop", out: Path) -> None:
+    from strokewise.io.services import spent_in
+
+    print(f"{found.records:,} records of {found.tried:,} tried in {out}")
+    for reason, count in found.reasons.most_common():
+        print(f"  rejected, {reason}: {count:,}")
+    print(f"spent, with all runs before: {_worded(spent_in(workshop.ledger))}")
+
+
+def _worded(spent: "Spent") -> str:
+    money = f", {spent.cost:,.2f}" if spent.cost else ""
+    return f"{spent.requests:,} requests, {spent.tokens:,} tokens{money}"

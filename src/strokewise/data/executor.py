@@ -1,0 +1,166 @@
+"""Where units of work run: in this process, in processes of this machine, or in actors on Ray.
+
+A unit's result depends on the unit alone, so results are the same wherever it runs, and a unit whose process
+died is simply done again. This file knows processes. It refuses to know what a unit is.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+from strokewise.errors import ConfigError, ServiceError
+
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+Work = Callable[[Unit], Result]
+
+INLINE, PROCESSES, RAY = "inline", "processes", "ray"
+KINDS = (INLINE, PROCESSES, RAY)
+
+
+@dataclass(frozen=True)
+class Executor:
+    """Where units run.
+
+    Attributes:
+        kind: one of ``KINDS``.
+        workers: processes or actors; each loads its models once.
+        address: of a Ray cluster; None: RAY_ADDRESS, or else a cluster on this machine.
+        gpus: that each actor reserves on Ray.
+    """
+
+    kind: str = INLINE
+    workers: int = 1
+    address: str | None = None
+    gpus: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.kind not in KINDS:
+            raise ConfigError(f"unknown executor {self.kind!r}; known are {', '.join(KINDS)}")
+        if self.workers < 1:
+            raise ConfigError(f"workers is {self.workers}; it must be at least 1")
+        if self.kind == INLINE and self.workers > 1:
+            raise ConfigError("the inline executor is one worker; take processes or ray for more")
+        if self.kind != RAY and (self.address is not None or self.gpus):
+            raise ConfigError("an address and reserved GPUs are for the ray executor")
+
+    def run(self, begin: Callable[[], Work[Unit, Result]], units: Sequence[Unit]) -> Iterator[Result]:
+        """The results of all units, in the order in which they are finished.
+
+        Args:
+            begin: called once in each worker; gives the function that does a unit. Both can be pickled.
+            units: what to do.
+
+        Raises:
+            ConfigError: if Ray is not installed or its cluster cannot be reached.
+            ServiceError: if a worker process was killed; no result of finished units is lost.
+            StrokewiseError: any that a unit raises; units under way are given up.
+        """
+        if not units:
+            return iter(())
+        runs = {INLINE: _inline, PROCESSES: _in_processes, RAY: _on_ray}
+        return runs[self.kind](self, begin, units)
+
+
+def _inline(executor: Executor, begin: Callable[[], Work[Any, Any]], units: Sequence[Any]) -> Iterator[Any]:
+    return map(begin(), units)
+
+
+# --- processes --------------------------------------------------------------------------------
+
+_work: Work[Any, Any] | None = None  # of a worker process
+
+
+def _begin(begin: Callable[[], Work[Any, Any]]) -> None:
+    global _work
+    _work = begin()
+
+
+def _do(unit: Any) -> Any:
+    assert _work is not None, "the pool began it"
+    return _work(unit)
+
+
+def _in_processes(
+    executor: Executor, begin: Callable[[], Work[Any, Any]], units: Sequence[Any]
+) -> Iterator[Any]:
+    count = min(executor.workers, len(units))
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (begin,))
+    waiting = iter(units)
+    try:
+        # One more than there are workers, so that none waits for this process.
+        pending: set[Future[Any]] = {pool.submit(_do, unit) for unit in islice(waiting, count + 1)}
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+                pending |= {pool.submit(_do, unit) for unit in islice(waiting, 1)}
+    except BrokenProcessPool as error:
+        raise ServiceError(
+            "a worker process was killed or could not begin; run it again: what is finished is kept"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+# --- Ray --------------------------------------------------------------------------------------
+
+
+class _Actor:
+    """A worker on Ray. It begins with its first unit, so that what fails then is the unit's error."""
+
+    def __init__(self, begin: Callable[[], Work[Any, Any]]) -> None:
+        self._begin, self._work = begin, None
+
+    def do(self, unit: Any) -> Any:
+        if self._work is None:
+            self._work = self._begin()  # type: ignore[assignment]
+        return self._work(unit)  # type: ignore[misc]
+
+
+def _on_ray(executor: Executor, begin: Callable[[], Work[Any, Any]], units: Sequence[Any]) -> Iterator[Any]:
+    ray = _connected(executor)
+    # A killed worker or node costs the units under way, which are done again elsewhere.
+    options = {"max_restarts": -1, "max_task_retries": -1, "num_cpus": 1, "num_gpus": executor.gpus}
+    kind = ray.remote(**options)(_Actor)
+    shared = ray.put(begin)
+    actors = [kind.remote(shared) for _ in range(min(executor.workers, len(units)))]
+    waiting = iter(units)
+    try:
+        running = {actor.do.remote(next(waiting)): actor for actor in actors}
+        while running:
+            (done, *_), _ = ray.wait(list(running), num_returns=1)
+            actor = running.pop(done)
+            running.update({actor.do.remote(unit): actor for unit in islice(waiting, 1)})
+            yield _got(ray, done)
+    finally:
+        for actor in actors:
+            ray.kill(actor)
+
+
+def _connected(executor: Executor) -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError("the ray executor needs: pip install 'strokewise[ray]'") from error
+    if not ray.is_initialized():
+        try:
+            ray.init(address=executor.address, log_to_driver=False, configure_logging=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"no Ray cluster at {executor.address!r}: {error}") from error
+    return ray
+
+
+def _got(ray: Any, reference: Any) -> Any:
+    """A result; a unit's error as it was raised there."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    except ray.exceptions.RayError as error:
+        raise ServiceError(f"Ray lost a worker: {error}; run it again: what is finished is kept") from error

@@ -1,0 +1,117 @@
+"""The multi-turn subset of the open world: drafts painted step by step, each canvas judged before the next.
+
+A trajectory whose canvas does not show its plan is rejected at once, so that nothing more is spent on it.
+This file knows the order of painting and judging. It refuses to know how drafts are made and where records
+are stored.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from strokewise.critics.canvas_checks import check_canvas
+from strokewise.data.executor import Executor
+from strokewise.data.open_world.building import Outcome, Rejected, Yield, build_open
+from strokewise.data.open_world.card import data_card
+from strokewise.data.open_world.costs import Estimate, estimate
+from strokewise.data.open_world.drafts import Draft, OpenMultiTurnMix, drafter
+from strokewise.data.open_world.taxonomy import Taxonomy
+from strokewise.data.open_world.workshop import Tools, Workshop
+from strokewise.data.records import Record
+from strokewise.data.storage import FORMAT
+from strokewise.errors import InputError
+from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
+
+SUBSET = "multi-turn"
+UNDECIDED = "not decided"
+
+
+@dataclass(frozen=True)
+class MultiTurnWork:
+    """What makes multi-turn records by their numbers; it can be sent to other processes."""
+
+    workshop: Workshop
+    seed: int
+    mix: OpenMultiTurnMix
+    taxonomy: Taxonomy
+
+    def __call__(self) -> Callable[[Iterable[int]], Iterator[list[Outcome]]]:
+        """Load painter and judge; the outcomes of numbers, in order."""
+        tools = self.workshop.open()
+        draft = drafter(self.seed, self.mix, self.taxonomy)
+        name = self.workshop.painter.model
+        return partial(tools.judge.map, lambda number: [paint_draft(draft(number), tools, name)])
+
+
+def paint_draft(draft: Draft, tools: Tools, model: str) -> Outcome:
+    """The record of a draft, or why it is rejected.
+
+    Args:
+        draft: what to paint.
+        tools: who paints and judges.
+        model: name of the painter, for the record.
+
+    Raises:
+        ServiceError: if a service fails, or the limits are reached.
+    """
+    steps: list[Step] = []
+    canvas, inspection, verdict = None, "", Verdict()
+    for number, step in enumerate(draft.steps):
+        reject = partial(Rejected, draft.number, draft.prompt, number)
+        try:
+            canvas = tools.painter.paint(canvas, step.instruction, step.description, None, step.seed)
+            found = check_canvas(tools.judge, step.plan, canvas)
+        except InputError as error:
+            return reject(UNDECIDED, str(error))
+        if found.fault is not None:
+            return reject(found.fault, found.analysis)
+        message = replace(step.plan, inspect=inspection)
+        steps.append(Step(message, canvas, verdict if number else None, seed=step.seed))
+        inspection, verdict = step.inspection, step.verdict
+    steps.append(Step(Message(inspection), None, verdict))
+    trajectory = Trajectory(draft.prompt, tuple(steps), model=model)
+    scenes = [step.scene.to_json() for step in draft.steps]
+    return Record(SUBSET, "complete", trajectory, truth={"open": scenes})
+
+
+def build_multi_turn(
+    work: MultiTurnWork,
+    items: Sequence[int],
+    folder: Path,
+    executor: Executor,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Yield:
+    """Build a multi-turn data set, or continue with one; see :func:`building.build_open`."""
+    recipe = multi_turn_recipe(work, len(items))
+
+    def card(found: Yield) -> str:
+        return data_card(folder, SUBSET, recipe, found)
+
+    return build_open(SUBSET, recipe, items, work, folder, executor, card, progress)
+
+
+def multi_turn_recipe(work: MultiTurnWork, count: int) -> dict[str, Any]:
+    """All that decides what is built, as JSON values."""
+    taxonomy = json.dumps(asdict(work.taxonomy), sort_keys=True)
+    return {
+        "world": "open",
+        "subset": SUBSET,
+        "count": count,
+        "seed": work.seed,
+        "mix": asdict(work.mix),
+        "taxonomy": hashlib.sha256(taxonomy.encode()).hexdigest(),
+        "painter": work.workshop.painter.name,
+        "judge": work.workshop.judge.model,
+        "format": FORMAT,
+    }
+
+
+def multi_turn_estimate(work: MultiTurnWork, items: Iterable[int]) -> Estimate:
+    """What the items cost at most: a query for each canvas."""
+    draft = drafter(work.seed, work.mix, work.taxonomy)
+    canvases = sum(len(draft(number).steps) for number in items)
+    return estimate(work.workshop, canvases, canvases)

@@ -1,0 +1,48 @@
+"""A server that plays painter and judge, and builds against it."""
+
+import importlib.util
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import openai
+import pytest
+
+PATH = Path(__file__).with_name("studio_server.py")
+
+
+@pytest.fixture(scope="session")
+def studio_server():
+    """The module of the server."""
+    spec = importlib.util.spec_from_file_location("studio_server", PATH)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def studio(studio_server, monkeypatch):
+    """A running server; clients in this process do not wait before they try again."""
+    patient = SimpleNamespace(time=time.time, sleep=lambda seconds: None)
+    monkeypatch.setattr(openai._base_client, "time", patient)
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
+    with studio_server.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def make_workshop(studio, tmp_path):
+    """A function that makes workshops of the server."""
+    from strokewise.data.open_world.workshop import JudgeChoice, PainterChoice, Workshop
+    from strokewise.io.services import Prices, QueryLimits
+
+    def make(cache="cache", workers=1, painter=None, **limits):
+        return Workshop(
+            painter or PainterChoice("served", "brush-1", 16, studio.url, prices=Prices(picture=0.02)),
+            JudgeChoice("judge-1", studio.url, Prices(1000, 5000)),
+            QueryLimits(**limits),
+            tmp_path / cache,
+            workers,
+        )
+
+    return make

@@ -1,0 +1,159 @@
+"""A server that plays painter and judge of the open world, and misbehaves on request.
+
+Its painter marks a canvas with a color that follows from the words it was given; its judge recomputes these
+marks, and finds fault where it is told to.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import re
+import threading
+from contextlib import contextmanager
+from email.parser import BytesParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from PIL import Image
+
+GOOD = {"shows": True, "fault": None, "analysis": "All is as described.", "refine": None}
+BAD = {"shows": False, "fault": "wrong count", "analysis": "One too few.", "refine": "Add another one."}
+
+
+class Studio(ThreadingHTTPServer):
+    """Answers chat completions by ``judge(text, pictures)`` and images by a color of the words.
+
+    Attributes:
+        judge: gives the JSON value of an answer.
+        faults: functions of a handler that answer the next requests instead, one after the other.
+        seen: what was requested, as (path, text).
+        refuses: names of form fields that are refused, as by services that do not know them.
+    """
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.judge = lambda text, pictures: GOOD
+        self.faults, self.seen, self.refuses, self.size = [], [], (), None
+        self.lock = threading.Lock()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+    def count(self, end):
+        """Requests to paths with this end."""
+        return sum(path.endswith(end) for path, _ in self.seen)
+
+
+def color_of(text):
+    return tuple(hashlib.sha256(text.encode()).digest()[:3])
+
+
+def png(size, color, below=None):
+    image = Image.new("RGB", (size, size), color)
+    if below is not None:  # the lower half shows the canvas that was edited
+        image.paste(below.resize((size, size)).crop((0, size // 2, size, size)), (0, size // 2))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        server = self.server
+        fields, text = self.read(body)
+        with server.lock:
+            server.seen.append((self.path, text))
+            fault = server.faults.pop(0) if server.faults else None
+        if fault is not None:
+            fault(self)
+        elif refused := [name for name in server.refuses if name in fields]:
+            self.send(400, {"error": {"message": f"Unknown parameter: '{refused[0]}'."}})
+        elif self.path.endswith("/chat/completions"):
+            self.complete(fields, text)
+        else:
+            self.paint(fields, text)
+
+    def read(self, body):
+        """The fields of a request, and its text."""
+        kind = self.headers["Content-Type"]
+        if kind.startswith("application/json"):
+            fields = json.loads(body)
+            if "messages" in fields:
+                return fields, fields["messages"][1]["content"][0]["text"]
+            return fields, fields["prompt"]
+        form = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
+        fields = {part.get_param("name", header="content-disposition"): part for part in form.get_payload()}
+        values = {name: part.get_payload(decode=True) for name, part in fields.items()}
+        return {k: v if k == "image" else v.decode() for k, v in values.items()}, values["prompt"].decode()
+
+    def complete(self, fields, text):
+        pictures = [
+            Image.open(io.BytesIO(base64.b64decode(part["image_url"]["url"].partition(",")[2])))
+            for part in fields["messages"][1]["content"][1:]
+        ]
+        message = {"role": "assistant", "content": json.dumps(self.server.judge(text, pictures))}
+        self.send(
+            200,
+            {
+                "id": "1",
+                "object": "chat.completion",
+                "created": 0,
+                "model": fields["model"],
+                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": 80, "completion_tokens": 20, "total_tokens": 100},
+            },
+        )
+
+    def paint(self, fields, text):
+        size = self.server.size or int(re.match(r"(\d+)x", fields["size"])[1])
+        below = Image.open(io.BytesIO(fields["image"])) if "image" in fields else None
+        data = png(size, color_of(f"{text} {fields.get('seed')}"), below)
+        self.send(200, {"created": 0, "data": [{"b64_json": base64.b64encode(data).decode()}]})
+
+    def send(self, status, value):
+        data = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def status(code, message="no", kind=None):
+    """A failure."""
+    return lambda handler: handler.send(code, {"error": {"message": message, "code": kind}})
+
+
+def answered(value):
+    """Status 200 and anything."""
+    return lambda handler: handler.send(200, value)
+
+
+def cut(handler):
+    """Half an answer."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"data": [')
+    handler.close_connection = True
+
+
+@contextmanager
+def serving():
+    """A running server."""
+    server = Studio()
+    thread = threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
