@@ -11,7 +11,7 @@ from strokewise.evals.strategies.external import (
     PlannerPolicy,
     SpriteInspector,
 )
-from strokewise.evals.strategies.strategies import Helpers, Task, make_strategy
+from strokewise.evals.strategies.strategies import Helpers, make_strategy
 from strokewise.inference import PROTOCOL_FORMATS, Request
 from strokewise.inference.painter import Painter, raising
 from strokewise.trajectory.values import Message
@@ -74,6 +74,14 @@ def test_every_planned_stroke_is_painted_and_no_other(nano, request_of):
     assert session.usage.images == len(plans) - len(request_of.before)
 
 
+def test_one_planner_serves_sessions_of_several_engines(nano):
+    policy, other = PlannerPolicy(Counting(GraphPlanner())), "a photo of two dogs"
+    for prompt in (PROMPT, other, PROMPT):
+        session = run(nano, Request(prompt), policy)
+        assert [step.message for step in session.steps] == GraphPlanner().plan(prompt, 0)
+    assert policy.planner.calls == 2
+
+
 def test_a_correction_is_painted_and_an_acceptance_continued(nano, request_of):
     first = len(request_of.before)
     fix = Message(
@@ -128,13 +136,12 @@ def test_models_that_draw_at_their_own_words_cannot_be_led(nano, policy):
 
 def test_all_strategies_paint_what_their_policies_paint(nano):
     helpers = Helpers(inspector=SpriteInspector(), planner=GraphPlanner())
-    task = Task(PROMPT, 0)
     for name, policy in (
         ("process", None),
         ("external-inspector", InspectorPolicy(SpriteInspector())),
         ("external-planner", PlannerPolicy(GraphPlanner())),
     ):
-        (outcome,) = make_strategy(name, nano, helpers, **FAST).paint([task])
+        (outcome,) = make_strategy(name, nano, helpers, **FAST).paint([Request(PROMPT)])
         session = run(nano, Request(PROMPT), policy)
         assert outcome.image.tobytes() == session.trajectory().images[-1].tobytes()
         assert replace(outcome.cost, seconds=0.0).passes == session.usage.passes

@@ -15,10 +15,11 @@ from strokewise.errors import ConfigError, InputError, PromptError, RecordError
 from strokewise.evals.generate import Shard, fingerprint, known_prompts, paint_run, parse_seeds, picture_seed
 from strokewise.evals.prompt_sets import Prompt, load_prompts
 from strokewise.evals.run_store import Run, find_runs, result_files
-from strokewise.evals.strategies.strategies import NEEDS, Helpers, Task, candidate_seed, make_strategy
-from strokewise.inference import SinglePass
+from strokewise.evals.strategies.strategies import NEEDS, Helpers, candidate_seed, make_strategy
+from strokewise.inference import Request, SinglePass
 from strokewise.inference.painter import Painter
 from strokewise.inference.prompt_check import Vocabulary
+from strokewise.trajectory.values import Message, Step
 
 FAST = {"steps": 3, "max_tokens": 4, "max_rounds": 2, "max_images": 2, "size": (16, 16)}
 WORDS = ("--steps", "3", "--max-tokens", "4", "--max-rounds", "2", "--max-images", "2", "--size", "16x16")
@@ -141,9 +142,9 @@ def test_a_batch_that_was_cut_short_is_painted_again_as_a_whole(painter, tmp_pat
     batches = []
 
     class Watched:
-        def paint(self, tasks):
-            batches.append([(task.prompt, task.seed) for task in tasks])
-            return inner.paint(tasks)
+        def paint(self, requests):
+            batches.append([(one.prompt, one.seed) for one in requests])
+            return inner.paint(requests)
 
     def stop(done, total):
         if done == 5:
@@ -218,15 +219,15 @@ def test_a_prompt_too_long_is_found_before_anything_is_painted(painter):
 def test_strategies_feed_the_trained_wording(painter):
     knowing = copy(painter)
     knowing.vocabulary = Vocabulary(("bus",), ("red",))
-    task = Task("A photo of 1  RED bus", 3)
+    request = Request("A photo of 1  RED bus", 3)
     for name in ("single-pass", "best-of-n"):
-        (outcome,) = make_strategy(name, knowing, Helpers(Preference()), 2, **FAST).paint([task])
+        (outcome,) = make_strategy(name, knowing, Helpers(Preference()), 2, **FAST).paint([request])
         assert (outcome.trajectory.prompt, outcome.trajectory.original_prompt) == (
             "a photo of a red bus",
-            task.prompt,
+            request.prompt,
         )
-        (raw,) = make_strategy(name, knowing.unchecked(), Helpers(Preference()), 2, **FAST).paint([task])
-        assert (raw.trajectory.prompt, raw.trajectory.original_prompt) == (task.prompt, "")
+        (raw,) = make_strategy(name, knowing.unchecked(), Helpers(Preference()), 2, **FAST).paint([request])
+        assert (raw.trajectory.prompt, raw.trajectory.original_prompt) == (request.prompt, "")
 
 
 def test_other_weights_have_another_fingerprint(tiny_folder, make_model, tiny_config, tmp_path):
@@ -241,21 +242,21 @@ def test_other_weights_have_another_fingerprint(tiny_folder, make_model, tiny_co
 
 
 def test_single_pass_is_the_painters(painter):
-    tasks = [Task("a red bus", 3), Task("two apples", 4)]
-    found = make_strategy("single-pass", painter, **FAST).paint(tasks)
-    for task, outcome in zip(tasks, found, strict=True):
-        alone = painter.paint(task.prompt, task.seed, policy=SinglePass(), **FAST)
+    requests = [Request("a red bus", 3), Request("two apples", 4)]
+    found = make_strategy("single-pass", painter, **FAST).paint(requests)
+    for request, outcome in zip(requests, found, strict=True):
+        alone = painter.paint(request.prompt, request.seed, policy=SinglePass(), **FAST)
         assert close(outcome.image, alone.images[-1])
         assert outcome.cost.images == 1
         assert outcome.cost.text_tokens == 0
 
 
 def test_the_best_candidate_wins_and_all_are_paid_for(painter):
-    task, verifier = Task("a red bus", 3), Preference()
+    request, verifier = Request("a red bus", 3), Preference()
     helpers = Helpers(verifier)
-    (outcome,) = make_strategy("best-of-n", painter, helpers, 4, **FAST).paint([task])
+    (outcome,) = make_strategy("best-of-n", painter, helpers, 4, **FAST).paint([request])
     candidates = [
-        painter.paint(task.prompt, candidate_seed(3, k), policy=SinglePass(), **FAST).images[-1]
+        painter.paint(request.prompt, candidate_seed(3, k), policy=SinglePass(), **FAST).images[-1]
         for k in range(4)
     ]
     scores = [verifier.score("", image) for image in candidates]
@@ -273,19 +274,57 @@ def test_parm_prefers_what_is_promising(painter):
         def potential(self, prompt, image):
             return super().potential(prompt, image) * 0  # nothing is
 
-    task = Task("a red bus", 3)
-    (hopeless,) = make_strategy("parm", painter, Helpers(Looks()), 3, **FAST).paint([task])
+    request = Request("a red bus", 3)
+    (hopeless,) = make_strategy("parm", painter, Helpers(Looks()), 3, **FAST).paint([request])
     assert hopeless.notes["scores"] == [None] * 3
     assert hopeless.notes["chosen"] == 0
-    (outcome,) = make_strategy("parm", painter, Helpers(Preference()), 3, **FAST).paint([task])
+    (outcome,) = make_strategy("parm", painter, Helpers(Preference()), 3, **FAST).paint([request])
     assert len(outcome.notes["potentials"]) == 3
     assert outcome.cost.images == 3
 
 
 def test_thinking_comes_before_one_image(painter):
-    (outcome,) = make_strategy("think", painter, **FAST).paint([Task("a red bus", 3)])
+    (outcome,) = make_strategy("think", painter, **FAST).paint([Request("a red bus", 3)])
     assert outcome.trajectory.stop in ("think", "tokens")  # the tiny model was never trained
     assert outcome.cost.images <= 1
+
+
+class Accepting:
+    """An inspector and planner that knows one stroke, and finds nothing wrong with it."""
+
+    def inspect(self, trajectory):
+        return Message("the sketch shows the plan.")
+
+    def plan(self, prompt, seed):
+        return [PLAN, Message("the sketch shows the plan.")]
+
+
+PLAN = Message("", ins="add a red bus", des="a red bus.")
+EVERYBODY = Helpers(Preference(), Accepting(), Accepting())
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_every_strategy_paints_on_a_picture_that_is_given(painter, random_image, name):
+    strategy, source = make_strategy(name, painter, EVERYBODY, 2, **FAST), random_image(16, 16)
+    plain, edited = strategy.paint([Request("a red bus", 3), Request("a red bus", 3, source=source)])
+    assert (plain.trajectory.source, edited.trajectory.source.tobytes()) == (None, source.tobytes())
+    if name in ("single-pass", "best-of-n", "parm", "external-planner"):  # these always paint
+        assert not close(plain.image, edited.image)
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_every_strategy_continues_earlier_steps_or_says_that_it_does_not(painter, random_image, name):
+    strategy = make_strategy(name, painter, EVERYBODY, 2, **FAST)
+    request = Request("a red bus", 3, before=(Step(PLAN, random_image(16, 16)),))
+    if name in ("single-pass", "best-of-n", "parm"):
+        with pytest.raises(ConfigError, match="continues no earlier steps"):
+            strategy.paint([request])
+        return
+    (outcome,) = strategy.paint([request])
+    assert outcome.trajectory.steps[0].message == PLAN
+    if name != "process":  # the tiny model was never trained, and ends at once
+        assert len(outcome.trajectory.steps) > 1
+    assert outcome.cost.images == sum(step.image is not None for step in outcome.trajectory.steps[1:])
 
 
 @pytest.mark.parametrize("name", [name for name, need in NEEDS.items() if need])

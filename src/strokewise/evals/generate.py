@@ -1,7 +1,7 @@
 """Painting a list of prompts with a strategy: batched, resumable after any interruption, in shards.
 
 What is finished is on the disk before the next batch begins; what was under way is painted again, from the
-same seeds. This file knows tasks and their order. It refuses to know how a strategy paints and how its
+same seeds. This file knows requests and their order. It refuses to know how a strategy paints and how its
 pictures are scored.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from strokewise.errors import ConfigError, ContextLengthError, PromptError
 from strokewise.evals.prompt_sets import Prompt
 from strokewise.evals.run_store import Run, Writer, prepare
-from strokewise.evals.strategies.strategies import BATCH, Strategy, Task
+from strokewise.evals.strategies.strategies import BATCH, Strategy
 from strokewise.inference.options import Request
 from strokewise.inference.painter import Painter
 
@@ -28,11 +28,11 @@ _SAMPLE = 1 << 20
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to paint: the indices of its prompt and of its seed, and the task."""
+    """A picture to paint: the indices of its prompt and of its seed, and what is requested."""
 
     prompt: int
     sample: int
-    task: Task
+    request: Request
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def paint_run(
         prompts: of the run.
         strategy: paints them.
         shard: which part; all of it by default. Parts may be painted by several processes at once.
-        batch: tasks that advance together.
+        batch: pictures that advance together.
         on_progress: called with the number of pictures that exist and that will exist, of this shard.
 
     Raises:
@@ -178,10 +178,10 @@ def paint_run(
             # is painted again as a whole, and what is stored of it stays.
             chunk = jobs[at : at + batch]
             missing = [(job.prompt, job.sample) not in done for job in chunk]
-            outcomes = strategy.paint([job.task for job in chunk]) if any(missing) else []
+            outcomes = strategy.paint([job.request for job in chunk]) if any(missing) else []
             for job, outcome, wanted in zip(chunk, outcomes, missing, strict=False):
                 if wanted:
-                    writer.write(job.prompt, job.sample, job.task.seed, outcome)
+                    writer.write(job.prompt, job.sample, job.request.seed, outcome)
                     made, finished = made + 1, finished + 1
                     on_progress(finished, len(jobs))
     return made
@@ -194,7 +194,7 @@ def _is_number(text: str) -> bool:
 
 def _jobs(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Job]:
     return [
-        Job(i, k, Task(prompt.text, picture_seed(prompt.text, seed)))
+        Job(i, k, Request(prompt.text, picture_seed(prompt.text, seed)))
         for i, prompt in enumerate(prompts)
         for k, seed in enumerate(seeds)
     ]

@@ -140,9 +140,10 @@ class PlannerPolicy(Policy):
     """Somebody else plans all strokes beforehand; the model paints them, without inspections of its own."""
 
     def __init__(self, planner: Planner) -> None:
-        """Query ``planner`` once for each session."""
+        """Query ``planner`` once for each prompt and seed."""
         self.planner = planner
-        self.plans: dict[str, list[Message]] = {}
+        # By what a plan depends on: one policy may serve the sessions of several engines, and their branches.
+        self.plans: dict[tuple[str, int], list[Message]] = {}
 
     def check(self, request: Request, protocol: ProtocolFormat) -> None:
         """See :class:`Policy`."""
@@ -150,10 +151,11 @@ class PlannerPolicy(Policy):
 
     def message(self, session: Session) -> Reply:
         """See :class:`Policy`. Steps that were made before the session count as the first strokes."""
-        if session.name not in self.plans:
+        key = session.request.prompt, session.request.seed
+        if key not in self.plans:
             session.usage.queries += 1
-            self.plans[session.name] = self.planner.plan(session.request.prompt, session.request.seed)
-        rest = self.plans[session.name][session.number :]
+            self.plans[key] = self.planner.plan(*key)
+        rest = self.plans[key][session.number :]
         return Say(rest[0]) if rest and rest[0] != Message() else End()
 
 

@@ -8,13 +8,12 @@
     external-planner    somebody else plans all strokes beforehand, blindly
     parm                n candidates judged while they are painted, then best-of-n among the promising ones
 
-This file knows prompts, the painter and who helps. It refuses to know files, and whether a picture is right.
+This file knows requests, the painter and who helps. It refuses to know files, and whether a picture is right.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from time import perf_counter
 from typing import Any, Protocol, Unpack
 
@@ -40,16 +39,8 @@ PROMISING = 0.5
 
 
 @dataclass(frozen=True)
-class Task:
-    """One picture to paint."""
-
-    prompt: str
-    seed: int
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """What a strategy made of a task.
+    """What a strategy made of a request.
 
     Attributes:
         trajectory: what was painted, without candidates that were not chosen; its last canvas is the result.
@@ -69,10 +60,10 @@ class Outcome:
 
 
 class Strategy(Protocol):
-    """A way to make a picture of a prompt."""
+    """A way to make a picture of a request."""
 
-    def paint(self, tasks: Sequence[Task]) -> list[Outcome]:
-        """The outcome of each task, in order; tasks advance together and do not influence each other.
+    def paint(self, requests: Sequence[Request]) -> list[Outcome]:
+        """The outcome of each request, in order; they advance together and do not influence each other.
 
         Raises:
             StrokewiseError: as ``Painter.start``, or if a helper fails.
@@ -99,19 +90,18 @@ class Played:
 
 def play(
     painter: Painter,
-    tasks: Sequence[Task],
+    requests: Sequence[Request],
     options: OptionChanges,
     policy: Policy | None = None,
     batch: int | None = None,
 ) -> list[Played]:
-    """Paint tasks under a policy, ``batch`` (default: all) at once, in the painter's trained wording.
+    """Paint requests under a policy, ``batch`` (default: all) at once, in the painter's trained wording.
 
     Raises:
         StrokewiseError: as ``Painter.open``, or if a helper fails.
     """
     start = perf_counter()
-    requests = [Request(task.prompt, task.seed) for task in tasks]
-    batch = batch or max(1, len(tasks))
+    batch = batch or max(1, len(requests))
     engine = painter.start(requests, batch=batch, policy=policy, **options)
     sessions = list(engine.sessions.values())
     previews: dict[str, list[bytes]] = {session.name: [] for session in sessions}
@@ -124,15 +114,18 @@ def play(
 
 @dataclass(frozen=True)
 class Sequential:
-    """One session a task, under a policy: single-pass, think, the process, external inspector and planner."""
+    """One session a request, under a policy: single-pass, think, process, external inspector and planner.
+
+    Without a policy the painter's default decides, as for the command ``paint``.
+    """
 
     painter: Painter
     options: OptionChanges
-    policy: Callable[[], Policy] = Policy
+    policy: Policy | None = None
 
-    def paint(self, tasks: Sequence[Task]) -> list[Outcome]:
+    def paint(self, requests: Sequence[Request]) -> list[Outcome]:
         """See :class:`Strategy`."""
-        played = play(self.painter, tasks, self.options, self.policy())
+        played = play(self.painter, requests, self.options, self.policy)
         return [Outcome(one.trajectory, one.cost) for one in played]
 
 
@@ -145,13 +138,13 @@ class BestOfN:
     verifier: Verifier
     candidates: int = CANDIDATES
 
-    def paint(self, tasks: Sequence[Task]) -> list[Outcome]:
+    def paint(self, requests: Sequence[Request]) -> list[Outcome]:
         """See :class:`Strategy`."""
-        groups = _candidates(self.painter, tasks, self.options, self.candidates)
-        return [self._best(task, group) for task, group in zip(tasks, groups, strict=True)]
+        groups = _candidates(self.painter, requests, self.options, self.candidates)
+        return [self._best(one.prompt, group) for one, group in zip(requests, groups, strict=True)]
 
-    def _best(self, task: Task, group: Sequence[Played]) -> Outcome:
-        scores = [scored(self.verifier, task.prompt, one.trajectory.images[-1]) for one in group]
+    def _best(self, prompt: str, group: Sequence[Played]) -> Outcome:
+        scores = [scored(self.verifier, prompt, one.trajectory.images[-1]) for one in group]
         chosen = scores.index(max(scores))
         return _chosen(group, chosen, len(scores), {"scores": scores})
 
@@ -171,18 +164,18 @@ class Parm:
     candidates: int = CANDIDATES
     looks: int = LOOKS
 
-    def paint(self, tasks: Sequence[Task]) -> list[Outcome]:
+    def paint(self, requests: Sequence[Request]) -> list[Outcome]:
         """See :class:`Strategy`."""
         steps = self.painter.defaults.changed(self.options).steps
         options: OptionChanges = {**self.options, "previews": max(0, min(self.looks, steps - 1))}
-        groups = _candidates(self.painter, tasks, options, self.candidates)
-        return [self._best(task, group) for task, group in zip(tasks, groups, strict=True)]
+        groups = _candidates(self.painter, requests, options, self.candidates)
+        return [self._best(one.prompt, group) for one, group in zip(requests, groups, strict=True)]
 
-    def _best(self, task: Task, group: Sequence[Played]) -> Outcome:
-        judged = [self._potential(task.prompt, one) for one in group]
+    def _best(self, prompt: str, group: Sequence[Played]) -> Outcome:
+        judged = [self._potential(prompt, one) for one in group]
         potentials, questions = [p for p, _ in judged], sum(q for _, q in judged)
         promising = [i for i, potential in enumerate(potentials) if potential >= PROMISING]
-        scores = {i: scored(self.verifier, task.prompt, group[i].trajectory.images[-1]) for i in promising}
+        scores = {i: scored(self.verifier, prompt, group[i].trajectory.images[-1]) for i in promising}
         ranks: Any = scores if scores else dict(enumerate(potentials))
         chosen = max(ranks, key=lambda i: (ranks[i], -i))
         notes = {"potentials": potentials, "scores": [scores.get(i) for i in range(len(group))]}
@@ -240,12 +233,12 @@ def make_strategy(
         return BestOfN(painter, options, helper, candidates)
     if name == "parm":
         return Parm(painter, options, helper, candidates)
-    policies: dict[str, Callable[[], Policy]] = {
-        "single-pass": SinglePass,
-        "think": Think,
-        "process": Policy,
-        "external-inspector": partial(InspectorPolicy, helper),
-        "external-planner": partial(PlannerPolicy, helper),
+    policies: dict[str, Policy | None] = {
+        "single-pass": SinglePass(),
+        "think": Think(),
+        "process": None,
+        "external-inspector": InspectorPolicy(helper),
+        "external-planner": PlannerPolicy(helper),
     }
     if name == "think" and not painter.protocol_format.tagged:
         painter = painter.with_format(painter.protocol_format.always_draws())
@@ -260,10 +253,10 @@ def candidate_seed(seed: int, number: int) -> int:
 
 
 def _candidates(
-    painter: Painter, tasks: Sequence[Task], options: OptionChanges, count: int
+    painter: Painter, requests: Sequence[Request], options: OptionChanges, count: int
 ) -> list[list[Played]]:
-    """The candidates of each task, a single pass each, ``BATCH`` at once."""
-    every = [Task(task.prompt, candidate_seed(task.seed, k)) for task in tasks for k in range(count)]
+    """The candidates of each request, a single pass each, ``BATCH`` at once."""
+    every = [replace(one, seed=candidate_seed(one.seed, k)) for one in requests for k in range(count)]
     played = play(painter, every, options, SinglePass(), BATCH)
     return [played[at : at + count] for at in range(0, len(played), count)]
 
