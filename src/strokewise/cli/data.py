@@ -19,8 +19,10 @@ from strokewise.cli.open_data import (
     MaxCost,
     PainterPrice,
     PainterUrl,
+    Samples,
     TaxonomyPath,
     World,
+    build_of_samples,
     build_open_multi_turn,
     executor_named,
     workshop_of,
@@ -78,6 +80,7 @@ def build(
     judge_url: JudgeUrl = None,
     painter_url: PainterUrl = None,
     taxonomy: TaxonomyPath = None,
+    samples: Samples = None,
     cache: Annotated[
         Path | None,
         typer.Option(help="open: folder of canvases, answers and what was spent; default OUT.cache."),
@@ -93,20 +96,28 @@ def build(
     dry_run: DryRun = False,
 ) -> None:
     """Build one of the paper's three subsets from sampled scenes; can be interrupted and run again."""
+    from strokewise.data.records import LABELS
+
     run_on = executor_named(executor, workers, address, gpus)
     shares = {"edit_share": edit_share, "right_share": right_share}
     if world == SPRITE_WORLD:
-        alien = {"judge": judge, "painter-url": painter_url, "taxonomy": taxonomy, "max-cost": max_cost}
+        alien = {
+            "judge": judge,
+            "painter-url": painter_url,
+            "taxonomy": taxonomy,
+            "samples": samples,
+            "max-cost": max_cost,
+        }
         if given := [name for name, value in alien.items() if value is not None]:
             raise ConfigError(f"--{given[0]} is for --world open")
         _build_sprites(subset, n, seed, size or 128, shares, painter, painter_model, device, out, run_on)
         return
     if world != OPEN_WORLD:
         raise ConfigError(f"--world is {world!r}; it is {SPRITE_WORLD} or {OPEN_WORLD}")
+    if subset not in LABELS:
+        raise ConfigError(f"unknown subset {subset!r}; known are {', '.join(LABELS)}")
     if judge is None:
         raise ConfigError("the open world needs a judge: give --judge MODEL")
-    if subset != "multi-turn":
-        raise ConfigError("the open world has multi-turn data only; see data critique for the other subsets")
     workshop = workshop_of(
         (painter, painter_model, size, painter_url, device, painter_price),
         (judge, judge_url, judge_price),
@@ -114,7 +125,18 @@ def build(
         cache or out.with_name(out.name + ".cache"),
         workers,
     )
-    build_open_multi_turn(workshop, n, seed, taxonomy, edit_share, out, run_on, dry_run)
+    if right_share is not None:
+        raise ConfigError("--right-share is for the sprite world; open samples are as right as they are")
+    if subset == "multi-turn":
+        if samples:
+            raise ConfigError("--samples is for conflict and alignment data")
+        build_open_multi_turn(workshop, n, seed, taxonomy, edit_share, out, run_on, dry_run)
+        return
+    if not samples:
+        raise ConfigError(f"{subset} data of the open world are made of samples: give --samples")
+    if edit_share is not None or taxonomy is not None:
+        raise ConfigError("--edit-share and --taxonomy are for multi-turn data")
+    build_of_samples(workshop, subset, samples, n, out, run_on, dry_run)
 
 
 def _build_sprites(

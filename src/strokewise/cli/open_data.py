@@ -28,6 +28,12 @@ TaxonomyPath = Annotated[
     Path | None,
     typer.Option(help="open: taxonomy file, or Generate Any Scene's metadata folder; default: ours."),
 ]
+Samples = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="conflict, alignment: paintings of a model (folder, data set, parquet), or GenRef's shards."
+    ),
+]
 MaxCost = Annotated[
     float | None, typer.Option(min=0, max=MAX_MONEY, help="open: most money for judge and painter together.")
 ]
@@ -122,6 +128,29 @@ def build_open_multi_turn(
         return
     with progress("building multi-turn", n) as update:
         found = multi_turn.build_multi_turn(work, items, out, executor, update)
+    _tell_yield(found, workshop, out)
+
+
+def build_of_samples(
+    workshop: "Workshop",
+    subset: str,
+    sources: list[Path],
+    n: int,
+    out: Path,
+    executor: "Executor",
+    dry_run: bool,
+) -> None:
+    """Build conflict or alignment data of samples, or only say what it can cost."""
+    from strokewise.data.open_world import critiqued
+    from strokewise.data.open_world.samples import places_of
+
+    work = critiqued.CritiqueWork(workshop, subset)
+    places = places_of(sources)[:n]
+    _tell(critiqued.critique_estimate(work, places))
+    if dry_run:
+        return
+    with progress(f"building {subset}", len(places)) as update:
+        found = critiqued.build_critiqued(work, sources, places, out, executor, update)
     _tell_yield(found, workshop, out)
 
 

@@ -57,21 +57,30 @@ def critiques(judge: Judge, trajectories: Iterable[Trajectory], painter: CanvasP
         ServiceError: if the judge is a service that fails or costs too much.
     """
 
-    def judged(trajectory: Trajectory) -> list[tuple[int, Critique, Critique]]:
-        found: list[tuple[int, Critique, Critique]] = []
-        with suppress(InputError):
-            for entry in critiques_of_steps(judge, trajectory):
-                if found and trajectory.steps[entry[0]].message.refine is not None:
-                    break
-                found.append(entry)
-                if not (entry[1].consistent and entry[2].consistent):
-                    break
-        return found
-
+    judged = partial(critiques_until_fault, judge)
     for trajectory, found in judge_many(judge, judged, trajectories):
         if found:
-            number, plan, sketch = found[-1]
-            yield from _records(trajectory, number, plan, sketch, painter)
+            for subset in CRITIQUED:
+                record = critique_record(subset, trajectory, *found[-1], painter)
+                if record is not None:
+                    yield record
+
+
+def critiques_until_fault(judge: Judge, trajectory: Trajectory) -> list[tuple[int, Critique, Critique]]:
+    """For each step up to the first with a fault: its number, and the critiques of its plan and canvas.
+
+    What comes after a correction of what was accepted, or after a step on which the judge cannot decide, is
+    left out.
+    """
+    found: list[tuple[int, Critique, Critique]] = []
+    with suppress(InputError):
+        for entry in critiques_of_steps(judge, trajectory):
+            if found and trajectory.steps[entry[0]].message.refine is not None:
+                break
+            found.append(entry)
+            if not (entry[1].consistent and entry[2].consistent):
+                break
+    return found
 
 
 def filter_data(
@@ -164,20 +173,36 @@ def _left_open(trajectory: Trajectory, number: int) -> bool:
     return any(verdict is not None and verdict.plan is None for verdict in verdicts)
 
 
-def _records(
-    trajectory: Trajectory, number: int, plan: Critique, sketch: Critique, painter: CanvasPainter
-) -> Iterator[Record]:
-    """What one judged step teaches."""
-    steps = trajectory.steps[: number + 1]
+def wrong_subset(plan: Critique, sketch: Critique) -> str | None:
+    """The subset to which a fault belongs; None if there is none."""
     if plan.consistent and sketch.consistent:
+        return None
+    return "alignment" if plan.consistent else "conflict"
+
+
+def critique_record(
+    subset: str, trajectory: Trajectory, number: int, plan: Critique, sketch: Critique, painter: CanvasPainter
+) -> Record | None:
+    """What one judged step teaches in a subset; None if it is nothing.
+
+    Args:
+        subset: conflict or alignment.
+        trajectory: what a model painted.
+        number: of the step.
+        plan: what the judge finds in its plan.
+        sketch: what the judge finds in its canvas.
+        painter: who paints the corrected canvas.
+    """
+    steps, of = trajectory.steps[: number + 1], wrong_subset(plan, sketch)
+    if of is None:
         message, verdict = Message(f"{plan.analysis} {sketch.analysis}"), Verdict(True, True, plan.analysis)
         ended = replace(trajectory, steps=(*steps, Step(message, None, verdict)), stop=EXCERPT)
-        yield Record("conflict", "right", ended)
-        yield Record("alignment", "positive", ended)
-        return
-    wrong = sketch if plan.consistent else plan
-    if wrong.refine is None or (wrong is plan and (wrong.instruction is None or wrong.description is None)):
-        return  # found wrong, but without a correction to train on
+        return Record(subset, "right" if subset == "conflict" else "positive", ended)
+    wrong = plan if of == "conflict" else sketch
+    if subset != of or wrong.refine is None:
+        return None
+    if wrong is plan and (wrong.instruction is None or wrong.description is None):
+        return None  # found wrong, but without a correction to train on
     message = Message(wrong.analysis, wrong.refine)
     verdict = Verdict(plan.consistent, sketch.consistent, plan.analysis if wrong is plan else "")
     if wrong is plan:
@@ -186,6 +211,4 @@ def _records(
     wanted = next((text for text in reversed(described) if text), "")
     canvas = painter.paint(steps[-1].image, wrong.refine, wanted, None, 0)
     repaired = replace(trajectory, steps=(*steps, Step(message, canvas, verdict)), stop=EXCERPT)
-    yield (
-        Record("conflict", "wrong", repaired) if wrong is plan else Record("alignment", "negative", repaired)
-    )
+    return Record(subset, "wrong" if wrong is plan else "negative", repaired)

@@ -7,7 +7,7 @@ and KEY.subset.txt. This file knows these files. It refuses to know who wrote th
 import lzma
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -45,8 +45,23 @@ def import_genref(
     return counts["alignment"]
 
 
-def read_genref(path: Path) -> Iterator[Record]:
+def genref_keys(path: Path) -> list[str]:
+    """The keys of a tar shard, in order; RecordError if it is damaged."""
+    try:
+        with tarfile.open(path) as shard:
+            names = (Path(member.name).name for member in shard if member.isfile())
+            found = [name.partition(".") for name in names]
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise RecordError(f"{path} is not a readable tar shard: {error}") from error
+    return list(dict.fromkeys(key for key, _, name in found if name in GENREF_FILES))
+
+
+def read_genref(path: Path, keys: Container[str] | None = None) -> Iterator[Record]:
     """The records of a tar shard: for each key a bad image with its reflection, and a good one.
+
+    Args:
+        path: of the shard.
+        keys: those to read; None: all.
 
     Raises:
         RecordError: if the shard is damaged, or an example lacks a file.
@@ -56,8 +71,9 @@ def read_genref(path: Path) -> Iterator[Record]:
         with tarfile.open(path) as shard:
             for member in shard:
                 key, _, name = Path(member.name).name.partition(".")
-                stream = shard.extractfile(member) if member.isfile() else None
-                if stream is None or name not in GENREF_FILES:
+                wanted = member.isfile() and name in GENREF_FILES and (keys is None or key in keys)
+                stream = shard.extractfile(member) if wanted else None
+                if stream is None:
                     continue
                 files = found.setdefault(key, {})
                 files[name] = stream.read()

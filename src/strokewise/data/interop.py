@@ -167,13 +167,19 @@ def trajectories(source: Path) -> Iterator[Trajectory]:
         yield from map(load, folders) if folders else (record.trajectory for _, record in read(source))
         return
     for i, row in enumerate(read_rows(source)):
-        where = f"{source}, row {i}"
-        if "conversation" in row:
-            yield from_irg(row, where)
-        elif "image_list" in row:
-            yield from_bagel(row, where)
-        else:
-            yield from_table_row(row, where).trajectory
+        yield trajectory_of_row(row, f"{source}, row {i}")
+
+
+def trajectory_of_row(row: Row, where: str) -> Trajectory:
+    """The trajectory of a row of any format.
+
+    Raises:
+        RecordError: naming the row and what is wrong with it.
+        ProtocolError: if its texts and images are no trajectory.
+    """
+    if "conversation" in row:
+        return from_irg(row, where)
+    return from_bagel(row, where) if "image_list" in row else from_table_row(row, where).trajectory
 
 
 def _to_record(trajectory: Trajectory) -> Row:

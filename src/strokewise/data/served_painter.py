@@ -8,6 +8,8 @@ import base64
 import hashlib
 import json
 import re
+import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,7 @@ class ServedPainter:
             ServiceError: if it refuses, keeps failing, paints in another format, or the limits are reached.
         """
         images: Any = self._service.client.images
-        size = f"{self.size}x{self.size}"
+        width, height = (self.size, self.size) if canvas is None else canvas.size
         if canvas is None:
             request = partial(images.generate, prompt=description)
         else:
@@ -68,37 +70,41 @@ class ServedPainter:
             request = partial(images.edit, prompt=instruction, image=file)
         extras = {"response_format": "b64_json", "extra_body": {"seed": seed}} if self._takes_extras else {}
         response = self._service.call(
-            partial(request, model=self.model, size=size, n=1, **extras), _ABOUT_EXTRAS if extras else None
+            partial(request, model=self.model, size=f"{width}x{height}", n=1, **extras),
+            _ABOUT_EXTRAS if extras else None,
         )
         if response is None:
             self._takes_extras = False
             return self.paint(canvas, instruction, description, scene, seed)
         self._service.charge(response.usage, pictures=1)
-        return self._fitted(response.data[0].b64_json)
+        return self._fitted(response.data[0].b64_json, width, height)
 
-    def _fitted(self, encoded: str) -> Image.Image:
+    def _fitted(self, encoded: str, width: int, height: int) -> Image.Image:
         """The picture of an answer at the canvas's size; services have sizes of their own."""
         painted = decode_picture(base64.b64decode(encoded), f"the picture of {self.model}", ServiceError)
-        if painted.width != painted.height:
+        if painted.width * height != painted.height * width:
             raise ServiceError(
-                f"{self.model} painted {painted.width}x{painted.height} pixels; take a painter of squares"
+                f"{self.model} painted {painted.width}x{painted.height} pixels in place of {width}x{height};"
+                " take a painter of such pictures"
             )
-        fits = painted.width == self.size
-        return painted if fits else painted.resize((self.size, self.size), Image.Resampling.LANCZOS)
+        fits = painted.size == (width, height)
+        return painted if fits else painted.resize((width, height), Image.Resampling.LANCZOS)
 
 
 class KeptCanvases:
     """A painter whose canvases are kept on the disk, under a digest of all that decides them."""
 
-    def __init__(self, painter: CanvasPainter, name: str, folder: Path) -> None:
-        """Keep what ``painter`` paints.
+    def __init__(self, load: Callable[[], CanvasPainter], name: str, folder: Path) -> None:
+        """Keep what a painter paints.
 
         Args:
-            painter: of any kind.
+            load: gives the painter, of any kind; called when something is to be painted.
             name: of the painter with its settings; another name, other canvases.
             folder: of the canvases.
         """
-        self.painter, self.name, self.folder = painter, name, folder
+        self._load, self.name, self.folder = load, name, folder
+        self._painter: CanvasPainter | None = None
+        self._loading = threading.Lock()
 
     def paint(
         self, canvas: Image.Image | None, instruction: str, description: str, scene: Scene | None, seed: int
@@ -111,9 +117,15 @@ class KeptCanvases:
         try:
             return decode_picture(path.read_bytes(), path, ServiceError)
         except (OSError, ServiceError):
-            data = encode_png(self.painter.paint(canvas, instruction, description, scene, seed))
+            data = encode_png(self._loaded().paint(canvas, instruction, description, scene, seed))
         write_bytes(path, data, ServiceError)
         return decode_picture(data, path, ServiceError)  # the same whether it was kept or painted
+
+    def _loaded(self) -> CanvasPainter:
+        with self._loading:
+            if self._painter is None:
+                self._painter = self._load()
+            return self._painter
 
 
 def _check_pictures(data: bytes) -> None:

@@ -138,6 +138,17 @@ def read_group(path: Path, row: int) -> tuple[int, list[dict[str, Any]], int]:
     raise RecordError(f"{path} holds {first} rows; it has changed since it was opened; start again")
 
 
+def count_rows(path: Path) -> int:
+    """Rows of a parquet file, from its footer; RecordError if it is missing or damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException) as error:
+        raise RecordError(f"{path} is not a readable parquet file: {error}") from error
+
+
 def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
     """Rows of a parquet file, all columns or some, a few at a time.
 
@@ -243,8 +254,6 @@ def write_shards(
     Raises:
         ConfigError: if a folder holds other data, or no records of a subset were made.
     """
-    import pyarrow.parquet as pq
-
     for folder in folders.values():
         claim(folder, json.dumps(recipe, indent=2) + "\n")
     for number, make in enumerate(shards):
@@ -255,7 +264,7 @@ def write_shards(
         progress(number + 1)
     counts = {}
     for subset, folder in folders.items():
-        counts[subset] = sum(pq.read_metadata(path).num_rows for path in folder.glob("part-*.parquet"))
+        counts[subset] = sum(count_rows(path) for path in folder.glob("part-*.parquet"))
         if not counts[subset]:
             raise ConfigError(nothing.format(subset=subset))
         write_manifest(folder, subset, counts[subset])

@@ -15,10 +15,10 @@ from strokewise.data.build import MAKERS
 from strokewise.data.canvas_painters import NoPainter, SpritePainter
 from strokewise.data.records import from_table_row
 from strokewise.data.scenes import SceneMix
-from strokewise.data.storage import read_group, shards_of
+from strokewise.data.storage import count_rows, read_group, shards_of
 from strokewise.datasets.samples import Sample
 from strokewise.datasets.views import TURNS, VIEWS
-from strokewise.errors import ConfigError, RecordError
+from strokewise.errors import ConfigError
 from strokewise.sequence import Tokenizer
 
 # Bytes of records that a source keeps in each process that reads it: order is random, so little comes again.
@@ -45,7 +45,7 @@ class Shards:
         """
         _check_view(self.view)
         paths = shards_of(Path(self.folder))
-        return ShardSource(paths, [_count(path) for path in paths], self.view, tokenizer)
+        return ShardSource(paths, [count_rows(path) for path in paths], self.view, tokenizer)
 
 
 @dataclass
@@ -164,15 +164,3 @@ class RenderedSource:
 def _check_view(view: str) -> None:
     if view not in VIEWS:
         raise ConfigError(f"unknown view {view!r}; known are {', '.join(VIEWS)}")
-
-
-def _count(path: Path) -> int:
-    """Rows of a shard, from its footer."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            return int(file.metadata.num_rows)
-    except (OSError, pa.ArrowException) as error:
-        raise RecordError(f"{path} is not a readable parquet file: {error}") from error

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import io
 import json
-import re
 import threading
 from contextlib import contextmanager
 from email.parser import BytesParser
@@ -17,14 +16,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from PIL import Image
 
 GOOD = {"shows": True, "fault": None, "analysis": "All is as described.", "refine": None}
+FITS = {"consistent": True, "analysis": "It fits.", "refine": None, "instruction": None, "description": None}
 BAD = {"shows": False, "fault": "wrong count", "analysis": "One too few.", "refine": "Add another one."}
 
 
 class Studio(ThreadingHTTPServer):
-    """Answers chat completions by ``judge(text, pictures)`` and images by a color of the words.
+    """Answers chat completions by ``judge`` or ``critic``, and images by a color of the words.
 
     Attributes:
-        judge: gives the JSON value of an answer.
+        judge: gives the JSON value of a check of a canvas, from text and pictures.
+        critic: gives that of a critique of a plan or a canvas.
         faults: functions of a handler that answer the next requests instead, one after the other.
         seen: what was requested, as (path, text).
         refuses: names of form fields that are refused, as by services that do not know them.
@@ -35,6 +36,7 @@ class Studio(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.judge = lambda text, pictures: GOOD
+        self.critic = lambda text, pictures: FITS
         self.faults, self.seen, self.refuses, self.size = [], [], (), None
         self.lock = threading.Lock()
 
@@ -52,9 +54,10 @@ def color_of(text):
 
 
 def png(size, color, below=None):
-    image = Image.new("RGB", (size, size), color)
+    image = Image.new("RGB", size, color)
     if below is not None:  # the lower half shows the canvas that was edited
-        image.paste(below.resize((size, size)).crop((0, size // 2, size, size)), (0, size // 2))
+        width, height = size
+        image.paste(below.resize(size).crop((0, height // 2, width, height)), (0, height // 2))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
@@ -98,7 +101,9 @@ class Handler(BaseHTTPRequestHandler):
             Image.open(io.BytesIO(base64.b64decode(part["image_url"]["url"].partition(",")[2])))
             for part in fields["messages"][1]["content"][1:]
         ]
-        message = {"role": "assistant", "content": json.dumps(self.server.judge(text, pictures))}
+        asks_opinion = fields["response_format"]["json_schema"]["name"] == "Opinion"
+        answer = (self.server.critic if asks_opinion else self.server.judge)(text, pictures)
+        message = {"role": "assistant", "content": json.dumps(answer)}
         self.send(
             200,
             {
@@ -112,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def paint(self, fields, text):
-        size = self.server.size or int(re.match(r"(\d+)x", fields["size"])[1])
+        size = self.server.size or tuple(map(int, fields["size"].split("x")))
         below = Image.open(io.BytesIO(fields["image"])) if "image" in fields else None
         data = png(size, color_of(f"{text} {fields.get('seed')}"), below)
         self.send(200, {"created": 0, "data": [{"b64_json": base64.b64encode(data).decode()}]})

@@ -48,8 +48,11 @@ class TestServedPainter:
         assert len(studio.seen) == 3
 
     def test_services_with_sizes_of_their_own(self, studio, make_painter):
-        studio.size = 24
+        studio.size = (24, 24)
         assert paint(make_painter()).size == (16, 16)
+        studio.size = (24, 16)
+        with pytest.raises(ServiceError, match="24x16 pixels in place of 16x16"):
+            paint(make_painter())
 
     @pytest.mark.parametrize("fault", ["status", "cut", "garbage", "no picture"])
     def test_failures_are_tried_again(self, studio, make_painter, studio_server, fault):
@@ -90,21 +93,21 @@ class TestServedPainter:
 
 class TestKeptCanvases:
     def test_nothing_is_painted_twice(self, studio, make_painter, tmp_path):
-        kept = KeptCanvases(make_painter(), "brush-1", tmp_path)
+        kept = KeptCanvases(make_painter, "brush-1", tmp_path)
         first = paint(kept)
-        again = paint(KeptCanvases(make_painter(), "brush-1", tmp_path))
+        again = paint(KeptCanvases(make_painter, "brush-1", tmp_path))
         assert (first.tobytes(), len(studio.seen)) == (again.tobytes(), 1)
         for changed in (
             lambda: paint(kept, first),
             lambda: paint(kept, seed=2),
-            lambda: paint(KeptCanvases(make_painter(), "brush-2", tmp_path)),
+            lambda: paint(KeptCanvases(make_painter, "brush-2", tmp_path)),
         ):
             before = len(studio.seen)
             changed()
             assert len(studio.seen) == before + 1
 
     def test_damaged_ones_are_painted_again(self, studio, make_painter, tmp_path):
-        kept = KeptCanvases(make_painter(), "brush-1", tmp_path)
+        kept = KeptCanvases(make_painter, "brush-1", tmp_path)
         first = paint(kept)
         (path,) = tmp_path.rglob("*.png")
         path.write_bytes(b"half")

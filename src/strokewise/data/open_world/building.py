@@ -20,13 +20,14 @@ from typing import Any
 
 from strokewise.data.executor import Executor
 from strokewise.data.records import Record
-from strokewise.data.storage import claim, write_manifest, write_shard
+from strokewise.data.storage import claim, count_rows, write_manifest, write_shard
 from strokewise.errors import ConfigError, RecordError
 from strokewise.io.atomic import write_text
 from strokewise.io.outside import read_json_lines
 from strokewise.io.schema import checked
 
 SHARD = 16  # items
+UNDECIDED = "not decided"  # a service refuses to paint or judge this one
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Rejected:
 
 
 Outcome = Record | Rejected
-Make = Callable[[Iterable[int]], Iterator[Sequence[Outcome]]]
+Make = Callable[[Iterable[Any]], Iterator[Sequence[Outcome]]]
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,14 @@ class _ShardWork:
     begin: Callable[[], Make]
     folder: Path
 
-    def __call__(self) -> Callable[[tuple[int, Sequence[int]]], int]:
+    def __call__(self) -> Callable[[tuple[int, Sequence[Any]]], int]:
         return partial(_make_shard, self.begin(), self.folder)
 
 
 def build_open(
     subset: str,
     recipe: dict[str, Any],
-    items: Sequence[int],
+    items: Sequence[Any],
     begin: Callable[[], Make],
     folder: Path,
     executor: Executor,
@@ -93,7 +94,7 @@ def build_open(
     Args:
         subset: of its records.
         recipe: all that decides what is built, as JSON values.
-        items: what is tried, by numbers.
+        items: what is tried: anything that can be pickled and says all that decides its outcomes.
         begin: called in each worker; gives what makes the outcomes of items, in order.
         folder: where; empty, or holding an unfinished build of the same recipe.
         executor: where shards are made.
@@ -127,7 +128,7 @@ def rejects_of(folder: Path) -> Iterator[Rejected]:
             yield checked(Rejected, value, where)
 
 
-def _make_shard(make: Make, folder: Path, shard: tuple[int, Sequence[int]]) -> int:
+def _make_shard(make: Make, folder: Path, shard: tuple[int, Sequence[Any]]) -> int:
     """Make and write one shard; the number of its items."""
     number, items = shard
     outcomes = [outcome for found in make(items) for outcome in found]
@@ -139,10 +140,8 @@ def _make_shard(make: Make, folder: Path, shard: tuple[int, Sequence[int]]) -> i
 
 def _finish(subset: str, folder: Path, tried: int, card: Callable[[Yield], str]) -> Yield:
     """Write card and manifest."""
-    import pyarrow.parquet as pq
-
     reasons = Counter(one.reason for one in rejects_of(folder))
-    records = sum(pq.read_metadata(path).num_rows for path in folder.glob("part-*.parquet"))
+    records = sum(count_rows(path) for path in folder.glob("part-*.parquet"))
     found = Yield(tried, records, reasons)
     if not records:
         stated = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())

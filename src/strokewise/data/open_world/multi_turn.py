@@ -15,7 +15,7 @@ from typing import Any
 
 from strokewise.critics.canvas_checks import check_canvas
 from strokewise.data.executor import Executor
-from strokewise.data.open_world.building import Outcome, Rejected, Yield, build_open
+from strokewise.data.open_world.building import UNDECIDED, Outcome, Rejected, Yield, build_open
 from strokewise.data.open_world.card import data_card
 from strokewise.data.open_world.costs import Estimate, estimate
 from strokewise.data.open_world.drafts import Draft, OpenMultiTurnMix, drafter
@@ -27,7 +27,6 @@ from strokewise.errors import InputError
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 
 SUBSET = "multi-turn"
-UNDECIDED = "not decided"
 
 
 @dataclass(frozen=True)

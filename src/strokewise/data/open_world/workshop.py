@@ -3,7 +3,9 @@
 This file knows models and services. It refuses to know what is painted and judged.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from strokewise.critics.vlm_client import VlmClient
@@ -87,10 +89,10 @@ class Workshop:
         return self.cache / "spent"
 
     def open(self) -> "Tools":
-        """Load the painter and connect to the services.
+        """Connect to the services; a painter that is not served is loaded when it first paints.
 
         Raises:
-            ConfigError: if it cannot be loaded, a key is missing, or an address cannot be.
+            ConfigError: if a key is missing, or an address cannot be.
         """
         budget = Budget(self.limits, self.ledger, spent_in(self.ledger), self.workers)
         judge = VlmClient(
@@ -100,14 +102,15 @@ class Workshop:
             budget=budget,
             prices=self.judge.prices,
         )
-        painter = KeptCanvases(self._painter(budget), self.painter.name, self.cache / "canvases")
+        painter = KeptCanvases(self._loader(budget), self.painter.name, self.cache / "canvases")
         return Tools(painter, judge)
 
-    def _painter(self, budget: Budget) -> CanvasPainter:
+    def _loader(self, budget: Budget) -> Callable[[], CanvasPainter]:
         choice = self.painter
         if choice.kind == KONTEXT:
-            return KontextPainter.load(choice.model, choice.device, choice.size)
-        return ServedPainter(choice.model, choice.size, choice.url, budget=budget, prices=choice.prices)
+            return partial(KontextPainter.load, choice.model, choice.device, choice.size)
+        painter = ServedPainter(choice.model, choice.size, choice.url, budget=budget, prices=choice.prices)
+        return lambda: painter
 
 
 @dataclass(frozen=True)
