@@ -22,8 +22,8 @@ from rich.table import Table
 
 import machine
 from strokewise.datasets.latents import LatentEncoder
-from strokewise.datasets.loader import arrange
 from strokewise.datasets.prepare import PreparedSample, Preparer
+from strokewise.datasets.rows import arrange
 from strokewise.datasets.samples import Sample, SampleImage, SamplePart, SampleText
 from strokewise.models.bagel import ARCHITECTURE, ModelConfig, UnifiedModel, bagel_7b, fresh_model, nano
 from strokewise.sequence import Packed, Segment, SpecialTokens, pack

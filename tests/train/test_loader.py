@@ -1,4 +1,7 @@
-"""Packs are full, whatever serves them; rows hold what they can."""
+"""Packs are full and cost the same, whatever serves them; rows hold what they can."""
+
+import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -6,9 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strokewise.datasets.loader import Loader, arrange
+from strokewise.datasets.filling import choose
+from strokewise.datasets.loader import LaneState, Loader
 from strokewise.datasets.mixture import Mixture
 from strokewise.datasets.prepare import Preparer
+from strokewise.datasets.rows import arrange
 from strokewise.datasets.samples import Sample, SampleText
 from strokewise.sequence import Kind, Segment
 from strokewise.train.config import Dropout
@@ -24,12 +29,18 @@ class Lengths:
         return Sample((SampleText((index,) * int(length)),), ends=False)
 
 
+def cost(sample):
+    """Long samples cost more a token."""
+    return sample.length + sample.length**2 / 100
+
+
 @pytest.fixture
 def loader(tiny_config, special):
     preparer = Preparer(tiny_config, special, Dropout(), 1.0)
 
-    def make(lanes, num_lanes=4, tokens=100, done=None):
-        return Loader(Mixture(["a"], [Lengths()], [1.0], 0), preparer, tokens, lanes, num_lanes, 0, done)
+    def make(lanes, num_lanes=4, tokens=100, workers=0, states=None):
+        mixture = Mixture(["a"], [Lengths()], [1.0], 0)
+        return Loader(mixture, preparer, cost, tokens, lanes, num_lanes, workers, states)
 
     return make
 
@@ -45,35 +56,80 @@ def test_lanes_do_not_depend_on_who_serves_them(loader):
         assert numbers(alone.step()) == [*numbers(halves[0].step()), *numbers(halves[1].step())]
 
 
-def test_packs_are_as_full_as_the_order_allows(loader):
-    made = loader(range(4))
-    for _ in range(5):
-        for pack in made.step():
-            assert 100 - 42 < sum(sample.length for sample in pack) <= 100
+def test_packs_are_full_and_cost_the_same(loader):
+    made = loader(range(8), 8)
+    steps = [made.step() for _ in range(20)]
+    filled = [sum(sample.length for sample in pack) for step in steps for pack in step]
+    assert max(filled) <= 100
+    assert sum(filled) / len(filled) > 97
+    spreads = []
+    for step in steps:
+        costs = [sum(map(cost, pack)) for pack in step]
+        spreads.append((max(costs) - min(costs)) / (sum(costs) / 8))
+    assert sum(spreads) / 20 < 0.05
 
 
-def test_nothing_is_lost_or_doubled(loader):
+def test_nothing_is_lost_or_doubled_and_nothing_waits_long(loader):
     made = loader(range(4))
-    steps = [numbers(made.step()) for _ in range(10)]
-    for lane in range(4):
+    steps = [numbers(made.step()) for _ in range(40)]
+    for lane, state in enumerate(made.states):
         seen = [n for step in steps for n in step[lane]]
-        assert seen == list(range(lane, lane + 4 * len(seen), 4))
+        waiting = [lane + 4 * n for n in state.waiting]
+        assert sorted(seen + waiting) == list(range(lane, lane + 4 * state.read, 4))
+        # Each pack takes what has waited longest, so nothing waits for more packs than samples wait with it.
+        for number, step in enumerate(steps):
+            later = [n for others in steps[number:] for n in others[lane]]
+            assert min(step[lane]) == min(later + waiting)
 
 
 def test_it_goes_on_where_it_stopped(loader):
     whole = loader(range(4))
     for _ in range(3):
         whole.step()
-    again = loader(range(4), done=whole.done)
-    assert numbers(again.step()) == numbers(whole.step())
-    assert again.done == whole.done
+    states = [LaneState(**json.loads(json.dumps(asdict(state)))) for state in whole.states]
+    again, two = loader(range(4), states=states), loader(range(2), states=states[:2])
+    for _ in range(12):
+        expected = numbers(whole.step())
+        assert numbers(again.step()) == expected
+        assert numbers(two.step()) == expected[:2]
+        assert again.states == whole.states
+
+
+def test_workers_prepare_the_same(loader):
+    alone, helped = loader(range(2)), loader(range(2), workers=2)
+    try:
+        for _ in range(4):
+            assert [[repr(s) for s in p] for p in helped.step()] == [
+                [repr(s) for s in p] for p in alone.step()
+            ]
+    finally:
+        helped.close()
 
 
 def test_long_samples_are_left_out_and_counted(loader):
     made = loader(range(1), 1, tokens=20)
     packs = [made.step()[0] for _ in range(20)]
     assert all(sample.length <= 20 for pack in packs for sample in pack)
-    assert made.skipped == made.done[0] - sum(map(len, packs)) > 0
+    state = made.states[0]
+    assert made.skipped == state.read - len(state.waiting) - sum(map(len, packs)) > 0
+
+
+lengths_and_costs = st.lists(st.tuples(st.integers(1, 100), st.floats(0.1, 10)), min_size=1, max_size=24)
+
+
+@given(lengths_and_costs, st.floats(1, 1000))
+def test_choices_hold_the_first_and_fit(samples, wanted):
+    lengths, costs = zip(*samples, strict=True)
+    chosen = choose(lengths, costs, 100, wanted)
+    assert chosen[0] == 0
+    assert chosen == sorted({*chosen})
+    assert sum(lengths[i] for i in chosen) <= 100
+
+
+def test_a_choice_weighs_tokens_and_cost():
+    """Both pairs fill the pack; the second costs what is wanted."""
+    assert choose([60, 40, 40], [60, 80, 39], 100, 98) == [0, 2]
+    assert choose([60, 40, 40], [60, 39, 80], 100, 98) == [0, 1]
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=30), st.integers(1, 200))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -21,6 +22,7 @@ from strokewise.train.config import TrainConfig
 from strokewise.train.objectives import TrainedModel
 
 TIMEOUT = timedelta(minutes=30)
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,13 @@ class World:
         dist.all_reduce(summed)
         return summed.tolist()
 
-    def gather(self, values: Sequence[int]) -> list[int]:
-        """The values of all ranks, as many of each, in the order of ranks."""
+    def gather(self, values: Sequence[Value]) -> list[Value]:
+        """The values of all ranks, in the order of ranks."""
         if self.size == 1:
             return list(values)
-        ours = torch.tensor(values, dtype=torch.int64)
-        found = [torch.empty_like(ours) for _ in range(self.size)]
-        dist.all_gather(found, ours)
-        return torch.cat(found).tolist()
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, list(values))
+        return [value for part in found for value in part]
 
     def wait(self) -> None:
         """Until all ranks are here."""

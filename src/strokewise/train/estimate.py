@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from rich.table import Table
 
+from strokewise.datasets.filling import AIM
 from strokewise.datasets.mixture import derive_seed
 from strokewise.datasets.prepare import PreparedSample
 from strokewise.datasets.samples import SampleImage
@@ -20,7 +21,7 @@ from strokewise.models.attention import DENSE
 from strokewise.models.units import human
 from strokewise.train.config import TrainConfig
 from strokewise.train.run_data import RunData
-from strokewise.train.workload import Workload
+from strokewise.train.workload import Workload, sample_flops
 
 PROBED, PROBED_WELL = 48, 400
 # Largest share of samples that may be left out for their length.
@@ -113,12 +114,8 @@ def estimate(
     costs = data.costs
     probed, images, dropped_images = _probe(data, config.pack_tokens, samples_read)
     work = sum((Workload.of(sample.segments) for sample in probed), Workload())
-    canvases = [canvas.shape for sample in probed for canvas in sample.canvases]
-    encoding = sum(costs.encoding_flops(height, width) for _, height, width in canvases)
-    flops = work.flops(costs, frozen=config.lora is not None) + encoding
-    # A pack ends before the first sample that does not fit: half a sample is left free on average.
-    mean = work.tokens / len(probed)
-    samples = max(1.0, (config.pack_tokens - mean / 2) / mean) * config.packs_per_step
+    flops = sum(sample_flops(sample, costs, frozen=config.lora is not None) for sample in probed)
+    samples = max(1.0, AIM * config.pack_tokens / (work.tokens / len(probed))) * config.packs_per_step
     step_flops = flops / len(probed) * samples
     sizes = costs.sizes
     frozen = sizes.autoencoder + sizes.tables

@@ -10,9 +10,10 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -21,9 +22,10 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from strokewise.datasets.latents import LatentEncoder
-from strokewise.datasets.loader import Loader, arrange
+from strokewise.datasets.loader import LaneState, Loader
 from strokewise.datasets.mixture import derive_seed
 from strokewise.datasets.prepare import PreparedSample
+from strokewise.datasets.rows import arrange
 from strokewise.errors import CheckpointError, StrokewiseError
 from strokewise.inference import Generator, PaintOptions
 from strokewise.models import module_of
@@ -38,7 +40,7 @@ from strokewise.train.objectives import ComparingObjective
 from strokewise.train.optim import AveragedWeights, Optimizer, matrices, trainable
 from strokewise.train.run_data import RunData
 from strokewise.train.sample_images import beginnings, paint_after
-from strokewise.train.workload import Workload
+from strokewise.train.workload import Workload, sample_flops
 
 
 class Trainer:
@@ -75,7 +77,7 @@ class Trainer:
         self.checkpoints = Checkpoints(folder, config.running.keep, self.world)
         self.step = self.saved = 0
         self.loader = self._resume()
-        self.done = self.loader.done
+        self.lanes = self.loader.states
         self._ahead: _Load | None = None
 
     # --- the run -----------------------------------------------------------------------------------------
@@ -140,7 +142,7 @@ class Trainer:
         rate = self.optimizer.update(self.step)
         if (self.step + 1) % self.average_every == 0:
             self.averages.update(self.step // self.average_every)
-        self.step, self.done = self.step + 1, load.done
+        self.step, self.lanes = self.step + 1, load.lanes
         return StepReport(
             self.step,
             loss,
@@ -155,8 +157,8 @@ class Trainer:
         """Continue with the samples from this position of the mixture on."""
         self.loader.close()
         lanes = self.config.packs_per_step
-        self.loader = self._loader([-(-position // lanes)] * len(self.world.lanes(lanes)))
-        self.done, self._ahead = self.loader.done, None
+        self.loader = self._loader([LaneState(-(-position // lanes))] * len(self.world.lanes(lanes)))
+        self.lanes, self._ahead = self.loader.states, None
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -175,7 +177,7 @@ class Trainer:
     def save(self) -> Path:
         """Write a checkpoint of the present state."""
         facts = {
-            "done": self.world.gather(self.done),
+            "lanes": [asdict(lane) for lane in self.world.gather(self.lanes)],
             "config": self.config.to_dict(),
         }
         path = self.checkpoints.save(self.step, self._tensors(), facts)
@@ -208,7 +210,7 @@ class Trainer:
         """The packs of a step on the device."""
         packs = [self._packed(pack) for pack in self.loader.step()]
         work = sum((work for _, work in packs), Workload())
-        return _Load([packed for packed, _ in packs], work, self.loader.done, self.loader.skipped)
+        return _Load([packed for packed, _ in packs], work, self.loader.states, self.loader.skipped)
 
     def _packed(self, samples: list[PreparedSample]) -> tuple[Packed, Workload]:
         """A pack on the device, its latents encoded."""
@@ -286,30 +288,31 @@ class Trainer:
     def _resume(self) -> Loader:
         """Read the last checkpoint, if there is one, and open the data where it stood."""
         config, path = self.config, self.checkpoints.latest()
-        lanes, done = self.world.lanes(config.packs_per_step), None
+        lanes, states = self.world.lanes(config.packs_per_step), None
         if path is not None:
             _check_same_run(config, path)
             facts = read_facts(path)
             read_tensors(path, self._tensors(), self.world)
             self.step = self.saved = facts["step"]
-            done = facts["done"][lanes.start : lanes.stop]
-        return self._loader(done)
+            states = _lane_states(path, facts)[lanes.start : lanes.stop]
+        return self._loader(states)
 
-    def _loader(self, done: list[int] | None) -> Loader:
-        """The data behind the samples that each of our lanes has taken."""
+    def _loader(self, states: list[LaneState] | None) -> Loader:
+        """The data behind what each of our lanes has read."""
         config = self.config
         lanes, workers = self.world.lanes(config.packs_per_step), config.running.workers
         mixture, preparer, tokens = self.data.mixture, self.data.preparer, config.pack_tokens
-        return Loader(mixture, preparer, tokens, lanes, config.packs_per_step, workers, done)
+        cost = partial(sample_flops, costs=self.data.costs, frozen=config.lora is not None)
+        return Loader(mixture, preparer, cost, tokens, lanes, config.packs_per_step, workers, states)
 
 
 @dataclass(frozen=True)
 class _Load:
-    """The packs of a step, and the positions in the data after it."""
+    """The packs of a step, and how far the lanes have come after it."""
 
     packs: list[Packed]
     work: Workload
-    done: list[int]
+    lanes: list[LaneState]
     skipped: int
 
 
@@ -350,3 +353,18 @@ def _check_same_run(config: TrainConfig, path: Path) -> None:
             + "\n  ".join(different)
             + "\n  train into another folder, or with the configuration it was made with"
         )
+
+
+def _lane_states(path: Path, facts: dict[str, Any]) -> list[LaneState]:
+    """How far all lanes had come.
+
+    Raises:
+        CheckpointError: if that is not told as it is now.
+    """
+    try:
+        return [LaneState(**{**lane, "waiting": tuple(lane["waiting"])}) for lane in facts["lanes"]]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} does not tell the order of samples as this version does; export its weights and begin"
+            " another run from them"
+        ) from error

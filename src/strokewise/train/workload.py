@@ -8,6 +8,7 @@ Knows segments; what a token costs in a network is counted by its architecture.
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+from strokewise.datasets.prepare import PreparedSample
 from strokewise.models import TrainingCosts
 from strokewise.sequence import Kind, Segment
 
@@ -60,3 +61,10 @@ class Workload:
         linear = costs.linear_flops(self.tokens, self.text_losses, self.patches)
         attention = costs.attention_flops(self.pairs, self.patch_pairs)
         return linear * (2 if frozen else 3) + attention * 3
+
+
+def sample_flops(sample: PreparedSample, costs: TrainingCosts, frozen: bool = False) -> float:
+    """Count the operations of a training sample, encoding of its canvases included."""
+    sizes = [canvas.shape for canvas in sample.canvases]
+    encoding = sum(costs.encoding_flops(height, width) for _, height, width in sizes)
+    return Workload.of(sample.segments).flops(costs, frozen) + encoding
