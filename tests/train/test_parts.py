@@ -156,9 +156,10 @@ def test_muon_moves_matrices_by_nearly_orthogonal_steps(toy, start):
     }
 
 
-def test_averages_follow_and_are_lent():
+@pytest.mark.parametrize("on_cpu", [False, True])
+def test_averages_follow_and_are_lent(on_cpu):
     weight = torch.nn.Parameter(torch.zeros(3))
-    averages = optim.AveragedWeights({"w": weight}, 0.9)
+    averages = optim.AveragedWeights({"w": weight}, 0.9, on_cpu)
     wanted = 0.0
     for step in range(200):
         weight.data.fill_(step)
@@ -228,6 +229,14 @@ def test_the_estimate_is_close_to_the_run(toy, start, tmp_path):
     bytes_held = 4 * found.trainable
     assert found.memory.gradients == found.memory.average == found.memory.optimizer / 2 == bytes_held
     assert "20 steps" in [*table(config, found, 1).columns[0].cells]
+
+
+def test_averages_on_the_host_are_counted_there(toy, start):
+    config = toy.config(start)
+    config = replace(config, running=replace(config.running, ema_on_cpu=True))
+    found = estimate(config, RunData.open(config), 1, SPEED)
+    assert found.memory.average == 0
+    assert "host memory of averages" in [*table(config, found, 1).columns[0].cells]
 
 
 def test_adapters_are_counted(toy, start, tmp_path):

@@ -57,11 +57,13 @@ def test_the_autoencoder_and_the_tables_stay(trainer):
         assert torch.equal(value, before[name]) == frozen, name
 
 
-def test_a_run_may_be_done_in_parts(trainer):
-    whole = trainer("whole")
+@pytest.mark.parametrize("changes", [{}, {"ema_every": 2}], ids=["plain", "averages_seldom"])
+def test_a_run_may_be_done_in_parts(trainer, changes):
+    """The parts hold their averages elsewhere, which changes nothing."""
+    whole, on_cpu = trainer("whole", **changes), {"ema_on_cpu": True}
     whole.fit()
-    trainer("parts").fit(max_steps=3)
-    rest = trainer("parts")
+    trainer("parts", on_cpu, **changes).fit(max_steps=3)
+    rest = trainer("parts", on_cpu, **changes)
     assert rest.step == 3
     rest.fit()
     for name, tensor in whole._tensors().items():

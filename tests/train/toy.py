@@ -111,6 +111,7 @@ def main():
     parser.add_argument("--stop-after", type=int)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--ema-on-cpu", action="store_true")
     parser.add_argument("--lora", action="store_true")
     parser.add_argument("--paint", action="store_true")
     parser.add_argument("--precision", default="float32")
@@ -123,7 +124,12 @@ def main():
     torch.set_num_threads(1)
     lora = Lora(2, 4) if arguments.lora else None
     made = config(arguments.start, arguments.steps, precision=arguments.precision, lora=lora)
-    running = replace(made.running, workers=arguments.workers, checkpointing=arguments.checkpointing)
+    running = replace(
+        made.running,
+        workers=arguments.workers,
+        checkpointing=arguments.checkpointing,
+        ema_on_cpu=arguments.ema_on_cpu,
+    )
     if arguments.paint:
         running = replace(running, num_samples=2, sample_every=2, sample_steps=3)
     trainer = Trainer(replace(made, running=running), Path(arguments.out))

@@ -48,6 +48,8 @@ class Running:
         cache_mb: memory, in MiB, for latents of images that come again.
         checkpointing: recompute the activations of layers in the backward pass instead of keeping them.
         compile: compile the layers with torch.compile.
+        ema_on_cpu: hold the averaged weights in the memory of the host; each update copies the weights there,
+            so take a larger ``ema_every`` with it.
         log_every, save_every, sample_every: intervals in optimizer steps.
         keep: number of checkpoints kept.
         num_samples: images painted at ``sample_every``; 0 paints none.
@@ -59,6 +61,7 @@ class Running:
     cache_mb: int = 256
     checkpointing: bool = False
     compile: bool = False
+    ema_on_cpu: bool = False
     log_every: int = 10
     save_every: int = 500
     sample_every: int = 500
@@ -93,7 +96,8 @@ class TrainConfig:
         muon: peak rate of Muon for the matrices within layers, which follows the same schedule; with None
             AdamW trains all.
         clip_norm: largest norm of the gradient over all parameters.
-        ema_decay: of the averaged weights.
+        ema_decay: of the averaged weights, at each of their updates.
+        ema_every: optimizer steps from one of these updates to the next.
         precision: of the arithmetic; weights, gradients and averages are float32 (adapters' base: bfloat16).
         lora: adapters, or None to train all weights but the autoencoder's.
         canvas_side: largest side of canvases in pixels, stored with exports; None: the start's own.
@@ -122,6 +126,7 @@ class TrainConfig:
     muon: float | None = None
     clip_norm: float = 1.0
     ema_decay: float = 0.9999
+    ema_every: int = 1
     precision: str = "bfloat16"
     lora: Lora | None = None
     canvas_side: int | None = None
@@ -131,7 +136,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that have no meaning."""
-        for name in ("steps", "pack_tokens", "row_tokens", "packs_per_step", "noised_copies"):
+        for name in ("steps", "pack_tokens", "row_tokens", "packs_per_step", "noised_copies", "ema_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.precision not in PRECISIONS:

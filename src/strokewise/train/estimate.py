@@ -145,6 +145,9 @@ def table(config: TrainConfig, found: Estimate, devices: int) -> Table:
     memory, stored = found.memory, STORED * found.trainable
     saves = config.steps // config.running.save_every
     parts = ", ".join(f"{name} {human(value, 'B')}" for name, value in vars(memory).items() if value)
+    averages = {}
+    if config.running.ema_on_cpu:
+        averages["host memory of averages"] = human(SINGLE * found.trainable, "B") + " in all"
     rows = {
         "left out": f"{found.dropped:,} of the first {found.probed:,} samples, with"
         f" {found.dropped_images:,} of {found.images:,} images, are too long for a pack of"
@@ -158,6 +161,7 @@ def table(config: TrainConfig, found: Estimate, devices: int) -> Table:
         "a checkpoint": f"{human(stored, 'B')} (weights, averages and optimizer),"
         f" {config.running.keep} are kept; {human(stored * saves, 'B')} written in all",
         "host memory of export": human(SINGLE * (found.trainable + found.frozen), "B"),
+        **averages,
         "memory per device": f"at least {human(memory.total, 'B')}: {parts}",
         "time": f"about {duration(found.seconds)} on {devices} device{'s' * (devices > 1)},"
         f" at {found.speed.origin}",
@@ -221,7 +225,7 @@ def _memory(config: TrainConfig, model: ModelSizes, trained: int, devices: int, 
         weights=weights,
         gradients=trained * SINGLE / devices,
         optimizer=2 * trained * SINGLE / devices,
-        average=trained * SINGLE / devices,
+        average=0.0 if config.running.ema_on_cpu else trained * SINGLE / devices,
         gathered=gathered,
         activations=_activations(config, model, itemsize, patches),
     )

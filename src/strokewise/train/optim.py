@@ -11,6 +11,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from strokewise.train.muon import Muon
 
@@ -114,10 +115,11 @@ def _adamw(parameters: dict[str, nn.Parameter], config: Schedule) -> torch.optim
         lr=config.learning_rate,
         betas=config.betas,
         eps=config.eps,
+        fused=True,  # the other kernels hold copies of all moments for a while
     )
     for parameter in parameters.values():
         optimizer.state[parameter] = {
-            "step": torch.zeros(()),
+            "step": torch.zeros((), device=parameter.device),
             "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
             "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
         }
@@ -125,21 +127,26 @@ def _adamw(parameters: dict[str, nn.Parameter], config: Schedule) -> torch.optim
 
 
 class AveragedWeights:
-    """Exponential moving average of the trainable weights (EMA), sharded as they are."""
+    """Exponential moving average of the trainable weights (EMA), sharded as they are.
 
-    def __init__(self, parameters: dict[str, nn.Parameter], decay: float) -> None:
-        """Begin with the present weights."""
+    Always float32: at a decay of 0.999 an update changes a weight by less than bfloat16 can tell.
+    """
+
+    def __init__(self, parameters: dict[str, nn.Parameter], decay: float, on_cpu: bool = False) -> None:
+        """Begin with the present weights; ``on_cpu``: hold the averages in the memory of the host."""
         self.decay = decay
         self.parameters = parameters
-        self.averages = {name: p.detach().clone() for name, p in parameters.items()}
+        self.averages = {
+            name: p.detach().to("cpu" if on_cpu else p.device, copy=True) for name, p in parameters.items()
+        }
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Average in the weights after optimizer step ``step`` (from 0); early averages are shorter."""
+    def update(self, number: int) -> None:
+        """Average in the present weights, for the ``number``-th time (from 0); early averages are shorter."""
         # Otherwise the first weights, which are far off, would weigh in for a long time.
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for name, parameter in self.parameters.items():
-            self.averages[name].lerp_(parameter.detach(), 1 - decay)
+        decay = min(self.decay, (1 + number) / (10 + number))
+        for average, parameter in self._pairs():
+            average.lerp_(parameter.to(average.device), 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -152,8 +159,17 @@ class AveragedWeights:
 
     @torch.no_grad()
     def _swap(self) -> None:
-        for name, parameter in self.parameters.items():
+        for average, parameter in self._pairs():
             # One parameter at a time: a second copy of the whole model may not fit into memory.
-            present: Tensor = parameter.detach().clone()
-            parameter.copy_(self.averages[name])
-            self.averages[name].copy_(present)
+            present: Tensor = parameter.clone()
+            parameter.copy_(average)
+            average.copy_(present)
+
+    def _pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each average with its parameter; of sharded ones what is held here."""
+        for name, parameter in self.parameters.items():
+            yield _local(self.averages[name]), _local(parameter.detach())
+
+
+def _local(tensor: Tensor) -> Tensor:
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -105,8 +105,8 @@ class Reinforcement:
         recipe = {**asdict(config.sampling), "rounds": config.rounds, "credit_rule": config.credit_rule}
         claim(self.rollouts, json.dumps(recipe, indent=2) + "\n")
         source = WeightedSource(ROLLOUTS, 1.0, Rollouts(str(self.rollouts), config.credit_rule))
-        training = replace(config.training, sources=(source,))
-        self.trainer = Trainer(training, folder, world, average_every=config.steps)
+        training = replace(config.training, sources=(source,), ema_every=config.steps)
+        self.trainer = Trainer(training, folder, world)
         self.tokenizer = Tokenizer.load(find_checkpoint(training.model))
 
     def fit(self, minutes: float | None = None) -> None:

@@ -46,21 +46,18 @@ from strokewise.train.workload import Workload, sample_flops
 class Trainer:
     """A run in a folder, which resumes from the folder's last checkpoint if there is one."""
 
-    def __init__(
-        self, config: TrainConfig, folder: Path, world: World | None = None, average_every: int = 1
-    ) -> None:
+    def __init__(self, config: TrainConfig, folder: Path, world: World | None = None) -> None:
         """Open the data, load the model, spread it over the ranks, and resume.
 
         Args:
             config: what to train.
             folder: of the run.
             world: the ranks that share it; default: those that torchrun started.
-            average_every: optimizer steps after which the averaged weights are updated.
 
         Raises:
             StrokewiseError: if data, start or checkpoint are missing, damaged, or do not fit.
         """
-        self.config, self.folder, self.average_every = config, folder, average_every
+        self.config, self.folder = config, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.world = world or World.join()
         self.data = RunData.open(config)
@@ -73,7 +70,7 @@ class Trainer:
         self.parameters = trainable(module_of(self.model))
         inner = matrices(self.parameters, self.data.architecture.layer_weights) if config.muon else ()
         self.optimizer = Optimizer(self.parameters, config, inner)
-        self.averages = AveragedWeights(self.parameters, config.ema_decay)
+        self.averages = AveragedWeights(self.parameters, config.ema_decay, config.running.ema_on_cpu)
         self.checkpoints = Checkpoints(folder, config.running.keep, self.world)
         self.step = self.saved = 0
         self.loader = self._resume()
@@ -140,8 +137,8 @@ class Trainer:
                 " with a lower learning rate, or look for damaged samples"
             )
         rate = self.optimizer.update(self.step)
-        if (self.step + 1) % self.average_every == 0:
-            self.averages.update(self.step // self.average_every)
+        if (self.step + 1) % self.config.ema_every == 0:
+            self.averages.update(self.step // self.config.ema_every)
         self.step, self.lanes = self.step + 1, load.lanes
         return StepReport(
             self.step,
