@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -243,3 +244,36 @@ class TestInterruptions:
         _run(list(map(str, (*command, "--out", tmp_path / "out"))))
         assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
         assert len(studio.seen) < needed
+
+    @pytest.mark.slow
+    def test_workers_share_the_work_and_the_limits(self, studio, picky, make_work, tmp_path):
+        here, two = N * 2, Executor("processes", 2)
+        build_multi_turn(make_work(cache="other"), range(here), tmp_path / "whole", Executor())
+        with pytest.raises(ServiceError, match="limit of 60 requests is reached"):
+            build_multi_turn(make_work(workers=2, requests=60), range(here), tmp_path / "out", two)
+        build_multi_turn(make_work(workers=2), range(here), tmp_path / "out", two)
+        assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+    @pytest.mark.slow
+    def test_actors_on_ray_that_are_killed(self, studio, picky, make_work, tmp_path):
+        """Nothing is lost and nothing is there twice, whenever actors die."""
+        ray, here = pytest.importorskip("ray"), N * 4
+        build_multi_turn(make_work(cache="other"), range(here), tmp_path / "whole", Executor())
+        ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        killed: list[int] = []
+
+        def kill(done):
+            if done and len(killed) < 4:  # after the first shard, and again after others
+                ours = psutil.Process().children(recursive=True)
+                actors = [one for one in ours if one.name().startswith("ray::_Actor")]
+                killed.extend(one.pid for one in actors[:1])
+                for one in actors[:1]:
+                    one.kill()
+
+        try:
+            work, executor = make_work(workers=2), Executor("ray", 2)
+            build_multi_turn(work, range(here), tmp_path / "out", executor, kill)
+        finally:
+            ray.shutdown()
+        assert killed
+        assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
