@@ -13,7 +13,8 @@ from strokewise.sequence import Tokenizer
 
 SCENES = {"nano": NANO_SCENES, "default": SceneMix()}
 # Digests of the first eight samples for seed 3. Those without inspections are those of version 0.1.0; others
-# have since said first what is seen, and judged item by item; those of conflicts also state a wrong relation.
+# have since said first what is seen, and judged item by item; those of conflicts also state a wrong relation, and
+# those of plans hold all steps.
 DIGESTS = {
     "canvas text-to-image nano": "4578bd26d297",
     "canvas text-to-image default": "22ab2e1a0968",
@@ -25,18 +26,18 @@ DIGESTS = {
     "canvas comparison default": "a2fb19aba196",
     "multi-turn process nano": "84ac0a97d910",
     "multi-turn process default": "626d7f5ab214",
-    "multi-turn planning nano": "3014c5f778e7",
-    "multi-turn planning default": "0495740a2389",
+    "multi-turn planning nano": "2ea6c4bb4e4b",
+    "multi-turn planning default": "68f59df5bff3",
     "conflict process nano": "c6f07f8efad8",
     "conflict process default": "ed536b43ae43",
-    "conflict planning nano": "b3184a3633a3",
-    "conflict planning default": "fc28c8f568ac",
+    "conflict planning nano": "807c54c4f2c4",
+    "conflict planning default": "f48e052a80dc",
     "conflict inspection nano": "cf3a17e2d8a0",
     "conflict inspection default": "4cb6205fe18c",
     "alignment process nano": "cca985de5060",
     "alignment process default": "bf25f2b5cb23",
-    "alignment planning nano": "35f3fc76ef61",
-    "alignment planning default": "7df10dbce79c",
+    "alignment planning nano": "004a04f5d222",
+    "alignment planning default": "11186b906ff2",
     "alignment inspection nano": "539105a768ab",
     "alignment inspection default": "ac56ddf1e225",
 }
