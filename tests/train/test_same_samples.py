@@ -13,7 +13,7 @@ from strokewise.sequence import Tokenizer
 
 SCENES = {"nano": NANO_SCENES, "default": SceneMix()}
 # Digests of the first eight samples for seed 3. Those without inspections are those of version 0.1.0; others
-# have since said first what is seen, and judged item by item; those of conflicts also state a wrong relation, and
+# have since said first what is seen, and judged item by item; those of conflicts also state a wrong relation;
 # those of plans hold all steps.
 DIGESTS = {
     "canvas text-to-image nano": "4578bd26d297",
