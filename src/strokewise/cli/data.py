@@ -17,6 +17,7 @@ from strokewise.cli.open_data import (
     Gpus,
     JudgePrice,
     MaxCost,
+    Measured,
     PainterPrice,
     PainterUrl,
     Samples,
@@ -81,6 +82,7 @@ def build(
     painter_url: PainterUrl = None,
     taxonomy: TaxonomyPath = None,
     samples: Samples = None,
+    measured: Measured = None,
     cache: Annotated[
         Path | None,
         typer.Option(help="open: folder of canvases, answers and what was spent; default OUT.cache."),
@@ -106,6 +108,7 @@ def build(
             "painter-url": painter_url,
             "taxonomy": taxonomy,
             "samples": samples,
+            "measured": measured,
             "max-cost": max_cost,
         }
         if given := [name for name, value in alien.items() if value is not None]:
@@ -130,12 +133,12 @@ def build(
     if subset == "multi-turn":
         if samples:
             raise ConfigError("--samples is for conflict and alignment data")
-        build_open_multi_turn(workshop, n, seed, taxonomy, edit_share, out, run_on, dry_run)
+        build_open_multi_turn(workshop, n, seed, taxonomy, measured or [], edit_share, out, run_on, dry_run)
         return
     if not samples:
         raise ConfigError(f"{subset} data of the open world are made of samples: give --samples")
-    if edit_share is not None or taxonomy is not None:
-        raise ConfigError("--edit-share and --taxonomy are for multi-turn data")
+    if edit_share is not None or taxonomy is not None or measured:
+        raise ConfigError("--edit-share, --taxonomy and --measured are for multi-turn data")
     build_of_samples(workshop, subset, samples, n, out, run_on, dry_run)
 
 

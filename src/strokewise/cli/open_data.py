@@ -34,6 +34,13 @@ Samples = Annotated[
         help="conflict, alignment: paintings of a model (folder, data set, parquet), or GenRef's shards."
     ),
 ]
+Measured = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="open multi-turn: prompts by which models are measured, to keep out, beside GenEval's: a file"
+        " of WISE's list, of GenEval's form, or a prompt a line."
+    ),
+]
 MaxCost = Annotated[
     float | None, typer.Option(min=0, max=MAX_MONEY, help="open: most money for judge and painter together.")
 ]
@@ -110,6 +117,7 @@ def build_open_multi_turn(
     n: int,
     seed: int,
     taxonomy: Path | None,
+    measured: list[Path],
     edit_share: float | None,
     out: Path,
     executor: "Executor",
@@ -119,15 +127,19 @@ def build_open_multi_turn(
     from strokewise.data.open_world import multi_turn
     from strokewise.data.open_world.drafts import OpenMultiTurnMix
     from strokewise.data.open_world.taxonomy import load_taxonomy
+    from strokewise.evals.prompt_sets import load_prompts
 
     mix = OpenMultiTurnMix() if edit_share is None else OpenMultiTurnMix(edit_share=edit_share)
     work = multi_turn.MultiTurnWork(workshop, seed, mix, load_taxonomy(taxonomy))
-    items = range(n)
-    _tell(multi_turn.multi_turn_estimate(work, items))
+    texts = [one.text for source in ("geneval", *measured) for one in load_prompts(str(source))]
+    selection = multi_turn.select_drafts(work, n, texts)
+    for reason, count in selection.removed.items():
+        print(f"left out, {reason}: {count:,}")
+    _tell(multi_turn.multi_turn_estimate(work, selection))
     if dry_run:
         return
-    with progress("building multi-turn", n) as update:
-        found = multi_turn.build_multi_turn(work, items, out, executor, update)
+    with progress("building multi-turn", len(selection.numbers)) as update:
+        found = multi_turn.build_multi_turn(work, selection, out, executor, update)
     _tell_yield(found, workshop, out)
 
 

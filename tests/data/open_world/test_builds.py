@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from strokewise.data.executor import Executor
 from strokewise.data.open_world import building
 from strokewise.data.open_world.drafts import OpenMultiTurnMix, drafter
 from strokewise.data.open_world.multi_turn import MultiTurnWork, build_multi_turn, multi_turn_estimate
+from strokewise.data.open_world.overlap import select
 from strokewise.data.open_world.scene import OpenScene
 from strokewise.data.open_world.taxonomy import load_taxonomy
 from strokewise.data.open_world.workshop import PainterChoice
@@ -49,6 +51,11 @@ def picky(studio, studio_server):
     studio.judge = judge
 
 
+@cache
+def chosen(count, seed=1):
+    return select(drafter(seed, OpenMultiTurnMix(), TAXONOMY), count, [])
+
+
 def files_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -56,7 +63,7 @@ def files_of(folder):
 class TestMultiTurn:
     def test_records_are_the_drafts_and_rejects_say_why(self, studio, picky, make_work, tmp_path):
         work = make_work()
-        found = build_multi_turn(work, range(N), tmp_path / "out", Executor())
+        found = build_multi_turn(work, chosen(N), tmp_path / "out", Executor())
         records = [record for _, record in read(tmp_path / "out")]
         rejects = list(building.rejects_of(tmp_path / "out"))
         assert len(records) == found.records >= 3
@@ -80,46 +87,46 @@ class TestMultiTurn:
         with pytest.raises(
             ConfigError, match=r"all of the 20 that were tried are rejected \(wrong count: 20\)"
         ):
-            build_multi_turn(make_work(), range(N), tmp_path / "out", Executor())
+            build_multi_turn(make_work(), chosen(N), tmp_path / "out", Executor())
         assert (studio.count("generations"), studio.count("edits"), studio.count("completions")) == (N, 0, N)
 
     def test_the_estimate_is_what_it_costs_if_all_is_well(self, studio, make_work, tmp_path):
         work = make_work()
-        expected = multi_turn_estimate(work, range(N))
-        build_multi_turn(work, range(N), tmp_path / "out", Executor())
+        expected = multi_turn_estimate(work, chosen(N))
+        build_multi_turn(work, chosen(N), tmp_path / "out", Executor())
         assert len(studio.seen) == expected.requests == expected.canvases + expected.queries
         assert expected.cost > 0
 
     def test_what_a_service_refuses_to_paint_is_left_out(self, studio, studio_server, make_work, tmp_path):
         studio.faults = [studio_server.status(400, "not allowed", "content_policy_violation")]
-        found = build_multi_turn(make_work(), range(N), tmp_path / "out", Executor())
+        found = build_multi_turn(make_work(), chosen(N), tmp_path / "out", Executor())
         assert found.reasons == {"not decided": 1}
 
     @pytest.mark.parametrize("limit", [{"requests": 40}, {"tokens": 1500}, {"cost": 1.0}])
     def test_limits_hold_over_runs_and_nothing_is_paid_twice(self, studio, picky, make_work, tmp_path, limit):
-        whole = build_multi_turn(make_work(cache="other"), range(N), tmp_path / "whole", Executor())
+        whole = build_multi_turn(make_work(cache="other"), chosen(N), tmp_path / "whole", Executor())
         needed = len(studio.seen)
         studio.seen.clear()
         for _ in range(2):
             with pytest.raises(ServiceError, match=r"limit of .* is reached"):
-                build_multi_turn(make_work(**limit), range(N), tmp_path / "out", Executor())
+                build_multi_turn(make_work(**limit), chosen(N), tmp_path / "out", Executor())
         spent = len(studio.seen)
         assert spent < needed
         if "requests" in limit:
             assert spent == 40
         assert not (tmp_path / "out" / "manifest.json").exists()
-        assert build_multi_turn(make_work(), range(N), tmp_path / "out", Executor()) == whole
+        assert build_multi_turn(make_work(), chosen(N), tmp_path / "out", Executor()) == whole
         # Queries that were under way when the limit was reached were answered, and kept.
         assert len(studio.seen) == needed
         assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
 
     def test_other_recipes_are_refused(self, make_work, tmp_path):
-        build_multi_turn(make_work(), range(4), tmp_path / "out", Executor())
+        build_multi_turn(make_work(), chosen(4), tmp_path / "out", Executor())
         with pytest.raises(ConfigError, match="another recipe"):
-            build_multi_turn(make_work(seed=2), range(4), tmp_path / "out", Executor())
+            build_multi_turn(make_work(seed=2), chosen(4), tmp_path / "out", Executor())
 
     def test_the_card(self, picky, make_work, tmp_path):
-        found = build_multi_turn(make_work(), range(N), tmp_path / "out", Executor())
+        found = build_multi_turn(make_work(), chosen(N), tmp_path / "out", Executor())
         card = (tmp_path / "out" / "README.md").read_text()
         head, _, body = card.removeprefix("---\n").partition("\n---\n")
         assert "data_files: part-*.parquet" in head
@@ -137,7 +144,7 @@ class TestMultiTurn:
         tiny = KontextPainter(module.tiny_pipeline(), 32, num_steps=1)
         monkeypatch.setattr(KontextPainter, "load", lambda model, device, size: tiny)
         choice = PainterChoice("kontext", "tiny", 32, device="cpu")
-        build_multi_turn(make_work(painter=choice), range(2), tmp_path / "out", Executor())
+        build_multi_turn(make_work(painter=choice), chosen(2), tmp_path / "out", Executor())
         images = [image for _, record in read(tmp_path / "out") for image in record.trajectory.images]
         assert len(images) >= 6
         assert all(image.size == (32, 32) and np.asarray(image).std() > 0 for image in images)
@@ -222,7 +229,7 @@ class TestInterruptions:
     def test_a_build_that_is_killed_is_resumed_and_the_same(
         self, studio, picky, make_work, tmp_path, monkeypatch
     ):
-        build_multi_turn(make_work(cache="other"), range(N), tmp_path / "whole", Executor())
+        build_multi_turn(make_work(cache="other"), chosen(N), tmp_path / "whole", Executor())
         needed = len(studio.seen)
         given = ("--world", "open", "--painter", "served", "--painter-model", "brush-1", "--judge", "judge-1")
         where = ("--judge-url", studio.url, "--painter-url", studio.url, "--cache", tmp_path / "cache")
@@ -248,17 +255,17 @@ class TestInterruptions:
     @pytest.mark.slow
     def test_workers_share_the_work_and_the_limits(self, studio, picky, make_work, tmp_path):
         here, two = N * 2, Executor("processes", 2)
-        build_multi_turn(make_work(cache="other"), range(here), tmp_path / "whole", Executor())
+        build_multi_turn(make_work(cache="other"), chosen(here), tmp_path / "whole", Executor())
         with pytest.raises(ServiceError, match="limit of 60 requests is reached"):
-            build_multi_turn(make_work(workers=2, requests=60), range(here), tmp_path / "out", two)
-        build_multi_turn(make_work(workers=2), range(here), tmp_path / "out", two)
+            build_multi_turn(make_work(workers=2, requests=60), chosen(here), tmp_path / "out", two)
+        build_multi_turn(make_work(workers=2), chosen(here), tmp_path / "out", two)
         assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
 
     @pytest.mark.slow
     def test_actors_on_ray_that_are_killed(self, studio, picky, make_work, tmp_path):
         """Nothing is lost and nothing is there twice, whenever actors die."""
         ray, here = pytest.importorskip("ray"), N * 4
-        build_multi_turn(make_work(cache="other"), range(here), tmp_path / "whole", Executor())
+        build_multi_turn(make_work(cache="other"), chosen(here), tmp_path / "whole", Executor())
         ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
         killed: list[int] = []
 
@@ -272,7 +279,7 @@ class TestInterruptions:
 
         try:
             work, executor = make_work(workers=2), Executor("ray", 2)
-            build_multi_turn(work, range(here), tmp_path / "out", executor, kill)
+            build_multi_turn(work, chosen(here), tmp_path / "out", executor, kill)
         finally:
             ray.shutdown()
         assert killed

@@ -5,7 +5,7 @@ It refuses to know how records are made.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ def data_card(folder: Path, subset: str, recipe: Mapping[str, Any], found: Yield
         "```\nstrokewise data show FOLDER\n```",
         "## Figures",
         markdown_table(["", "arXiv 2604.04746", "here"], [*rows, words]),
+        *_removed(recipe.get("removed", {})),
         f"Tried: {found.tried:,}. Kept: {found.records:,}.",
         *([markdown_table(["rejected for", "number", "of those tried"], reasons)] if reasons else []),
         "What was rejected, with the analysis, is in `rejects-*.jsonl`.",
@@ -76,6 +77,13 @@ def data_card(folder: Path, subset: str, recipe: Mapping[str, Any], found: Yield
         "The licenses of painter and judge decide how the data may be used; they are not stated here.",
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def _removed(reasons: Mapping[str, int]) -> Iterator[str]:
+    """What was left out before anything was tried."""
+    if reasons:
+        stated = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+        yield f"Left out before that: {stated}."
 
 
 def _figures(folder: Path) -> DataFigures:

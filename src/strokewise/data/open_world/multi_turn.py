@@ -19,6 +19,7 @@ from strokewise.data.open_world.building import UNDECIDED, Outcome, Rejected, Yi
 from strokewise.data.open_world.card import data_card
 from strokewise.data.open_world.costs import Estimate, estimate
 from strokewise.data.open_world.drafts import Draft, OpenMultiTurnMix, drafter
+from strokewise.data.open_world.overlap import Selection, select
 from strokewise.data.open_world.taxonomy import Taxonomy
 from strokewise.data.open_world.workshop import Tools, Workshop
 from strokewise.data.records import Record
@@ -77,29 +78,35 @@ def paint_draft(draft: Draft, tools: Tools, model: str) -> Outcome:
     return Record(SUBSET, "complete", trajectory, truth={"open": scenes})
 
 
+def select_drafts(work: MultiTurnWork, count: int, measured: Sequence[str]) -> Selection:
+    """The first drafts of a build, without those too like each other or a measured prompt."""
+    return select(drafter(work.seed, work.mix, work.taxonomy), count, measured)
+
+
 def build_multi_turn(
     work: MultiTurnWork,
-    items: Sequence[int],
+    selection: Selection,
     folder: Path,
     executor: Executor,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Yield:
-    """Build a multi-turn data set, or continue with one; see :func:`building.build_open`."""
-    recipe = multi_turn_recipe(work, len(items))
+    """Build a multi-turn data set of selected drafts, or continue with one (``building.build_open``)."""
+    recipe = multi_turn_recipe(work, selection)
 
     def card(found: Yield) -> str:
         return data_card(folder, SUBSET, recipe, found)
 
-    return build_open(SUBSET, recipe, items, work, folder, executor, card, progress)
+    return build_open(SUBSET, recipe, selection.numbers, work, folder, executor, card, progress)
 
 
-def multi_turn_recipe(work: MultiTurnWork, count: int) -> dict[str, Any]:
+def multi_turn_recipe(work: MultiTurnWork, selection: Selection) -> dict[str, Any]:
     """All that decides what is built, as JSON values."""
     taxonomy = json.dumps(asdict(work.taxonomy), sort_keys=True)
     return {
         "world": "open",
         "subset": SUBSET,
-        "count": count,
+        "count": selection.count,
+        "removed": selection.removed,
         "seed": work.seed,
         "mix": asdict(work.mix),
         "taxonomy": hashlib.sha256(taxonomy.encode()).hexdigest(),
@@ -109,8 +116,6 @@ def multi_turn_recipe(work: MultiTurnWork, count: int) -> dict[str, Any]:
     }
 
 
-def multi_turn_estimate(work: MultiTurnWork, items: Iterable[int]) -> Estimate:
-    """What the items cost at most: a query for each canvas."""
-    draft = drafter(work.seed, work.mix, work.taxonomy)
-    canvases = sum(len(draft(number).steps) for number in items)
-    return estimate(work.workshop, canvases, canvases)
+def multi_turn_estimate(work: MultiTurnWork, selection: Selection) -> Estimate:
+    """What the drafts cost at most: a query for each canvas."""
+    return estimate(work.workshop, selection.canvases, selection.canvases)
