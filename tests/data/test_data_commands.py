@@ -320,7 +320,7 @@ class TestConvert:
 def test_prompts_are_written_once_and_none_of_genevals(records_of, tmp_path):
     one, other = records_of("multi-turn")[:2]
     measured = replace(one, trajectory=replace(one.trajectory, prompt="a photo of a bench"))
-    building.claim(tmp_path / "set", "{}")
+    storage.claim(tmp_path / "set", "{}")
     storage.write_shard(tmp_path / "set", 0, [one, other, one, measured])
     storage.write_manifest(tmp_path / "set", "multi-turn", 4)
     assert "2 prompts in" in run("prompts", tmp_path / "set", "--out", tmp_path / "new" / "prompts.txt")

@@ -30,15 +30,18 @@ from strokewise.cli.open_data import (
 )
 from strokewise.cli.options import MAX_BATCH, MAX_RECORDS, MAX_SIDE, MAX_VALUE
 from strokewise.cli.output import progress, tracked
-from strokewise.cli.shared import Seed
+from strokewise.cli.shared import Seed, local_data
 from strokewise.errors import ConfigError, RecordError
 
 if TYPE_CHECKING:
+    from strokewise.data.destination import Destination
     from strokewise.data.executor import Executor
 
 data_app = typer.Typer(no_args_is_help=True, help="Build, filter, inspect, check and convert training data.")
 
-Folder = Annotated[Path, typer.Argument(help="Folder of a built data set.")]
+Folder = Annotated[
+    Path, typer.Argument(parser=local_data, help="Folder of a built data set, or its URL (s3://...).")
+]
 EditorName = Annotated[
     str | None,
     typer.Option(
@@ -51,7 +54,9 @@ EditorDevice = Annotated[str, typer.Option(help="Where the image editor computes
 @data_app.command()
 def build(
     subset: Annotated[str, typer.Argument(help="multi-turn, conflict or alignment.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; an unfinished build there is resumed.")],
+    out: Annotated[
+        str, typer.Option(help="Folder or URL (s3://...) to write; an unfinished build there is resumed.")
+    ],
     n: Annotated[
         int, typer.Option(min=1, max=MAX_RECORDS, help="Records to build; open: to try, rejects included.")
     ] = 1000,
@@ -98,8 +103,10 @@ def build(
     dry_run: DryRun = False,
 ) -> None:
     """Build one of the paper's three subsets from sampled scenes; can be interrupted and run again."""
+    from strokewise.data.destination import Destination, beside
     from strokewise.data.records import LABELS
 
+    place = Destination.of(out)
     run_on = executor_named(executor, workers, address, gpus)
     shares = {"edit_share": edit_share, "right_share": right_share}
     if world == SPRITE_WORLD:
@@ -113,7 +120,7 @@ def build(
         }
         if given := [name for name, value in alien.items() if value is not None]:
             raise ConfigError(f"--{given[0]} is for --world open")
-        _build_sprites(subset, n, seed, size or 128, shares, painter, painter_model, device, out, run_on)
+        _build_sprites(subset, n, seed, size or 128, shares, painter, painter_model, device, place, run_on)
         return
     if world != OPEN_WORLD:
         raise ConfigError(f"--world is {world!r}; it is {SPRITE_WORLD} or {OPEN_WORLD}")
@@ -125,7 +132,7 @@ def build(
         (painter, painter_model, size, painter_url, device, painter_price),
         (judge, judge_url, judge_price),
         (max_requests, max_tokens, max_cost),
-        cache or out.with_name(out.name + ".cache"),
+        cache or beside(out),
         workers,
     )
     if right_share is not None:
@@ -133,13 +140,13 @@ def build(
     if subset == "multi-turn":
         if samples:
             raise ConfigError("--samples is for conflict and alignment data")
-        build_open_multi_turn(workshop, n, seed, taxonomy, measured or [], edit_share, out, run_on, dry_run)
+        build_open_multi_turn(workshop, n, seed, taxonomy, measured or [], edit_share, place, run_on, dry_run)
         return
     if not samples:
         raise ConfigError(f"{subset} data of the open world are made of samples: give --samples")
     if edit_share is not None or taxonomy is not None or measured:
         raise ConfigError("--edit-share, --taxonomy and --measured are for multi-turn data")
-    build_of_samples(workshop, subset, samples, n, out, run_on, dry_run)
+    build_of_samples(workshop, subset, samples, n, place, run_on, dry_run)
 
 
 def _build_sprites(
@@ -151,7 +158,7 @@ def _build_sprites(
     painter: str,
     painter_model: str | None,
     device: str,
-    out: Path,
+    out: "Destination",
     executor: "Executor",
 ) -> None:
     from strokewise.data.build import SPRITE, Recipe
@@ -171,7 +178,7 @@ def _build_sprites(
     editor = None if painter == SPRITE else KontextPainter.load(painter_model, device, size)
     with progress(f"building {subset}", n) as update:
         build_subset(recipe, out, executor, lambda done, _: update(done), editor)
-    print(f"{n:,} records in {out}")
+    print(f"{n:,} records in {out.name}")
 
 
 @data_app.command("filter")

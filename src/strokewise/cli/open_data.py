@@ -10,6 +10,7 @@ from strokewise.cli.output import progress
 from strokewise.errors import ConfigError
 
 if TYPE_CHECKING:
+    from strokewise.data.destination import Destination
     from strokewise.data.executor import Executor
     from strokewise.data.open_world.building import Yield
     from strokewise.data.open_world.costs import Estimate
@@ -119,7 +120,7 @@ def build_open_multi_turn(
     taxonomy: Path | None,
     measured: list[Path],
     edit_share: float | None,
-    out: Path,
+    out: "Destination",
     executor: "Executor",
     dry_run: bool,
 ) -> None:
@@ -148,7 +149,7 @@ def build_of_samples(
     subset: str,
     sources: list[Path],
     n: int,
-    out: Path,
+    out: "Destination",
     executor: "Executor",
     dry_run: bool,
 ) -> None:
@@ -171,10 +172,10 @@ def _tell(estimate: "Estimate") -> None:
         print(line)
 
 
-def _tell_yield(found: "Yield", workshop: "Workshop", out: Path) -> None:
+def _tell_yield(found: "Yield", workshop: "Workshop", out: "Destination") -> None:
     from strokewise.io.services import spent_in
 
-    print(f"{found.records:,} records of {found.tried:,} tried in {out}")
+    print(f"{found.records:,} records of {found.tried:,} tried in {out.name}")
     for reason, count in found.reasons.most_common():
         print(f"  rejected, {reason}: {count:,}")
     print(f"spent, with all runs before: {_worded(spent_in(workshop.ledger))}")

@@ -1,10 +1,19 @@
-"""Options that several commands have, each declared once. Declarations only."""
+"""Options that several commands have, each declared once. Declarations, and the paths they become."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from strokewise.cli.options import MAX_BATCH, MAX_SEED, MAX_VALUE
+
+
+def local_data(text: str) -> Path:
+    """A path as it is, or a copy of the data sets at a URL."""
+    from strokewise.io.remote import local
+
+    return local(text)
+
 
 _MODEL = "Folder, built-in name or hub id."
 

@@ -11,7 +11,7 @@ import typer
 from strokewise.cli.judging import JudgeCache, JudgeName, JudgeUrl, MaxRequests, MaxTokens, critic_named
 from strokewise.cli.options import MAX_BATCH, MAX_RECORDS, MAX_VALUE
 from strokewise.cli.output import progress
-from strokewise.cli.shared import Minutes, ModelOption, Seed
+from strokewise.cli.shared import Minutes, ModelOption, Seed, local_data
 
 if TYPE_CHECKING:
     from strokewise.inference.options import OptionChanges
@@ -35,7 +35,10 @@ def run(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of the built subsets; without it the sprite world is rendered."),
+        typer.Option(
+            parser=local_data,
+            help="Folder of the built subsets, or its URL; without it the sprite world is rendered.",
+        ),
     ] = None,
     changes: Annotated[
         list[str] | None,

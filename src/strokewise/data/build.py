@@ -15,10 +15,11 @@ from typing import Any
 from strokewise.data.alignment import AlignmentMix, alignment
 from strokewise.data.canvas_painters import CanvasPainter, SpritePainter
 from strokewise.data.conflict import ConflictMix, conflict
+from strokewise.data.destination import Destination
 from strokewise.data.executor import INLINE, Executor
 from strokewise.data.multi_turn import MultiTurnMix, multi_turn
 from strokewise.data.records import Record
-from strokewise.data.storage import FORMAT, claim, shard_name, write_manifest, write_shard
+from strokewise.data.storage import FORMAT, shard_name, write_manifest, write_shard
 from strokewise.errors import ConfigError
 from strokewise.world.render import SIZES
 
@@ -100,7 +101,7 @@ def build_shard(recipe: Recipe, shard: int, folder: Path, painter: CanvasPainter
 
 def build(
     recipe: Recipe,
-    folder: Path,
+    where: Path | Destination,
     executor: Executor | None = None,
     progress: Callable[[int, int], None] = lambda done, all: None,
     painter: CanvasPainter | None = None,
@@ -109,7 +110,7 @@ def build(
 
     Args:
         recipe: what to build.
-        folder: where; empty, or holding an unfinished build of the same recipe.
+        where: empty, or holding an unfinished build of the same recipe.
         executor: where shards are made; None: in this process.
         progress: called with the records done and those in all.
         painter: the image editor that the recipe names; None: the sprite renderer.
@@ -122,14 +123,20 @@ def build(
         raise ConfigError(f"the recipe names the painter {recipe.painter!r}; give that painter")
     if painter is not None and executor.kind != INLINE:
         raise ConfigError("an image editor paints in one process; take the inline executor with one worker")
-    claim(folder, recipe.text())
+    place = where if isinstance(where, Destination) else Destination(where)
+    place.begin(recipe.text())
+    place.complete()
+    folder = place.folder
     missing = [i for i in range(recipe.num_shards) if not (folder / shard_name(i)).exists()]
     done = recipe.count - sum(_shard_size(recipe, i) for i in missing)
     progress(done, recipe.count)
-    for size in executor.run(_ShardWork(recipe, folder, painter), missing):
+    for size in executor.run(_ShardWork(recipe, place, painter), missing):
         done += size
         progress(done, recipe.count)
-    return write_manifest(folder, recipe.subset, recipe.count)
+    place.complete()
+    path = write_manifest(folder, recipe.subset, recipe.count)
+    place.keep(path.name)
+    return path
 
 
 @dataclass(frozen=True)
@@ -137,11 +144,16 @@ class _ShardWork:
     """What builds shards; without an editor it can be sent to other processes."""
 
     recipe: Recipe
-    folder: Path
+    place: Destination
     painter: CanvasPainter | None
 
     def __call__(self) -> Callable[[int], int]:
-        return lambda shard: build_shard(self.recipe, shard, self.folder, self.painter)
+        return self._build
+
+    def _build(self, shard: int) -> int:
+        size = build_shard(self.recipe, shard, self.place.folder, self.painter)
+        self.place.keep(shard_name(shard))
+        return size
 
 
 def _shard_size(recipe: Recipe, shard: int) -> int:

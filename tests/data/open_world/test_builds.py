@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from strokewise.cli.main import _run, app
 from strokewise.data.canvas_painters import KontextPainter
+from strokewise.data.destination import Destination
 from strokewise.data.executor import Executor
 from strokewise.data.open_world import building
 from strokewise.data.open_world.drafts import OpenMultiTurnMix, drafter
@@ -26,6 +27,7 @@ from strokewise.data.open_world.taxonomy import load_taxonomy
 from strokewise.data.open_world.workshop import PainterChoice
 from strokewise.data.storage import read
 from strokewise.errors import ConfigError, ServiceError, StrokewiseError
+from strokewise.io.remote import RemoteFolder
 
 TAXONOMY = load_taxonomy()
 N = 20
@@ -63,7 +65,7 @@ def files_of(folder):
 class TestMultiTurn:
     def test_records_are_the_drafts_and_rejects_say_why(self, studio, picky, make_work, tmp_path):
         work = make_work()
-        found = build_multi_turn(work, chosen(N), tmp_path / "out", Executor())
+        found = build_multi_turn(work, chosen(N), Destination(tmp_path / "out"), Executor())
         records = [record for _, record in read(tmp_path / "out")]
         rejects = list(building.rejects_of(tmp_path / "out"))
         assert len(records) == found.records >= 3
@@ -87,52 +89,65 @@ class TestMultiTurn:
         with pytest.raises(
             ConfigError, match=r"all of the 20 that were tried are rejected \(wrong count: 20\)"
         ):
-            build_multi_turn(make_work(), chosen(N), tmp_path / "out", Executor())
+            build_multi_turn(make_work(), chosen(N), Destination(tmp_path / "out"), Executor())
         assert (studio.count("generations"), studio.count("edits"), studio.count("completions")) == (N, 0, N)
 
     def test_the_estimate_is_what_it_costs_if_all_is_well(self, studio, make_work, tmp_path):
         work = make_work()
         expected = multi_turn_estimate(work, chosen(N))
-        build_multi_turn(work, chosen(N), tmp_path / "out", Executor())
+        build_multi_turn(work, chosen(N), Destination(tmp_path / "out"), Executor())
         assert len(studio.seen) == expected.requests == expected.canvases + expected.queries
         assert expected.cost > 0
 
     def test_what_a_service_refuses_to_paint_is_left_out(self, studio, studio_server, make_work, tmp_path):
         studio.faults = [studio_server.status(400, "not allowed", "content_policy_violation")]
-        found = build_multi_turn(make_work(), chosen(N), tmp_path / "out", Executor())
+        found = build_multi_turn(make_work(), chosen(N), Destination(tmp_path / "out"), Executor())
         assert found.reasons == {"not decided": 1}
 
     @pytest.mark.parametrize("limit", [{"requests": 40}, {"tokens": 1500}, {"cost": 1.0}])
     def test_limits_hold_over_runs_and_nothing_is_paid_twice(self, studio, picky, make_work, tmp_path, limit):
-        whole = build_multi_turn(make_work(cache="other"), chosen(N), tmp_path / "whole", Executor())
+        whole = build_multi_turn(
+            make_work(cache="other"), chosen(N), Destination(tmp_path / "whole"), Executor()
+        )
         needed = len(studio.seen)
         studio.seen.clear()
         for _ in range(2):
             with pytest.raises(ServiceError, match=r"limit of .* is reached"):
-                build_multi_turn(make_work(**limit), chosen(N), tmp_path / "out", Executor())
+                build_multi_turn(make_work(**limit), chosen(N), Destination(tmp_path / "out"), Executor())
         spent = len(studio.seen)
         assert spent < needed
         if "requests" in limit:
             assert spent == 40
         assert not (tmp_path / "out" / "manifest.json").exists()
-        assert build_multi_turn(make_work(), chosen(N), tmp_path / "out", Executor()) == whole
+        assert build_multi_turn(make_work(), chosen(N), Destination(tmp_path / "out"), Executor()) == whole
         # Queries that were under way when the limit was reached were answered, and kept.
         assert len(studio.seen) == needed
         assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
 
     def test_other_recipes_are_refused(self, make_work, tmp_path):
-        build_multi_turn(make_work(), chosen(4), tmp_path / "out", Executor())
+        build_multi_turn(make_work(), chosen(4), Destination(tmp_path / "out"), Executor())
         with pytest.raises(ConfigError, match="another recipe"):
-            build_multi_turn(make_work(seed=2), chosen(4), tmp_path / "out", Executor())
+            build_multi_turn(make_work(seed=2), chosen(4), Destination(tmp_path / "out"), Executor())
 
     def test_the_card(self, picky, make_work, tmp_path):
-        found = build_multi_turn(make_work(), chosen(N), tmp_path / "out", Executor())
+        found = build_multi_turn(make_work(), chosen(N), Destination(tmp_path / "out"), Executor())
         card = (tmp_path / "out" / "README.md").read_text()
         head, _, body = card.removeprefix("---\n").partition("\n---\n")
         assert "data_files: part-*.parquet" in head
         assert f"| samples | 32,012 | {found.records} |" in body
         assert f"| wrong count | {N - found.records} |" in body
         assert '"painter": "served brush-1 16"' in body
+
+    def test_at_a_url(self, picky, make_work, tmp_path):
+        """Records and rejects are there when they are made, and the build is continued on another machine."""
+        build_multi_turn(make_work(), chosen(N), Destination(tmp_path / "whole"), Executor())
+        remote = RemoteFolder(f"file://{tmp_path}/bucket/photos")
+        with pytest.raises(ServiceError, match=r"limit of .* is reached"):
+            work = make_work(cache="other", requests=80)
+            build_multi_turn(work, chosen(N), Destination(tmp_path / "one", remote), Executor())
+        assert remote.names() == ["part-00000.parquet", "recipe.json", "rejects-00000.jsonl"]
+        build_multi_turn(make_work(), chosen(N), Destination(tmp_path / "two", remote), Executor())
+        assert files_of(tmp_path / "bucket" / "photos") == files_of(tmp_path / "whole")
 
     def test_kontext_paints(self, studio, make_work, tmp_path, monkeypatch):
         """The real pipeline's code, at random weights."""
@@ -144,7 +159,7 @@ class TestMultiTurn:
         tiny = KontextPainter(module.tiny_pipeline(), 32, num_steps=1)
         monkeypatch.setattr(KontextPainter, "load", lambda model, device, size: tiny)
         choice = PainterChoice("kontext", "tiny", 32, device="cpu")
-        build_multi_turn(make_work(painter=choice), chosen(2), tmp_path / "out", Executor())
+        build_multi_turn(make_work(painter=choice), chosen(2), Destination(tmp_path / "out"), Executor())
         images = [image for _, record in read(tmp_path / "out") for image in record.trajectory.images]
         assert len(images) >= 6
         assert all(image.size == (32, 32) and np.asarray(image).std() > 0 for image in images)
@@ -229,7 +244,7 @@ class TestInterruptions:
     def test_a_build_that_is_killed_is_resumed_and_the_same(
         self, studio, picky, make_work, tmp_path, monkeypatch
     ):
-        build_multi_turn(make_work(cache="other"), chosen(N), tmp_path / "whole", Executor())
+        build_multi_turn(make_work(cache="other"), chosen(N), Destination(tmp_path / "whole"), Executor())
         needed = len(studio.seen)
         given = ("--world", "open", "--painter", "served", "--painter-model", "brush-1", "--judge", "judge-1")
         where = ("--judge-url", studio.url, "--painter-url", studio.url, "--cache", tmp_path / "cache")
@@ -255,17 +270,19 @@ class TestInterruptions:
     @pytest.mark.slow
     def test_workers_share_the_work_and_the_limits(self, studio, picky, make_work, tmp_path):
         here, two = N * 2, Executor("processes", 2)
-        build_multi_turn(make_work(cache="other"), chosen(here), tmp_path / "whole", Executor())
+        build_multi_turn(make_work(cache="other"), chosen(here), Destination(tmp_path / "whole"), Executor())
         with pytest.raises(ServiceError, match="limit of 60 requests is reached"):
-            build_multi_turn(make_work(workers=2, requests=60), chosen(here), tmp_path / "out", two)
-        build_multi_turn(make_work(workers=2), chosen(here), tmp_path / "out", two)
+            build_multi_turn(
+                make_work(workers=2, requests=60), chosen(here), Destination(tmp_path / "out"), two
+            )
+        build_multi_turn(make_work(workers=2), chosen(here), Destination(tmp_path / "out"), two)
         assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
 
     @pytest.mark.slow
     def test_actors_on_ray_that_are_killed(self, studio, picky, make_work, tmp_path):
         """Nothing is lost and nothing is there twice, whenever actors die."""
         ray, here = pytest.importorskip("ray"), N * 4
-        build_multi_turn(make_work(cache="other"), chosen(here), tmp_path / "whole", Executor())
+        build_multi_turn(make_work(cache="other"), chosen(here), Destination(tmp_path / "whole"), Executor())
         ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
         killed: list[int] = []
 
@@ -279,7 +296,7 @@ class TestInterruptions:
 
         try:
             work, executor = make_work(workers=2), Executor("ray", 2)
-            build_multi_turn(work, chosen(here), tmp_path / "out", executor, kill)
+            build_multi_turn(work, chosen(here), Destination(tmp_path / "out"), executor, kill)
         finally:
             ray.shutdown()
         assert killed

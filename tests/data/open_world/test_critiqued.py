@@ -9,6 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from strokewise.cli.main import app
+from strokewise.data.destination import Destination
 from strokewise.data.executor import Executor
 from strokewise.data.open_world.building import rejects_of
 from strokewise.data.open_world.critiqued import CritiqueWork, build_critiqued, critique_estimate
@@ -70,7 +71,7 @@ def critical(studio, studio_server):
 def make(make_workshop, tmp_path):
     def build(subset, sources, out="out", **workshop):
         work = CritiqueWork(make_workshop(**workshop), subset)
-        found = build_critiqued(work, sources, places_of(sources), tmp_path / out, Executor())
+        found = build_critiqued(work, sources, places_of(sources), Destination(tmp_path / out), Executor())
         return found, [record for _, record in read(tmp_path / out)]
 
     return build

@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from strokewise.data.destination import Destination
 from strokewise.data.executor import Executor
 from strokewise.data.records import Record
-from strokewise.data.storage import claim, count_rows, write_manifest, write_shard
+from strokewise.data.storage import MANIFEST, count_rows, shard_name, write_manifest, write_shard
 from strokewise.errors import ConfigError, RecordError
 from strokewise.io.atomic import write_text
 from strokewise.io.outside import read_json_lines
@@ -73,10 +74,10 @@ class _ShardWork:
     """What makes and writes shards; it can be sent to other processes."""
 
     begin: Callable[[], Make]
-    folder: Path
+    place: Destination
 
     def __call__(self) -> Callable[[tuple[int, Sequence[Any]]], int]:
-        return partial(_make_shard, self.begin(), self.folder)
+        return partial(_make_shard, self.begin(), self.place)
 
 
 def build_open(
@@ -84,7 +85,7 @@ def build_open(
     recipe: dict[str, Any],
     items: Sequence[Any],
     begin: Callable[[], Make],
-    folder: Path,
+    place: Destination,
     executor: Executor,
     card: Callable[[Yield], str],
     progress: Callable[[int], None] = lambda done: None,
@@ -96,7 +97,7 @@ def build_open(
         recipe: all that decides what is built, as JSON values.
         items: what is tried: anything that can be pickled and says all that decides its outcomes.
         begin: called in each worker; gives what makes the outcomes of items, in order.
-        folder: where; empty, or holding an unfinished build of the same recipe.
+        place: where; empty, or holding an unfinished build of the same recipe.
         executor: where shards are made.
         card: the data set's card, given its yield.
         progress: called with the number of items done.
@@ -105,15 +106,16 @@ def build_open(
         ConfigError: if the folder holds something else, or nothing is accepted.
         ServiceError: if a service fails or the limits are reached; run it again to continue.
     """
-    claim(folder, json.dumps(recipe, indent=2, sort_keys=True) + "\n")
+    folder = place.folder
+    place.begin(json.dumps(recipe, indent=2, sort_keys=True) + "\n")
     shards = [(i // SHARD, items[i : i + SHARD]) for i in range(0, len(items), SHARD)]
     missing = [shard for shard in shards if not rejects_file(folder, shard[0]).exists()]
     done = len(items) - sum(len(numbers) for _, numbers in missing)
     progress(done)
-    for count in executor.run(_ShardWork(begin, folder), missing):
+    for count in executor.run(_ShardWork(begin, place), missing):
         done += count
         progress(done)
-    return _finish(subset, folder, len(items), card)
+    return _finish(subset, place, len(items), card)
 
 
 def rejects_file(folder: Path, shard: int) -> Path:
@@ -128,18 +130,22 @@ def rejects_of(folder: Path) -> Iterator[Rejected]:
             yield checked(Rejected, value, where)
 
 
-def _make_shard(make: Make, folder: Path, shard: tuple[int, Sequence[Any]]) -> int:
+def _make_shard(make: Make, place: Destination, shard: tuple[int, Sequence[Any]]) -> int:
     """Make and write one shard; the number of its items."""
     number, items = shard
+    folder = place.folder
     outcomes = [outcome for found in make(items) for outcome in found]
     write_shard(folder, number, (one for one in outcomes if isinstance(one, Record)))
     rejects = (json.dumps(asdict(one)) for one in outcomes if isinstance(one, Rejected))
     write_text(rejects_file(folder, number), "".join(f"{line}\n" for line in rejects), ConfigError)
+    place.keep(shard_name(number), rejects_file(folder, number).name)
     return len(items)
 
 
-def _finish(subset: str, folder: Path, tried: int, card: Callable[[Yield], str]) -> Yield:
+def _finish(subset: str, place: Destination, tried: int, card: Callable[[Yield], str]) -> Yield:
     """Write card and manifest."""
+    folder = place.folder
+    place.complete()
     reasons = Counter(one.reason for one in rejects_of(folder))
     records = sum(count_rows(path) for path in folder.glob("part-*.parquet"))
     found = Yield(tried, records, reasons)
@@ -148,4 +154,5 @@ def _finish(subset: str, folder: Path, tried: int, card: Callable[[Yield], str])
         raise ConfigError(f"all of the {tried:,} that were tried are rejected ({stated}); see {folder}")
     write_text(folder / "README.md", card(found), ConfigError)
     write_manifest(folder, subset, records)
+    place.keep("README.md", MANIFEST)
     return found

@@ -15,6 +15,7 @@ from typing import Any
 from strokewise.critics.canvas_checks import CanvasCheck, check_canvas
 from strokewise.critics.judges import VlmJudge
 from strokewise.data.critiqued import critique_record, critiques_until_fault, wrong_subset
+from strokewise.data.destination import Destination
 from strokewise.data.executor import Executor
 from strokewise.data.open_world.building import UNDECIDED, Outcome, Rejected, Yield, build_open
 from strokewise.data.open_world.card import data_card
@@ -135,7 +136,7 @@ def build_critiqued(
     work: CritiqueWork,
     sources: Sequence[Path],
     places: Sequence[Place],
-    folder: Path,
+    place: Destination,
     executor: Executor,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Yield:
@@ -145,7 +146,7 @@ def build_critiqued(
         work: what makes the records.
         sources: where the samples come from; their names are part of the recipe.
         places: the samples.
-        folder: of the data set.
+        place: of the data set.
         executor: where shards are made.
         progress: called with the number of samples done.
     """
@@ -160,9 +161,9 @@ def build_critiqued(
     }
 
     def card(found: Yield) -> str:
-        return data_card(folder, work.subset, recipe, found)
+        return data_card(place.folder, work.subset, recipe, found)
 
-    return build_open(work.subset, recipe, places, work, folder, executor, card, progress)
+    return build_open(work.subset, recipe, places, work, place, executor, card, progress)
 
 
 def critique_estimate(work: CritiqueWork, places: Sequence[Place]) -> Estimate:

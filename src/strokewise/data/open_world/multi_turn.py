@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from strokewise.critics.canvas_checks import check_canvas
+from strokewise.data.destination import Destination
 from strokewise.data.executor import Executor
 from strokewise.data.open_world.building import UNDECIDED, Outcome, Rejected, Yield, build_open
 from strokewise.data.open_world.card import data_card
@@ -86,7 +86,7 @@ def select_drafts(work: MultiTurnWork, count: int, measured: Sequence[str]) -> S
 def build_multi_turn(
     work: MultiTurnWork,
     selection: Selection,
-    folder: Path,
+    place: Destination,
     executor: Executor,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Yield:
@@ -94,9 +94,9 @@ def build_multi_turn(
     recipe = multi_turn_recipe(work, selection)
 
     def card(found: Yield) -> str:
-        return data_card(folder, SUBSET, recipe, found)
+        return data_card(place.folder, SUBSET, recipe, found)
 
-    return build_open(SUBSET, recipe, selection.numbers, work, folder, executor, card, progress)
+    return build_open(SUBSET, recipe, selection.numbers, work, place, executor, card, progress)
 
 
 def multi_turn_recipe(work: MultiTurnWork, selection: Selection) -> dict[str, Any]:
