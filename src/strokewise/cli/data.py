@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strokewise.cli.judging import JudgeCache, JudgeName, JudgeUrl, MaxRequests, MaxTokens, judge_named
+from strokewise.cli.judging import (
+    JudgeCache,
+    JudgeName,
+    JudgeUrl,
+    MaxRequests,
+    MaxTokens,
+    client_named,
+    judge_named,
+)
 from strokewise.cli.open_data import (
     OPEN_WORLD,
     SPRITE_WORLD,
@@ -26,6 +34,7 @@ from strokewise.cli.open_data import (
     build_of_samples,
     build_open_multi_turn,
     executor_named,
+    second_opinions,
     workshop_of,
 )
 from strokewise.cli.options import MAX_BATCH, MAX_RECORDS, MAX_SIDE, MAX_VALUE
@@ -295,10 +304,27 @@ def show(
 def check(
     folder: Folder,
     look: Annotated[bool, typer.Option(help="Also have the pictures recognized (slow).")] = False,
+    judge: Annotated[
+        str | None, typer.Option(help="A second vision model, which judges a sample of the records.")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, max=MAX_VALUE, help="Records for the second judge.")] = 100,
+    seed: Seed = 0,
+    judge_url: JudgeUrl = None,
+    cache: JudgeCache = None,
+    max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
 ) -> None:
-    """Check every claim of every record against the truth; exit status 1 if one is false."""
-    from strokewise.data import checking, storage
+    """Check every claim of every record against the truth; exit status 1 if one is false.
 
+    Photographs have no exact truth: with --judge, print how often another model disagrees with their records.
+    """
+    from strokewise.data import checking, storage
+    from strokewise.data.destination import beside
+
+    if judge is not None:
+        client = client_named(judge, judge_url, cache or beside(str(folder)), max_requests, max_tokens)
+        second_opinions(folder, client, sample, seed)
+        return
     total = sum(manifest.count for manifest in storage.read_manifests(folder))
     bad = checked = 0
     for where, record in tracked(storage.read(folder), "checking", total):

@@ -36,7 +36,7 @@ def judge_named(name: str, url: str | None, cache: Path, requests: int | None, t
     """The oracle, or a vision model behind an API."""
     from strokewise.critics.judges import OracleJudge, VlmJudge
 
-    return OracleJudge() if name == ORACLE else VlmJudge(_client(name, url, cache, requests, tokens))
+    return OracleJudge() if name == ORACLE else VlmJudge(client_named(name, url, cache, requests, tokens))
 
 
 def critic_named(
@@ -49,11 +49,14 @@ def critic_named(
 
     if name == ORACLE:
         return RewardCritic(OracleJudge(), SpriteVerifier())
-    client = _client(name, url, cache, requests, tokens)
+    client = client_named(name, url, cache, requests, tokens)
     return RewardCritic(VlmJudge(client), VlmVerifier(client))
 
 
-def _client(name: str, url: str | None, cache: Path, requests: int | None, tokens: int | None) -> "VlmClient":
+def client_named(
+    name: str, url: str | None, cache: Path, requests: int | None, tokens: int | None
+) -> "VlmClient":
+    """A vision model behind an API."""
     from strokewise.critics.vlm_client import VlmClient
     from strokewise.io.services import QueryLimits
 

@@ -1,15 +1,17 @@
 """Options of builds of the open world, and such a build: what it can cost, the build, what it gave."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from strokewise.cli.options import MAX_MONEY
-from strokewise.cli.output import progress
+from strokewise.cli.output import print_table, progress, tracked
 from strokewise.errors import ConfigError
 
 if TYPE_CHECKING:
+    from strokewise.critics.vlm_client import VlmClient
     from strokewise.data.destination import Destination
     from strokewise.data.executor import Executor
     from strokewise.data.open_world.building import Yield
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from strokewise.io.services import Prices, Spent
 
 SPRITE_WORLD, OPEN_WORLD = "sprite", "open"
+SHARE = "share (95 % interval)"
 OPEN_SIZE = 512  # what the recipes train on
 
 World = Annotated[str, typer.Option(help="sprite, or open: photographs, painted and judged by models.")]
@@ -184,3 +187,26 @@ def _tell_yield(found: "Yield", workshop: "Workshop", out: "Destination") -> Non
 def _worded(spent: "Spent") -> str:
     money = f", {spent.cost:,.2f}" if spent.cost else ""
     return f"{spent.requests:,} requests, {spent.tokens:,} tokens{money}"
+
+
+def second_opinions(folder: Path, judge: "VlmClient", count: int, seed: int) -> None:
+    """Print on which claims of sampled records a judge disagrees, and how often, with intervals."""
+    from strokewise.data.open_world.second_opinion import CANVAS, PLAN, opinions, sampled
+    from strokewise.evals.intervals import NamedShare, shares_table
+
+    places = sampled(folder, count, seed)
+    found: dict[str, list[list[bool]]] = {PLAN: [], CANVAS: []}
+    for place, said in tracked(opinions(judge, places), "judging", len(places)):
+        for kind, groups in found.items():
+            if of_kind := [not one.agrees for one in said if one.kind == kind]:
+                groups.append(of_kind)
+        for one in said:
+            if not one.agrees:
+                print(f"{place.path.name}, row {place.row}, step {one.step}, {one.kind}: {one.analysis}")
+    shares = [NamedShare.of(kind, groups, seed) for kind, groups in found.items() if groups]
+    if not shares:
+        raise ConfigError(f"{judge.model} decides on none of the {len(places):,} records")
+    note = f"{judge.model} on {len(places):,} records at random; it errs, too"
+    print_table(
+        replace(shares_table("Disagreement", "claims", shares, note), head=("claims", "disagree", SHARE))
+    )
