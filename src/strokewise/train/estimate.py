@@ -221,14 +221,24 @@ def _memory(config: TrainConfig, model: ModelSizes, trained: int, devices: int, 
     if devices > 1:
         # Two layers and the root are whole at a time, and so are the gradients of a layer and of the root.
         gathered = (2 * model.layer + model.root) * itemsize + (model.layer + model.root) * SINGLE
+    activations = _activations(config, model, itemsize, patches)
     return Memory(
         weights=weights,
-        gradients=trained * SINGLE / devices,
+        gradients=_gradients(config, trained, devices, activations),
         optimizer=2 * trained * SINGLE / devices,
         average=0.0 if config.running.ema_on_cpu else trained * SINGLE / devices,
         gathered=gathered,
-        activations=_activations(config, model, itemsize, patches),
+        activations=activations,
     )
+
+
+def _gradients(config: TrainConfig, trained: int, devices: int, activations: float) -> float:
+    """Bytes of gradients beside the activations of a pack."""
+    if config.packs_per_step > devices:
+        # They wait for further packs, and are not reduced to a rank's share before the last of them.
+        return trained * SINGLE
+    # They appear as the backward pass frees activations, so only what is larger than those adds to the peak.
+    return max(0.0, trained * SINGLE / devices - activations)
 
 
 def _activations(config: TrainConfig, model: ModelSizes, itemsize: int, patches: float) -> float:
