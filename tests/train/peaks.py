@@ -63,7 +63,7 @@ def main():
     lasting = [*model.parameters(), *model.buffers()]
     lasting += [*trainer.averages.averages.values(), *trainer.optimizer.tensors().values()]
     measured = held(lasting) + peak(trainer.train_step)
-    found = estimate(config, trainer.data, trainer.world.size, Speed.stated(1e12), 16).memory.total
+    found = estimate(config, trainer.data, trainer.world.size, Speed.stated(1e12)).memory.total
     print(json.dumps({"measured": measured, "estimated": found}))
     trainer.loader.close()
     trainer.world.leave()

@@ -43,5 +43,5 @@ def measured(folder, tokens, *changes):
     ],
 )
 def test_a_step_holds_what_is_estimated(tmp_path, tokens, changes):
-    for rank in measured(tmp_path / "run", tokens, *changes):
-        assert rank["estimated"] == pytest.approx(rank["measured"], rel=0.1)
+    ranks = measured(tmp_path / "run", tokens, *changes)
+    assert ranks[0]["estimated"] == pytest.approx(max(rank["measured"] for rank in ranks), rel=0.1)
