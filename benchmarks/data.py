@@ -1,6 +1,6 @@
 """Trajectories per second of the three subsets, from scene to parquet bytes, and where the time goes.
 
-python benchmarks/data.py [--n 1024] [--size 128] [--workers 2]
+python benchmarks/data.py [--n 1024] [--size 128] [--workers 2] [--executor processes]
 """
 
 import argparse
@@ -15,7 +15,7 @@ from rich.table import Table
 
 import machine
 from strokewise.data.build import MAKERS, Recipe, build, build_shard
-from strokewise.data.executor import Executor
+from strokewise.data.executor import KINDS, Executor
 from strokewise.data.report import DataFigures
 from strokewise.data.storage import read
 
@@ -23,11 +23,11 @@ from strokewise.data.storage import read
 PARTS = {"rendering": "render_array", "PNG": "encode_png", "placing": "place", "describing": "describe"}
 
 
-def rate(recipe: Recipe, workers: int) -> tuple[float, DataFigures]:
+def rate(recipe: Recipe, executor: Executor) -> tuple[float, DataFigures]:
     """Records per second of a whole build, and the figures of what was built."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        build(recipe, Path(folder), Executor("processes", workers) if workers > 1 else None)
+        build(recipe, Path(folder), executor)
         seconds = time.perf_counter() - start
         figures = DataFigures()
         for _, record in read(Path(folder)):
@@ -52,13 +52,18 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=1024)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--executor", choices=KINDS, default="processes")
     options = parser.parse_args()
+    executor = Executor(options.executor, options.workers)
     console = Console(width=120)
     console.print(machine.describe("cpu"))
-    console.print(f"{options.n} records, {options.size} px, {options.workers} workers")
+    console.print(f"{options.n} records, {options.size} px, {options.workers} workers ({options.executor})")
+    start = time.perf_counter()
+    rate(Recipe("conflict", 1, size=options.size), executor)
+    console.print(f"the first record after {time.perf_counter() - start:.1f} s, which rates leave out")
     table = Table("subset", "records/s", "images/s", "images a record", *PARTS)
     for subset in MAKERS:
-        found, figures = rate(Recipe(subset, options.n, size=options.size), options.workers)
+        found, figures = rate(Recipe(subset, options.n, size=options.size), executor)
         images = figures.images / figures.records
         spent = shares(Recipe(subset, 256, size=options.size)).values()
         row = [subset, f"{found:.0f}", f"{found * images:.0f}", f"{images:.2f}"]
