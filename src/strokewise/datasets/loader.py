@@ -8,19 +8,17 @@ exactly, on as many GPUs as divide the lanes. Reading, rendering and preparing m
 processes; they are given positions, so their number changes nothing either.
 """
 
-import multiprocessing
-import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain, count, islice
 
 from strokewise.datasets.filling import AIM, choose
-from strokewise.datasets.mixture import Mixture, derive_seed
+from strokewise.datasets.mixture import Mixture
 from strokewise.datasets.prepare import PreparedSample, Preparer
-from strokewise.errors import ConfigError, ContextLengthError, StrokewiseError
+from strokewise.datasets.readers import Readers, prepared
+from strokewise.errors import ConfigError
 
 CHUNK = 16
 AHEAD = 4
@@ -61,12 +59,12 @@ class Loader:
     ) -> None:
         """Serve ``lanes`` of ``num_lanes``, from ``states`` on; packs cost the same by ``cost``."""
         self.skipped = 0
-        self._pool = _pool(mixture, preparer, workers) if workers else None
+        self._readers = Readers(mixture, preparer, workers) if workers else None
         ahead = AHEAD * max(1, workers // len(lanes)) if workers else 0
         self._lanes = [
             _Lane(
                 state,
-                _Feed(mixture, preparer, self._pool, lane, num_lanes, state, ahead),
+                _Feed(mixture, preparer, self._readers, lane, num_lanes, state, ahead),
                 cost,
                 pack_tokens,
             )
@@ -90,8 +88,8 @@ class Loader:
 
     def close(self) -> None:
         """Stop the worker processes."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._readers is not None:
+            self._readers.close()
 
 
 @dataclass(frozen=True)
@@ -160,71 +158,33 @@ class _Feed:
         self,
         mixture: Mixture,
         preparer: Preparer,
-        pool: ProcessPoolExecutor | None,
+        readers: Readers | None,
         lane: int,
         num_lanes: int,
         start: LaneState,
         ahead: int,
     ) -> None:
-        self.mixture, self.preparer, self.pool, self.ahead = mixture, preparer, pool, ahead
+        self.mixture, self.preparer, self.readers, self.ahead = mixture, preparer, readers, ahead
         self.lane, self.num_lanes = lane, num_lanes
         self.numbers: Iterator[int] = chain(start.waiting, count(start.read))
-        self.futures: deque[tuple[list[int], Future[bytes]]] = deque()
+        self.futures: deque[tuple[list[int], Future[list[PreparedSample | None]]]] = deque()
         self.ready: deque[tuple[int, PreparedSample | None]] = deque()
 
     def next(self) -> tuple[int, PreparedSample | None]:
         """A number and its sample, None if it is too long for the model."""
-        if self.pool is None:
+        if self.readers is None:
             number = next(self.numbers)
-            return number, _prepared(self.mixture, self.preparer, self._position(number))
+            return number, prepared(self.mixture, self.preparer, self._position(number))
         if not self.ready:
-            self.ready.extend(self._read(self.pool))
+            self.ready.extend(self._read(self.readers))
         return self.ready.popleft()
 
     def _position(self, number: int) -> int:
         return self.lane + number * self.num_lanes
 
-    def _read(self, pool: ProcessPoolExecutor) -> Iterator[tuple[int, PreparedSample | None]]:
-        try:
-            while len(self.futures) < self.ahead:
-                numbers = list(islice(self.numbers, CHUNK))
-                positions = [self._position(number) for number in numbers]
-                self.futures.append((numbers, pool.submit(_read_samples, positions)))
-            numbers, future = self.futures.popleft()
-            return zip(numbers, pickle.loads(future.result()), strict=True)
-        except BrokenProcessPool as error:
-            raise StrokewiseError(
-                "a process that reads training samples died (out of memory?); use fewer workers"
-            ) from error
-
-
-def _prepared(mixture: Mixture, preparer: Preparer, position: int) -> PreparedSample | None:
-    """The sample at a position, None if the model has not as many positions."""
-    sample = mixture.sample(position)
-    try:
-        return preparer.prepare(sample, derive_seed(mixture.seed, 3, position))
-    except ContextLengthError:
-        return None
-
-
-_worker: tuple[Mixture, Preparer]
-
-
-def _pool(mixture: Mixture, preparer: Preparer, workers: int) -> ProcessPoolExecutor:
-    # Fresh processes: a fork would copy the locks of threads that torch has running.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(mixture, preparer))
-
-
-def _start_worker(mixture: Mixture, preparer: Preparer) -> None:
-    import torch
-
-    global _worker
-    _worker = (mixture, preparer)
-    # The processes are the parallelism; threads in each would compete for the same cores.
-    torch.set_num_threads(1)
-
-
-def _read_samples(positions: list[int]) -> bytes:
-    """Samples as bytes: tensors would go through shared memory, a file descriptor each."""
-    return pickle.dumps([_prepared(*_worker, position) for position in positions])
+    def _read(self, readers: Readers) -> Iterator[tuple[int, PreparedSample | None]]:
+        while len(self.futures) < self.ahead:
+            numbers = list(islice(self.numbers, CHUNK))
+            self.futures.append((numbers, readers.request([self._position(number) for number in numbers])))
+        numbers, future = self.futures.popleft()
+        return zip(numbers, future.result(), strict=True)

@@ -103,9 +103,14 @@ class Monitor:
             f" {human(values['tokens_per_second'])} tokens/s, {human(values['flops_per_second'], 'FLOP/s')}"
         )
         if self.progress.disable:
-            self.console.print(line, soft_wrap=True, highlight=False)
+            self.say(line)
         else:
             self.progress.update(self.task, description=f"{self.config.name}: {line}")
+
+    def say(self, line: str) -> None:
+        """Show a line."""
+        if self.leads:
+            self.console.print(line, soft_wrap=True, highlight=False)
 
     def show(self, picture: Image.Image, step: int) -> None:
         """Write the painted samples of a step as a file, and to TensorBoard."""

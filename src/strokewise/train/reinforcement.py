@@ -116,17 +116,21 @@ class Reinforcement:
             StrokewiseError: as ``Trainer.fit``; or if painting or critic fails, or a round gives no samples.
         """
         until = math.inf if minutes is None else time.monotonic() + 60 * minutes
+        with self.trainer.lock:
+            while self.trainer.step < self.trainer.config.steps and self._round(until):
+                pass
+
+    def _round(self, until: float) -> bool:
+        """Do what is left of the present round; whether time sufficed."""
         trainer, steps = self.trainer, self.config.steps
-        while trainer.step < trainer.config.steps:
-            number, done = divmod(trainer.step, steps)
-            if not self._sample(number, until):
-                return
-            if not done:
-                self.report(str(RoundFigures.of(self.rollouts, number, self.config.credit_rule)))
-                trainer.skip_to(number * ROUND)
-            trainer.train_to((number + 1) * steps, until)
-            if trainer.step == number * steps + done or trainer.step % steps:
-                return
+        number, done = divmod(trainer.step, steps)
+        if not self._sample(number, until):
+            return False
+        if not done:
+            self.report(str(RoundFigures.of(self.rollouts, number, self.config.credit_rule)))
+            trainer.skip_to(number * ROUND)
+        trainer.train_to((number + 1) * steps, until)
+        return trainer.step == (number + 1) * steps
 
     def _sample(self, number: int, until: float) -> bool:
         """Paint the rollouts of a round that are missing; whether time sufficed."""

@@ -6,10 +6,9 @@ Knows an objective and a backbone by their protocols; refuses to know losses, wo
 """
 
 import math
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,12 +27,14 @@ from strokewise.datasets.prepare import PreparedSample
 from strokewise.datasets.rows import arrange
 from strokewise.errors import CheckpointError, StrokewiseError
 from strokewise.inference import Generator, PaintOptions
+from strokewise.io.locks import FolderLock
 from strokewise.models import module_of
 from strokewise.sequence import Kind, Packed, PackSpec, Segment, pack
 from strokewise.train.checkpoint import Checkpoints, read_facts, read_tensors
 from strokewise.train.config import TrainConfig
 from strokewise.train.distributed import World, arithmetic, sync_gradients, whole_root
 from strokewise.train.estimate import Speed, estimate, table
+from strokewise.train.interrupts import interrupts_put_off
 from strokewise.train.model import build_model
 from strokewise.train.monitor import Monitor, StepReport
 from strokewise.train.objectives import ComparingObjective
@@ -44,7 +45,10 @@ from strokewise.train.workload import Workload, sample_flops
 
 
 class Trainer:
-    """A run in a folder, which resumes from the folder's last checkpoint if there is one."""
+    """A run in a folder, which resumes from the folder's last checkpoint if there is one.
+
+    The folder is locked from the beginning to the end of :meth:`fit`.
+    """
 
     def __init__(self, config: TrainConfig, folder: Path, world: World | None = None) -> None:
         """Open the data, load the model, spread it over the ranks, and resume.
@@ -55,11 +59,20 @@ class Trainer:
             world: the ranks that share it; default: those that torchrun started.
 
         Raises:
-            StrokewiseError: if data, start or checkpoint are missing, damaged, or do not fit.
+            StrokewiseError: if data, start or checkpoint are missing, damaged, or do not fit, or another
+                process trains in the folder.
         """
         self.config, self.folder = config, folder
-        folder.mkdir(parents=True, exist_ok=True)
         self.world = world or World.join()
+        self.lock = FolderLock(folder, "trains in") if self.world.leads else nullcontext()
+        with ExitStack() as opened:
+            opened.enter_context(self.lock)
+            self._open()
+            opened.pop_all()  # the lock stays
+
+    def _open(self) -> None:
+        """Load what the run needs, and resume."""
+        config = self.config
         self.data = RunData.open(config)
         self.trained = build_model(config, self.world)
         self.model = self.trained.model
@@ -71,7 +84,7 @@ class Trainer:
         inner = matrices(self.parameters, self.data.architecture.layer_weights) if config.muon else ()
         self.optimizer = Optimizer(self.parameters, config, inner)
         self.averages = AveragedWeights(self.parameters, config.ema_decay, config.running.ema_on_cpu)
-        self.checkpoints = Checkpoints(folder, config.running.keep, self.world)
+        self.checkpoints = Checkpoints(self.folder, config.running.keep, self.world)
         self.step = self.saved = 0
         self.loader = self._resume()
         self.lanes = self.loader.states
@@ -82,7 +95,7 @@ class Trainer:
     def fit(self, max_steps: int | None = None, minutes: float | None = None) -> None:
         """Train to the end, or until this call has done ``max_steps`` or lasted ``minutes``.
 
-        Ends with a checkpoint, also on SIGTERM.
+        Ends with a checkpoint, also on Ctrl-C, SIGTERM and SIGHUP, which are obeyed after it.
 
         Raises:
             StrokewiseError: if a loss is not finite, a sample cannot be read or a checkpoint not be written;
@@ -90,22 +103,25 @@ class Trainer:
         """
         config = self.config
         last = config.steps if max_steps is None else min(config.steps, self.step + max_steps)
-        if self.world.leads:
-            speed = Speed.measured(self.world.device, config.precision)
-            found = estimate(config, self.data, self.world.size, speed)
-            Console(stderr=True).print(table(config, found, self.world.size))
-        self.train_to(last, math.inf if minutes is None else time.monotonic() + 60 * minutes)
+        with self.lock:
+            if self.world.leads:
+                speed = Speed.measured(self.world.device, config.precision)
+                found = estimate(config, self.data, self.world.size, speed)
+                Console(stderr=True).print(table(config, found, self.world.size))
+            self.train_to(last, math.inf if minutes is None else time.monotonic() + 60 * minutes)
 
     def train_to(self, last: int, until: float = math.inf) -> None:
         """Train up to step ``last``, or ``until`` that time (``time.monotonic()``); errors as :meth:`fit`."""
         monitor = Monitor(self.folder, self.config, self.data.costs, self.step, last, self.world.leads)
         try:
-            with _terminated() as stopping, monitor:
-                while self.step < last and not self._any_rank(bool(stopping) or time.monotonic() > until):
+            with interrupts_put_off() as received, monitor:
+                while self.step < last and not self._any_rank(bool(received) or time.monotonic() > until):
                     monitor.log(self.train_step())
                     self._at_intervals(monitor)
                 if self.step > self.saved:
                     self.save()
+                if received:
+                    monitor.say(f"stopped after step {self.step}; run the same command again to resume")
         finally:
             self.loader.close()
 
@@ -311,31 +327,6 @@ class _Load:
     work: Workload
     lanes: list[LaneState]
     skipped: int
-
-
-class _Flag:
-    """True once it was raised."""
-
-    def __init__(self) -> None:
-        self.raised = False
-
-    def __bool__(self) -> bool:
-        return self.raised
-
-
-@contextmanager
-def _terminated() -> Iterator[_Flag]:
-    """A flag that SIGTERM raises, so that a run that is terminated saves first."""
-    flag = _Flag()
-
-    def note(*_: object) -> None:
-        flag.raised = True
-
-    before = signal.signal(signal.SIGTERM, note)
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _check_same_run(config: TrainConfig, path: Path) -> None:

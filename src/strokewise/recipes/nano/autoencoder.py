@@ -15,6 +15,7 @@ Shape legend: n images of a step, side x side pixels; latents (n, channels, side
 import math
 import random
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -30,11 +31,13 @@ from strokewise.data.scenes import SceneMix, empty_scene, sample_scene
 from strokewise.datasets.mixture import derive_seed
 from strokewise.datasets.samples import Pixels
 from strokewise.errors import StrokewiseError
+from strokewise.io.locks import FolderLock
 from strokewise.models.bagel import AutoencoderConfig
 from strokewise.models.bagel.vae import Autoencoder
 from strokewise.sequence import normalize
 from strokewise.train.checkpoint import Checkpoints, read_facts, read_tensors
 from strokewise.train.distributed import World
+from strokewise.train.interrupts import interrupts_put_off
 from strokewise.train.optim import AveragedWeights, Optimizer
 from strokewise.world.layout import Box, Scene
 from strokewise.world.render import render_array
@@ -156,30 +159,50 @@ def train_autoencoder(run: AutoencoderRun, folder: Path, config: AutoencoderConf
     parameters = dict(model.named_parameters())
     inner = [name for name, p in parameters.items() if p.dim() == 4 and not name.endswith(OUTER)]
     optimizer, averages = Optimizer(parameters, run, inner), AveragedWeights(parameters, run.ema_decay)
-    checkpoints = Checkpoints(folder, 2, ALONE)
     tensors = {f"weight/{name}": p.detach() for name, p in parameters.items()}
     tensors |= {f"average/{name}": value for name, value in averages.averages.items()}
     tensors |= optimizer.tensors()
+
+    def step(number: int) -> dict[str, float]:
+        losses = _step(model, optimizer, run, number)
+        averages.update(number)
+        return losses
+
+    with FolderLock(folder, "trains in"), interrupts_put_off() as received:
+        _train(run, Checkpoints(folder, 2, ALONE), tensors, step, received)
+    if received:
+        raise StrokewiseError(f"the training of the autoencoder in {folder} was interrupted; run it again")
+    averages._swap()
+    return _scaled(model.eval(), run)
+
+
+def _train(
+    run: AutoencoderRun,
+    checkpoints: Checkpoints,
+    tensors: dict[str, Tensor],
+    step: Callable[[int], dict[str, float]],
+    received: Sequence[int],
+) -> None:
+    """Do the steps that are left, with checkpoints, or until a signal is received."""
     first, latest = 0, checkpoints.latest()
     if latest is not None:
         first = read_facts(latest)["step"]
         read_tensors(latest, tensors, ALONE)
     console, since = Console(stderr=True), time.monotonic()
-    for step in range(first, run.steps):
-        losses = _step(model, optimizer, run, step)
-        averages.update(step)
-        if (step + 1) % run.log_every == 0:
+    for done in range(first + 1, run.steps + 1):
+        losses = step(done - 1)
+        if done % run.log_every == 0:
             now = time.monotonic()
             terms = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
             rate, since = run.log_every / (now - since), now
-            left = (run.steps - step - 1) / rate / 60
-            line = f"step {step + 1} of {run.steps}: {terms}; {rate:.1f} steps/s, {left:.0f} min left"
+            left = (run.steps - done) / rate / 60
+            line = f"step {done} of {run.steps}: {terms}; {rate:.1f} steps/s, {left:.0f} min left"
             console.print(line, soft_wrap=True, highlight=False)
-        if (step + 1) % run.save_every == 0 or step + 1 == run.steps:
-            checkpoints.save(step + 1, tensors, {"config": asdict(run)})
+        if done % run.save_every == 0 or done == run.steps or received:
+            checkpoints.save(done, tensors, {"config": asdict(run)})
             since = time.monotonic()
-    averages._swap()
-    return _scaled(model.eval(), run)
+        if received:
+            return
 
 
 def fresh_autoencoder(config: AutoencoderConfig, seed: int) -> Autoencoder:
