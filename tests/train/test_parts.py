@@ -1,6 +1,8 @@
 """Latents, work, schedule, averages, configuration, estimate, export."""
 
+import errno
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -299,6 +301,50 @@ def test_weights_are_exported_in_bagels_layout(toy, start, tmp_path):
     assert all(torch.equal(own[name], bagel[name]) for name in own)
     with pytest.raises(ConfigError, match="unknown layout 'flux'; known are strokewise, bagel"):
         export(tmp_path / "run", tmp_path / "other", layout="flux")
+
+
+@pytest.fixture
+def trained(toy, start, tmp_path):
+    Trainer(toy.config(start), tmp_path / "run").fit(max_steps=1)
+    return tmp_path / "run"
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_an_export_replaces_a_model_alone_and_only_if_it_is_told_to(trained, start, tmp_path):
+    out = tmp_path / "model"
+    out.mkdir()
+    export(trained, out)
+    averaged = contents(out)
+    with pytest.raises(ConfigError, match=r"model is there already.*--replace"):
+        export(trained, out, averaged=False)
+    assert contents(out) == averaged
+    export(trained, out, averaged=False, layout="bagel", replace=True)
+    assert "ema.safetensors" in contents(out)
+    assert "strokewise.json" not in contents(out)
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.txt").write_text("a")
+    for kept, reason in ((notes, "only a model is replaced"), (start, "what the run started from")):
+        with pytest.raises(ConfigError, match=reason):
+            export(trained, kept, replace=True)
+    assert contents(notes) == {"a.txt": b"a"}
+
+
+def test_an_export_that_fails_leaves_what_was_there(trained, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    export(trained, tmp_path / "model")
+    before = contents(tmp_path / "model")
+    monkeypatch.setattr(shutil, "copyfile", full)
+    for out in ("model", "new"):
+        with pytest.raises(CheckpointError, match="No space left"):
+            export(trained, tmp_path / out, averaged=False, replace=True)
+    assert contents(tmp_path / "model") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "run"]
 
 
 def test_nothing_to_export(tmp_path):

@@ -162,11 +162,15 @@ def export(
     layout: Annotated[
         str | None, typer.Option(help="strokewise (default), or bagel for code that loads BAGEL checkpoints.")
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace the model in OUT, which stays until then."),
+    ] = False,
 ) -> None:
     """Write the weights of a run as a model folder, adapters folded in."""
     from strokewise.train.export import export as write
 
-    write(run_folder, out, averaged=not last, model=model, layout=layout)
+    write(run_folder, out, averaged=not last, model=model, layout=layout, replace=replace)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from strokewise.errors import CheckpointError, ConfigError
-from strokewise.io.atomic import write_text
+from strokewise.io.atomic import write_text, writing_folder
 from strokewise.models import architecture_of, find_checkpoint, is_local, module_of
 from strokewise.models.hub import TRAINING
 from strokewise.train.checkpoint import Checkpoints, read_facts, read_tensors
@@ -25,9 +25,16 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_conf
 
 
 def export(
-    run: Path, out: Path, averaged: bool = True, model: str | None = None, layout: str | None = None
+    run: Path,
+    out: Path,
+    averaged: bool = True,
+    model: str | None = None,
+    layout: str | None = None,
+    replace: bool = False,
 ) -> None:
     """Write the weights of a run's last checkpoint as a model folder in bfloat16, tokenizer included.
+
+    The folder appears whole or not at all; until then one that is replaced stays as it is.
 
     Args:
         run: folder of the run.
@@ -35,10 +42,12 @@ def export(
         averaged: the averaged weights (EMA), or the last ones.
         model: where the start of the run is now, if it was moved.
         layout: of the folder, one of the architecture's ``layouts``; None is the first of them.
+        replace: whether a model may stand there already.
 
     Raises:
-        CheckpointError: if there is no checkpoint, or it does not fit the start.
-        ConfigError: if the architecture has no such layout.
+        CheckpointError: if there is no checkpoint, it does not fit the start, or the folder cannot be
+            written.
+        ConfigError: if the architecture has no such layout, or the folder holds something that stays.
     """
     alone = World(0, 1, torch.device("cpu"))
     path = Checkpoints(run, 1, alone).latest()
@@ -48,6 +57,7 @@ def export(
     config = facts["config"]
     start = find_checkpoint(model or config["model"])
     architecture = architecture_of(start)
+    out = _destination(out, start, replace)
     layout = layout or architecture.layouts[0]
     if layout not in architecture.layouts:
         raise ConfigError(f"unknown layout {layout!r}; known are {', '.join(architecture.layouts)}")
@@ -60,12 +70,34 @@ def export(
     if lora:
         merge_adapters(made)
     module_of(made).to(torch.bfloat16)
-    architecture.save(made, out, layout)
-    for name in TOKENIZER_FILES:
-        if (start / name).exists():
-            shutil.copyfile(start / name, out / name)
-    stated = _training(config, facts["step"], averaged)
-    write_text(out / TRAINING, json.dumps(stated, indent=2) + "\n", CheckpointError)
+    with writing_folder(out, CheckpointError, replace) as partial:
+        architecture.save(made, partial, layout)
+        for name in TOKENIZER_FILES:
+            if (start / name).exists():
+                shutil.copyfile(start / name, partial / name)
+        stated = _training(config, facts["step"], averaged)
+        write_text(partial / TRAINING, json.dumps(stated, indent=2) + "\n", CheckpointError)
+
+
+def _destination(out: Path, start: Path, replace: bool) -> Path:
+    """The folder of an export as a plain path, if a model may be put there.
+
+    Raises:
+        ConfigError: if something stands there that is not to be replaced.
+    """
+    out = out.resolve()
+    if out.is_mount():
+        raise ConfigError(f"{out} is a mount point, which cannot be replaced; name a folder in it")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        if not replace:
+            raise ConfigError(f"{out} is there already; give another folder, or replace it (--replace)")
+        if out == start.resolve():
+            raise ConfigError(f"{out} is what the run started from, which it needs; give another folder")
+        try:
+            architecture_of(out)
+        except CheckpointError as error:
+            raise ConfigError(f"only a model is replaced, and {error}") from error
+    return out
 
 
 def _training(config: dict[str, Any], step: int, averaged: bool) -> dict[str, Any]:
