@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from strokewise.data.storage import Shard
 from strokewise.datasets.mixture import Mixture
 from strokewise.datasets.readers import Readers
 from strokewise.datasets.records import ShardSource
@@ -181,7 +182,8 @@ def test_a_folder_that_cannot_be_locked(tmp_path):
 
 @pytest.fixture
 def readers():
-    made = Readers(Mixture(["a"], [ShardSource([Path("nowhere")], [9], "process", None)], [1.0], 0), None, 2)
+    source = ShardSource([Shard(Path("nowhere"))], [9], "process", None)
+    made = Readers(Mixture(["a"], [source], [1.0], 0), None, 2)
     yield made
     made.close()
 

@@ -14,7 +14,7 @@ from strokewise.critics.judges import Critique, Judge, critiques_of_steps, judge
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.conflict import EXCERPT
 from strokewise.data.records import Record
-from strokewise.data.storage import read_manifest, read_shard, write_shards
+from strokewise.data.storage import Shard, read_manifest, read_shard, shards_of, write_shards
 from strokewise.errors import ConfigError, InputError
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 
@@ -104,15 +104,16 @@ def filter_data(
         RecordError: if the source is damaged.
         ServiceError: if the judge is a service that fails or costs too much; run it again to continue.
     """
-    manifest = read_manifest(source)
-    subset, shards = manifest.subset, manifest.shards
+    manifest, shards = read_manifest(source), shards_of(source)
+    subset = manifest.subset
     if subset != "multi-turn":
         raise ConfigError(f"{source} is of the {subset} subset, which holds faulty steps on purpose")
 
-    def make(shard: str) -> dict[str, Iterator[Record]]:
-        return {subset: filtered(judge, (record for _, record in read_shard(source / Path(shard).name)))}
+    def make(shard: Shard) -> dict[str, Iterator[Record]]:
+        shard.check()
+        return {subset: filtered(judge, (record for _, record in read_shard(shard.path)))}
 
-    recipe = {"filtered": manifest.sha256 or list(shards), "judge": name}
+    recipe = {"filtered": manifest.sha256 or list(manifest.shards), "judge": name}
     counts = write_shards(
         {subset: folder},
         recipe,

@@ -9,20 +9,25 @@ under a temporary name and renamed, so a shard that is there is whole. This file
 know what a record means.
 """
 
-import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from strokewise.data.records import Record, from_table_row, to_table_row
 from strokewise.errors import ConfigError, RecordError
 from strokewise.io.atomic import PARTIAL, write_bytes, write_text
-from strokewise.io.outside import read_object, read_text
+from strokewise.io.digests import check_digest, digest_of
+from strokewise.io.outside import MAX_BYTES, read_object, read_text
 from strokewise.io.schema import checked
 
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+MAX_RATIO = 64  # of what a parquet file states to hold to its size; pictures and texts stay below 20
 # Records that are read together: a picture of theirs may be a megabyte.
 ROWS_IN_GROUP = 4
 RECIPE, MANIFEST = "recipe.json", "manifest.json"
@@ -40,8 +45,9 @@ def read(folder: Path) -> Iterator[tuple[str, Record]]:
     Raises:
         RecordError: if the build is not finished, or a shard is missing or damaged.
     """
-    for path in shards_of(folder):
-        yield from read_shard(path)
+    for shard in shards_of(folder):
+        shard.check()
+        yield from read_shard(shard.path)
 
 
 def parts_of(folder: Path) -> list[Path]:
@@ -51,14 +57,34 @@ def parts_of(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"*/{RECIPE}")) or [folder]
 
 
-def shards_of(folder: Path) -> list[Path]:
-    """The shards of a finished data set, or of all data sets in a folder.
+@dataclass(frozen=True)
+class Shard:
+    """A file of records, and its SHA-256 where its manifest states it (those of today do)."""
+
+    path: Path
+    sha256: str | None = None
+
+    def check(self) -> None:
+        """Compare the file with its digest; RecordError if it is missing or damaged."""
+        if self.sha256 is not None:
+            check_digest(self.path, self.sha256, RecordError)
+
+
+def shards_of(folder: Path) -> list[Shard]:
+    """The shards of a finished data set, or of all data sets in a folder; they are not read yet.
 
     Raises:
-        RecordError: as :func:`read_manifests`.
+        RecordError: as :func:`read_manifests`; or if a manifest lacks the digest of one of its shards.
     """
     manifests = zip(parts_of(folder), read_manifests(folder), strict=True)
-    return [part / Path(name).name for part, manifest in manifests for name in manifest.shards]
+    return [shard for part, manifest in manifests for shard in _listed(part, manifest)]
+
+
+def _listed(folder: Path, manifest: "Manifest") -> Iterator[Shard]:
+    for name in manifest.shards:
+        if manifest.sha256 and name not in manifest.sha256:
+            raise RecordError(f"{folder / MANIFEST} is damaged: it states no sha256 of {name}")
+        yield Shard(folder / Path(name).name, manifest.sha256.get(name))
 
 
 def read_shard(path: Path) -> Iterator[tuple[str, Record]]:
@@ -121,32 +147,15 @@ def read_group(path: Path, row: int) -> tuple[int, list[dict[str, Any]], int]:
     Raises:
         RecordError: if the file is missing, damaged, or has no such row.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            first = 0
-            for group in range(file.num_row_groups):
-                count = file.metadata.row_group(group).num_rows
-                if row < first + count:
-                    table = file.read_row_group(group)
-                    return first, table.to_pylist(), table.nbytes
-                first += count
-    except (OSError, pa.ArrowException) as error:
-        raise RecordError(f"{path} is not a readable parquet file: {error}") from error
+    with opened(path) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            count = file.metadata.row_group(group).num_rows
+            if row < first + count:
+                table = file.read_row_group(group)
+                return first, table.to_pylist(), table.nbytes
+            first += count
     raise RecordError(f"{path} holds {first} rows; it has changed since it was opened; start again")
-
-
-def count_rows(path: Path) -> int:
-    """Rows of a parquet file, from its footer; RecordError if it is missing or damaged."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return int(pq.read_metadata(path).num_rows)
-    except (OSError, pa.ArrowException) as error:
-        raise RecordError(f"{path} is not a readable parquet file: {error}") from error
 
 
 def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -155,15 +164,47 @@ def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str
     Raises:
         RecordError: if it is missing or damaged.
     """
+    with opened(path) as file:
+        for batch in file.iter_batches(batch_size=64, columns=columns):
+            yield from batch.to_pylist()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator["pq.ParquetFile"]:
+    """A parquet file to read.
+
+    Raises:
+        RecordError: naming the file, also for what happens in the block, if it is missing, damaged, or states
+            that a small file holds much.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=64, columns=columns):
-                yield from batch.to_pylist()
+            _check_size(path, file.metadata)
+            yield file
     except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: texts that are not UTF-8
         raise RecordError(f"{path} is not a readable parquet file: {error}") from error
+
+
+def _check_size(path: Path, metadata: "pq.FileMetaData") -> None:
+    """Refuse, before anything is decoded, what would fill the memory."""
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    declared = sum(group.total_byte_size for group in groups)
+    values = sum(group.column(i).num_values for group in groups for i in range(group.num_columns))
+    allowed = max(MAX_BYTES, MAX_RATIO * path.stat().st_size)
+    if max(declared, values) > allowed:
+        raise RecordError(
+            f"{path} states that it holds {declared:,} bytes and {values:,} values, many times its size;"
+            f" at most {allowed:,} are read"
+        )
+
+
+def count_rows(path: Path) -> int:
+    """Rows of a parquet file, from its footer; RecordError if it is missing or damaged."""
+    with opened(path) as file:
+        return int(file.metadata.num_rows)
 
 
 def table_bytes(rows: list[dict[str, Any]]) -> bytes:
@@ -214,7 +255,7 @@ def _same_recipe(stored: str, recipe: str) -> bool:
 def write_manifest(folder: Path, subset: str, count: int) -> Path:
     """Finish a data set: what it holds, with a digest of each shard."""
     shards = sorted(path.name for path in folder.glob("part-*.parquet"))
-    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in shards}
+    hashes = {name: digest_of(folder / name, RecordError) for name in shards}
     value = asdict(Manifest(subset, count, tuple(shards), hashes, format=FORMAT))
     text = json.dumps({"format": value.pop("format"), **value}, indent=2) + "\n"
     write_text(folder / MANIFEST, text, ConfigError)
@@ -264,7 +305,7 @@ def write_shards(
         progress(number + 1)
     counts = {}
     for subset, folder in folders.items():
-        counts[subset] = sum(count_rows(path) for path in folder.glob("part-*.parquet"))
+        counts[subset] = sum(map(count_rows, folder.glob("part-*.parquet")))
         if not counts[subset]:
             raise ConfigError(nothing.format(subset=subset))
         write_manifest(folder, subset, counts[subset])

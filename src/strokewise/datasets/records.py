@@ -15,7 +15,7 @@ from strokewise.data.build import MAKERS
 from strokewise.data.canvas_painters import NoPainter, SpritePainter
 from strokewise.data.records import from_table_row
 from strokewise.data.scenes import SceneMix
-from strokewise.data.storage import count_rows, read_group, shards_of
+from strokewise.data.storage import Shard, count_rows, read_group, shards_of
 from strokewise.datasets.samples import Sample
 from strokewise.datasets.views import TURNS, VIEWS
 from strokewise.errors import ConfigError
@@ -44,18 +44,19 @@ class Shards:
             ConfigError: if there is no such view.
         """
         _check_view(self.view)
-        paths = shards_of(Path(self.folder))
-        return ShardSource(paths, [count_rows(path) for path in paths], self.view, tokenizer)
+        shards = shards_of(Path(self.folder))
+        return ShardSource(shards, [count_rows(shard.path) for shard in shards], self.view, tokenizer)
 
 
 @dataclass
 class ShardSource:
     """Records of shards by number, read by row groups.
 
-    Up to ``CACHE_BYTES`` of those read last stay in memory; a copy for another process begins with none.
+    A shard is compared with its digest when it is read first. Up to ``CACHE_BYTES`` of the records read last
+    stay in memory; a copy for another process begins with none.
     """
 
-    paths: list[Path]
+    shards: list[Shard]
     counts: list[int]
     view: str
     tokenizer: Tokenizer
@@ -65,10 +66,11 @@ class ShardSource:
         self._ends = list(accumulate(self.counts))
         self._groups: OrderedDict[tuple[int, int], _Group] = OrderedDict()
         self._held = 0
+        self._checked: set[int] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the cache behind."""
-        return type(self), (self.paths, self.counts, self.view, self.tokenizer)
+        return type(self), (self.shards, self.counts, self.view, self.tokenizer)
 
     @property
     def size(self) -> int:
@@ -84,7 +86,7 @@ class ShardSource:
         turn, number = divmod(index, sum(self.counts))
         shard = bisect_right(self._ends, number)
         row = number - (self._ends[shard - 1] if shard else 0)
-        record = from_table_row(self._row(shard, row), f"{self.paths[shard]}, row {row}")
+        record = from_table_row(self._row(shard, row), f"{self.shards[shard].path}, row {row}")
         return VIEWS[self.view](record.trajectory, self.tokenizer, turn)
 
     def _row(self, shard: int, row: int) -> dict[str, Any]:
@@ -92,7 +94,10 @@ class ShardSource:
             if key[0] == shard and 0 <= row - key[1] < len(group.rows):
                 self._groups.move_to_end(key)
                 return group.rows[row - key[1]]
-        first, rows, size = read_group(self.paths[shard], row)
+        if shard not in self._checked:
+            self.shards[shard].check()
+            self._checked.add(shard)
+        first, rows, size = read_group(self.shards[shard].path, row)
         self._groups[shard, first] = _Group(rows, size)
         self._held += size
         while self._held > CACHE_BYTES and len(self._groups) > 1:

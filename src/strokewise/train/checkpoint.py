@@ -1,9 +1,9 @@
 """Checkpoints of a run: written whole or not at all, read strictly.
 
-A checkpoint is a folder ``step_00001000`` with the tensors (torch.distributed.checkpoint) and ``run.json``
-(step, data positions, configuration). It is written under another name and renamed; the file ``latest`` is
-changed last; older ones are removed after that. Knows named tensors and facts;
-refuses to know what they are for.
+A checkpoint is a folder ``step_00001000`` with the tensors (torch.distributed.checkpoint), ``run.json``
+(step, data positions, configuration) and digests of all of these, which are compared before anything is
+believed. It is written under another name and renamed; the file ``latest`` is changed last; older ones are
+removed after that. Knows named tensors and facts; refuses to know what they are for.
 
 DCP keeps its index as a pickle; ``stored_index`` reads it without running code.
 """
@@ -12,8 +12,9 @@ import json
 import os
 import re
 import shutil
+import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,15 @@ from torch.distributed.checkpoint.api import CheckpointException
 
 from strokewise.errors import CheckpointError
 from strokewise.io.atomic import write_text
+from strokewise.io.digests import SUMS, check_digest, damaged, digest_of, read_digests, write_digests
 from strokewise.io.outside import read_object, read_text
 from strokewise.train.distributed import World
 from strokewise.train.stored_index import IndexReader
 
-FORMAT = 1
+FORMAT, WITHOUT_DIGESTS = 2, 1
 FACTS, LATEST, PARTIAL = "run.json", "latest", ".partial"
 LISTED = 5
+_WORDS = struct.Struct("<4q")  # a SHA-256 as the integers that ranks exchange
 
 
 class Checkpoints:
@@ -41,14 +44,14 @@ class Checkpoints:
         self.folder, self.keep, self.world = folder, max(1, keep), world
 
     def latest(self) -> Path | None:
-        """The last complete checkpoint, if there is any.
+        """The last complete checkpoint, if there is any: the one that ``latest`` names, or else the newest.
 
         Raises:
             CheckpointError: if the one that is named is not there, or the name is none of a checkpoint.
         """
         marker = self.folder / LATEST
         if not marker.exists():
-            return None
+            return max(self._whole(), default=None)
         name = read_text(marker, CheckpointError).strip()
         if not re.fullmatch(r"step_\d+", name):
             raise CheckpointError(f"{marker} names {name[:80]!r}, which is no name of a checkpoint")
@@ -78,6 +81,11 @@ class Checkpoints:
             if self.world.leads:
                 facts = {"format": FORMAT, "step": step, **facts}
                 write_text(partial / FACTS, json.dumps(facts, indent=1), CheckpointError)
+            self.world.wait()
+            names = sorted(file.name for file in partial.iterdir())
+            digests = _digests(partial, names, self.world)
+            if self.world.leads:
+                write_digests(partial, digests, CheckpointError)
                 self._publish(partial, final)
         except (OSError, CheckpointError, CheckpointException) as error:
             shutil.rmtree(partial, ignore_errors=True)
@@ -98,9 +106,12 @@ class Checkpoints:
             shutil.rmtree(final)
         os.replace(partial, final)
         write_text(self.folder / LATEST, final.name + "\n", CheckpointError)
-        whole = sorted(p for p in self.folder.glob("step_*") if p.suffix != PARTIAL)
-        for old in [p for p in whole if p.name != final.name][: -self.keep + 1 or None]:
+        for old in [p for p in self._whole() if p.name != final.name][: -self.keep + 1 or None]:
             shutil.rmtree(old, ignore_errors=True)
+
+    def _whole(self) -> list[Path]:
+        """All checkpoints, which are whole, in their order."""
+        return sorted(path for path in self.folder.glob("step_*") if path.suffix != PARTIAL)
 
     def _clear(self, partial: Path) -> None:
         """Remove what a killed run left behind."""
@@ -115,9 +126,13 @@ def read_facts(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if they cannot be read or are of another format.
     """
+    if (path / SUMS).exists():
+        check_digest(path / FACTS, read_digests(path, CheckpointError).get(FACTS), CheckpointError)
     facts = read_object(path / FACTS, CheckpointError)
-    if facts.get("format") != FORMAT:
+    if facts.get("format") not in (FORMAT, WITHOUT_DIGESTS):
         raise CheckpointError(f"{path} has format {facts.get('format')}; this version reads {FORMAT}")
+    if facts["format"] == FORMAT and not (path / SUMS).exists():
+        raise CheckpointError(f"{path} is damaged: its {SUMS} is missing")
     return facts
 
 
@@ -133,6 +148,11 @@ def read_tensors(path: Path, tensors: dict[str, Tensor], world: World, partly: b
     Raises:
         CheckpointError: if names or shapes differ, or a file is damaged.
     """
+    if (path / SUMS).exists():
+        stored = read_digests(path, CheckpointError)
+        for name, digest in _digests(path, sorted(stored), world).items():
+            if digest != stored[name]:
+                raise damaged(path / name, CheckpointError)
     try:
         reader = IndexReader(path)
         stored = reader.read_metadata().state_dict_metadata
@@ -144,6 +164,15 @@ def read_tensors(path: Path, tensors: dict[str, Tensor], world: World, partly: b
         raise
     except (Exception, CheckpointException) as error:  # damage shows as any error of the unpickler or reader
         raise CheckpointError(f"the checkpoint {path} is damaged: {_cause(error)}") from error
+
+
+def _digests(folder: Path, names: Sequence[str], world: World) -> dict[str, str]:
+    """The digests of some files by name; each rank computes its share, and all ranks get all."""
+    each = -(-len(names) // world.size)
+    ours = [digest_of(folder / name, CheckpointError) for name in names[world.rank * each :][:each]]
+    words = [word for digest in ours for word in _WORDS.unpack(bytes.fromhex(digest))]
+    every = world.gather(words + [0] * (4 * each - len(words)))
+    return {name: _WORDS.pack(*every[4 * i : 4 * i + 4]).hex() for i, name in enumerate(names)}
 
 
 def _check(

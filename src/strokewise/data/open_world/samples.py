@@ -12,7 +12,7 @@ from pathlib import Path
 from strokewise.data.genref import genref_keys, read_genref
 from strokewise.data.interop import trajectory_of_row
 from strokewise.data.records import Record
-from strokewise.data.storage import MANIFEST, count_rows, read_group, shards_of
+from strokewise.data.storage import MANIFEST, Shard, count_rows, read_group, shards_of
 from strokewise.errors import ConfigError
 from strokewise.trajectory.files import FILE, load
 from strokewise.trajectory.values import Trajectory
@@ -71,5 +71,6 @@ def _places(source: Path) -> Iterator[tuple[Path, int, str]]:
         if folders:
             yield from ((folder, -1, "") for folder in folders)
             return
-    for shard in shards_of(source) if source.is_dir() else [source]:
-        yield from ((shard, row, "") for row in range(count_rows(shard)))
+    for shard in shards_of(source) if source.is_dir() else [Shard(source)]:
+        shard.check()
+        yield from ((shard.path, row, "") for row in range(count_rows(shard.path)))

@@ -1,0 +1,94 @@
+"""Any byte of a checkpoint or a shard that changed is an error that names the file."""
+
+import random
+
+import pytest
+
+from strokewise.data.records import Record
+from strokewise.data.storage import read, write_manifest, write_shard
+from strokewise.datasets.records import Shards
+from strokewise.errors import CheckpointError, RecordError
+from strokewise.train.checkpoint import Checkpoints
+from strokewise.train.trainer import Trainer
+from strokewise.trajectory.values import Message, Step, StopReason, Trajectory
+
+FLIPS = 40
+
+
+def flipped(path, draw):
+    """Flip a bit of a file; what puts it back."""
+    whole = path.read_bytes()
+    data = bytearray(whole)
+    data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+    path.write_bytes(data)
+    return lambda: path.write_bytes(whole)
+
+
+def by_size(files, draw):
+    """One of the files, a large one more often."""
+    return draw.choices(files, [path.stat().st_size for path in files])[0]
+
+
+def test_flips_in_checkpoints_are_found(toy, start, tmp_path):
+    config = toy.config(start)
+    run = Trainer(config, tmp_path / "run")
+    run.fit(max_steps=1)
+    path, draw = run.checkpoints.latest(), random.Random(0)
+    files = sorted(path.iterdir())
+    assert [file.name for file in files] == [".metadata", "SHA256SUMS", "__0_0.distcp", "run.json"]
+    chosen = [*files, *(by_size(files, draw) for _ in range(FLIPS - len(files)))]
+    for file in chosen:
+        restore = flipped(file, draw)
+        with pytest.raises(CheckpointError, match=str(path)):
+            run._resume()
+        restore()
+    run._resume()
+
+
+def test_checkpoints_without_digests_are_those_of_before(toy, start, tmp_path):
+    run = Trainer(toy.config(start), tmp_path / "run")
+    run.fit(max_steps=1)
+    path = run.checkpoints.latest()
+    (path / "SHA256SUMS").unlink()
+    with pytest.raises(CheckpointError, match="SHA256SUMS is missing"):
+        run._resume()
+    facts = path / "run.json"
+    facts.write_text(facts.read_text().replace('"format": 2', '"format": 1'))
+    run._resume()
+
+
+def test_without_latest_the_newest_checkpoint_counts(toy, start, tmp_path):
+    config = toy.config(start)
+    run = Trainer(config, tmp_path / "run")
+    run.fit(max_steps=3)
+    (tmp_path / "run" / "latest").unlink()
+    (tmp_path / "run" / "step_00000009.partial").mkdir()
+    assert Checkpoints(tmp_path / "run", 2, run.world).latest().name == "step_00000003"
+    assert Trainer(config, tmp_path / "run").step == 3
+
+
+@pytest.fixture
+def data_set(random_image, tmp_path):
+    folder = tmp_path / "set"
+    message = Message(ins="draw it", des="it is there")
+    for shard in range(2):
+        steps = (Step(message, random_image(16, 16, shard)),)
+        trajectory = Trajectory(f"prompt {shard}", steps, stop=StopReason.EXCERPT)
+        write_shard(folder, shard, [Record("multi-turn", "complete", trajectory)] * 3)
+    write_manifest(folder, "multi-turn", 6)
+    return folder
+
+
+def test_flips_in_shards_are_found(data_set, tiny_tokenizer):
+    draw = random.Random(0)
+    files = sorted(data_set.glob("*.parquet"))
+    for _ in range(FLIPS):
+        file = by_size(files, draw)
+        restore = flipped(file, draw)
+        with pytest.raises(RecordError, match=str(file)):
+            list(read(data_set))
+        with pytest.raises(RecordError, match=str(file)):
+            source = Shards(str(data_set)).open(tiny_tokenizer)
+            [source.sample(number) for number in range(source.size)]
+        restore()
+    assert len(list(read(data_set))) == 6
