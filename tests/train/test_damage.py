@@ -2,10 +2,13 @@
 
 import random
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from strokewise.data import storage
 from strokewise.data.records import Record
-from strokewise.data.storage import read, write_manifest, write_shard
+from strokewise.data.storage import read, read_rows, write_manifest, write_shard
 from strokewise.datasets.records import Shards
 from strokewise.errors import CheckpointError, RecordError
 from strokewise.train.checkpoint import Checkpoints
@@ -79,6 +82,11 @@ def data_set(random_image, tmp_path):
     return folder
 
 
+def samples(folder, tokenizer):
+    source = Shards(str(folder)).open(tokenizer)
+    return [source.sample(number) for number in range(source.size)]
+
+
 def test_flips_in_shards_are_found(data_set, tiny_tokenizer):
     draw = random.Random(0)
     files = sorted(data_set.glob("*.parquet"))
@@ -88,7 +96,17 @@ def test_flips_in_shards_are_found(data_set, tiny_tokenizer):
         with pytest.raises(RecordError, match=str(file)):
             list(read(data_set))
         with pytest.raises(RecordError, match=str(file)):
-            source = Shards(str(data_set)).open(tiny_tokenizer)
-            [source.sample(number) for number in range(source.size)]
+            samples(data_set, tiny_tokenizer)
         restore()
-    assert len(list(read(data_set))) == 6
+    assert len(list(read(data_set))) == len(samples(data_set, tiny_tokenizer)) == 6
+
+
+@pytest.mark.parametrize(
+    "columns", [{"a": ["x" * 2**20] * 5}, {"a": [None] * 2**23}], ids=["bytes", "values"]
+)
+def test_small_files_that_state_to_hold_much_are_not_decoded(tmp_path, monkeypatch, columns):
+    path = tmp_path / "bomb.parquet"
+    pq.write_table(pa.table(columns), path, use_dictionary=False, compression="zstd")
+    monkeypatch.setattr(storage, "MAX_BYTES", 2**21)
+    with pytest.raises(RecordError, match=r"bomb.parquet states that it holds .* many times its size"):
+        list(read_rows(path))
