@@ -149,9 +149,9 @@ def read_tensors(path: Path, tensors: dict[str, Tensor], world: World, partly: b
         CheckpointError: if names or shapes differ, or a file is damaged.
     """
     if (path / SUMS).exists():
-        stored = read_digests(path, CheckpointError)
-        for name, digest in _digests(path, sorted(stored), world).items():
-            if digest != stored[name]:
+        wanted = read_digests(path, CheckpointError)
+        for name, digest in _digests(path, sorted(wanted), world).items():
+            if digest != wanted[name]:
                 raise damaged(path / name, CheckpointError)
     try:
         reader = IndexReader(path)
