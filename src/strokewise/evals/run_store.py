@@ -28,7 +28,7 @@ from strokewise.evals.image_folders import picture_path, write_metadata, write_p
 from strokewise.evals.prompt_sets import Prompt
 from strokewise.evals.strategies.strategies import Outcome
 from strokewise.inference import STROKEWISE
-from strokewise.io.atomic import write_text
+from strokewise.io.atomic import clear_partials, write_text
 from strokewise.io.outside import read_json_lines, read_object
 from strokewise.io.schema import checked
 from strokewise.trajectory.files import load, save
@@ -195,6 +195,8 @@ class Writer:
         if self.prompts[prompt].geneval:
             write_metadata(images, prompt, metadata)
         place = trajectory_path(self.folder, prompt, sample)
+        for path in (place, picture_path(images, prompt, sample)):
+            clear_partials(path)
         save(outcome.trajectory, place)
         if outcome.image is not None:
             write_picture(images, prompt, sample, outcome.image.convert("RGB"))

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from strokewise.errors import InputError, StrokewiseError
@@ -98,6 +99,15 @@ def writing_folder(
             shutil.rmtree(partial, ignore_errors=True)
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def clear_partials(path: Path) -> None:
+    """Remove what killed processes left of a file or folder, which nobody else may be writing now."""
+    for partial in path.parent.glob(f".{escape(path.name[:NAME_KEPT])}.*{PARTIAL}"):
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

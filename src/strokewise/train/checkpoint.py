@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
 from strokewise.errors import CheckpointError
-from strokewise.io.atomic import write_text
+from strokewise.io.atomic import clear_partials, write_text
 from strokewise.io.digests import SUMS, check_digest, damaged, digest_of, read_digests, write_digests
 from strokewise.io.outside import read_object, read_text
 from strokewise.train.distributed import World
@@ -118,6 +118,7 @@ class Checkpoints:
         for leftover in {partial, *self.folder.glob(f"step_*{PARTIAL}")}:
             if leftover.exists():
                 shutil.rmtree(leftover)
+        clear_partials(self.folder / LATEST)
 
 
 def read_facts(path: Path) -> dict[str, Any]:

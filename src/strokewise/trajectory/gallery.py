@@ -25,6 +25,7 @@ from strokewise.trajectory.values import StopReason, Trajectory
 
 FINAL, PAGE = "final.png", "trajectory.html"
 INDEX, TABLE, REQUESTS = "index.html", "index.json", "requests.json"
+PROBE = ".writable"
 SLUG_LENGTH = 40
 
 
@@ -105,19 +106,19 @@ class Gallery:
                 if self.folder.exists() or self.folder.is_symlink():
                     raise InputError(f"{self.folder} is there already and not a folder; give another --out")
                 self._make(self.folder)
-            elif any(self.folder.iterdir()):
+            elif any(not _left_by_killed(path) for path in self.folder.iterdir()):
                 self._resume()
         self._lock = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(f"another process paints in {self.folder}; give another --out") from error
-        for partial in self.folder.rglob(f".*{PARTIAL}"):
-            partial.unlink(missing_ok=True)  # left by a killed process
+        for path in filter(_left_by_killed, list(self.folder.rglob(".*"))):
+            path.unlink(missing_ok=True)
         if self.several:
             write_text(self.folder / REQUESTS, json.dumps(self.settings, indent=2, ensure_ascii=False) + "\n")
         else:
-            probe = self.folder / ".writable"
+            probe = self.folder / PROBE
             write_bytes(probe, b"")
             probe.unlink()
 
@@ -181,6 +182,11 @@ class Gallery:
         write_text(self.folder / TABLE, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         index = render("gallery.html", title="Paintings", paintings=rows, page=PAGE, final=FINAL)
         write_text(self.folder / INDEX, index)
+
+
+def _left_by_killed(path: Path) -> bool:
+    """Whether a process that was killed left it, which is as if it were not there."""
+    return path.name == PROBE or (path.name.startswith(".") and path.name.endswith(PARTIAL))
 
 
 def slug(text: str) -> str:
