@@ -16,4 +16,4 @@ def test_the_notebook_runs():
     shown = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(shown) == 3, "two live canvases and the pair"
     texts = [output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})]
-    assert any("green dog" in text for text in texts)
+    assert any("bus in the upper right" in text for text in texts)

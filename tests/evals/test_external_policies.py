@@ -83,21 +83,21 @@ def test_one_planner_serves_sessions_of_several_engines(nano):
 
 
 def test_a_correction_is_painted_and_an_acceptance_continued(nano, request_of):
-    first = len(request_of.before)
+    first = max(len(request_of.before), 1)
     fix = Message(
         "the plan fits the prompt. the sketch shows no apple.", refine="add a red apple on the left"
     )
     accept = Message("the plan fits the prompt. the sketch shows the plan.")
 
     def inspect(trajectory):
-        return fix if len(trajectory.steps) == first + 1 else accept
+        return fix if len(trajectory.steps) == first else accept
 
     inspector = Counting(inspect)
     session = run(nano, request_of, InspectorPolicy(inspector))
     messages = [step.message for step in session.steps]
-    assert messages[first + 1] == fix
-    assert session.steps[first + 1].image is not None
-    assert all(message.inspect.startswith(accept.inspect) for message in messages[first + 2 :])
+    assert messages[first] == fix
+    assert session.steps[first].image is not None
+    assert all(message.inspect.startswith(accept.inspect) for message in messages[first + 1 :])
     assert session.usage.queries == inspector.calls
 
 

@@ -87,6 +87,27 @@ def test_an_inspection_begins_with_what_is_seen(generator, tiny_tokenizer, descr
     assert "add a bus." in text or then is None
 
 
+def test_words_are_compared_by_rules(generator, tiny_tokenizer, described):
+    """A cup on the left is planned, and two buses are seen."""
+    text = paint(generator, tiny_tokenizer, options=replace(OPTIONS, compare_words=True))[1]
+    assert text.startswith(
+        "the sketch shows: two buses on the left and right. prompt: a cup: fits. the plan fits the"
+    )
+    assert "the sketch lacks a cup; it also shows two buses. <refine>" in text
+    judged = paint(generator, tiny_tokenizer)[1]
+    assert "<refine>" not in judged
+
+
+def test_words_that_cannot_be_compared_are_judged_by_the_model(generator, tiny_tokenizer, described):
+    engine = Engine(generator, tiny_tokenizer, "tiny", batch=1)
+    texts = []
+    for compare in (False, True):
+        options = replace(OPTIONS, compare_words=compare)
+        engine.open(Request("something pretty"), options, policy=Led())
+        texts.append([event.text for _, event in engine.run() if isinstance(event, TextFinished)][1])
+    assert texts[0] == texts[1]
+
+
 def test_nobody_looks_for_what_is_said_by_others_or_switched_off(generator, tiny_tokenizer, described):
     paint(generator, tiny_tokenizer, Say(PLAN))
     paint(generator, tiny_tokenizer, None, PaintingOptions(steps=2, max_rounds=2, max_tokens=12))

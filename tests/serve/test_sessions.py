@@ -68,7 +68,10 @@ def test_events_tell_all_and_are_rejoined(api):
     numbers = [int(number.partition(".")[2]) for number, _, _ in seen]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     texts = [event["text"] for _, kind, event in seen if kind == "text_finished"]
-    assert texts == [node["text"] for node in api.wait(session)["nodes"]]
+    # The first message may be finished before anybody listens; the snapshot holds it.
+    nodes = api.wait(session)["nodes"]
+    assert texts == [node["text"] for node in nodes[-len(texts) :]]
+    assert len(texts) >= len(nodes) - len(seen[0][2]["session"]["nodes"])
 
 
 def test_a_listener_continues_after_the_last_event_it_saw(api):
@@ -161,7 +164,7 @@ def test_a_canvas_is_given_and_the_model_goes_on(api, finished):
     assert (session["nodes"][1]["edited"], session["nodes"][1]["parent"]) == (["canvas"], None)
     assert canvas(api, session, 1).tobytes() == picture(base64.b64decode(drawn)).tobytes()
     assert session["nodes"][2]["parent"] == 1
-    assert session["nodes"][2]["verdict"] is not None
+    assert session["nodes"][2]["text"].startswith("the sketch shows:")
 
 
 def test_a_verdict_is_edited_without_painting_again(api, finished):

@@ -8,7 +8,17 @@ from dataclasses import replace
 from itertools import product
 
 from strokewise.scene_graph import INVERSE, RELATIONS, Fault, SceneGraph, Thing, diff
-from strokewise.world.language import EXTRA, FAILS, FITS, Check, CheckItem, Description, Inspection, compare
+from strokewise.world.language import (
+    EXTRA,
+    FAILS,
+    FITS,
+    Check,
+    CheckItem,
+    Description,
+    Inspection,
+    compare,
+    in_reading_order,
+)
 from strokewise.world.layout import CROWDED, Box, Scene, holds
 from strokewise.world.vocabulary import DEFAULT_BACKGROUND, GRID, region_cell
 
@@ -94,6 +104,22 @@ def plan_checks(plan: Description, faults: tuple[Fault, ...]) -> tuple[Check, ..
     checks = [_check(item, item.thing is not None and item.thing.name in wrong) for item in items]
     extras = dict.fromkeys(f.subject for f in faults if f.subject and f.subject.name not in planned)
     return (*checks, *(Check(CheckItem(thing), EXTRA) for thing in extras), *_backgrounds(faults))
+
+
+def with_checks(
+    prompt: SceneGraph,
+    judged: Inspection,
+    sketch: tuple[Fault, ...] | None,
+    plan: Description,
+    seen: Description | None,
+) -> Inspection:
+    """An inspection of a plan with that of its sketch, which says what is seen and judges item by item."""
+    found = replace(judged, sketch=sketch)
+    if judged.plan is not None:
+        found = replace(found, prompt_checks=prompt_checks(prompt, plan, judged.plan))
+    if sketch is not None and seen is not None:
+        found = replace(found, seen=in_reading_order(seen), plan_checks=plan_checks(plan, sketch))
+    return found
 
 
 def _as_planned(thing: Thing, planned: dict[str, tuple[str, ...]]) -> tuple[Thing, tuple[str, ...]]:

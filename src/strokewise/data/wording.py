@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from strokewise.critics.oracle import judge_plan, judge_sketch, plan_checks, prompt_checks
+from strokewise.critics.oracle import judge_plan, judge_sketch, with_checks
 from strokewise.critics.verdicts import word_inspection
 from strokewise.data.canvas_painters import CanvasPainter
 from strokewise.data.scenes import SceneMix, in_prompt_order, sample_scene, scene_to_json
@@ -20,7 +20,6 @@ from strokewise.world.language import (
     PlainWording,
     Stroke,
     describe,
-    in_reading_order,
     parse_prompt,
     write_correction,
     write_description,
@@ -91,14 +90,9 @@ def with_sketch(
     With a plain wording the inspection first says what is seen, and judges item by item: a small model judges
     better what it has put into words.
     """
-    found = replace(judged, sketch=faults)
     if not isinstance(wording_rng, PlainWording):
-        return found
-    if judged.plan is not None:
-        found = replace(found, prompt_checks=prompt_checks(prompt, plan, judged.plan))
-    if faults is not None and seen is not None:
-        found = replace(found, seen=in_reading_order(seen), plan_checks=plan_checks(plan, faults))
-    return found
+        return replace(judged, sketch=faults)
+    return with_checks(prompt, judged, faults, plan, seen)
 
 
 def plan_message(

@@ -188,11 +188,17 @@ class Messages:
             draft.session.usage.text_tokens += tokens
             described = self.protocol.readable(text).des
             if described:
-                yield draft.session, self._say_seen(draft, described)
+                yield draft.session, self._say_seen(draft, described, self._concluded(draft, described))
 
-    def _say_seen(self, draft: Draft, description: str) -> TextDelta:
+    def _concluded(self, draft: Draft, described: str) -> str:
+        """The whole inspection, where it is to be concluded from the model's words and can be."""
+        if not self.options.compare_words or self.protocol.conclude is None:
+            return ""
+        return self.protocol.conclude(draft.session.request.prompt, draft.session.planned, described)
+
+    def _say_seen(self, draft: Draft, description: str, concluded: str = "") -> TextDelta:
         assert self.protocol.say_seen is not None, "only such drafts inspect"
-        self._begin(draft, self.protocol.say_seen(description))
+        self._begin(draft, concluded or self.protocol.say_seen(description))
         return TextDelta(draft.number, draft.new_text())
 
     def _descriptions(self, drafts: list[Draft]) -> list[tuple[str, int]]:

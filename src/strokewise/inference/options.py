@@ -49,6 +49,9 @@ class PaintingOptions:
             from the context, so that it is inspected as any other; otherwise after it, with the correction.
         look: begin each inspection with what the model sees on the canvas alone, without its plan in
             context.
+        compare_words: with look on, compare what the model says that it sees with its plan, and the plan
+            with the prompt, by the rules of the protocol format's language, in place of the model's own
+            verdict; the correction of a sketch follows too.
         keep_better: keep the canvas before a refinement where the model, seeing each canvas alone, finds the
             description that is planned likelier for it than for the refined one.
         fault_bias: added to the logits of the words with which an inspection finds a fault: below 0, it
@@ -75,6 +78,7 @@ class PaintingOptions:
     max_refinements: int = MAX_STEPS
     replace_refined: bool = False
     look: bool = False
+    compare_words: bool = False
     keep_better: bool = False
     fault_bias: float = 0.0
 
@@ -158,6 +162,7 @@ class OptionChanges(TypedDict, total=False):
     max_refinements: int
     replace_refined: bool
     look: bool
+    compare_words: bool
     keep_better: bool
     fault_bias: float
 

@@ -36,19 +36,21 @@ from strokewise.world.vocabulary import COLORS
 
 # Self-sampling paints faster and worse than nano does for its users: its purpose is to collect faults.
 PROMPTS = 640
-SAMPLING: OptionChanges = {"temperature": 1.0, "steps": 10, "text_guidance": 1.0, "look": True}
+SAMPLING: OptionChanges = {"temperature": 1.0, "steps": 4, "text_guidance": 1.0, "look": True}
 # Defaults of painting, stored with the model. At temperature 0 nano would put things in the same few places,
 # whatever the seed.
 PAINTING = {
-    "steps": 12,
+    "steps": 4,
     "shift": 3.0,
-    "text_guidance": 1.5,
+    "text_guidance": 1.0,
     "image_guidance": 1.0,
     "temperature": 0.4,
     "max_tokens": 384,
     "max_refinements": 2,
     "replace_refined": True,
     "look": True,
+    "compare_words": True,
+    "keep_better": True,
 }
 # Folders of stages whose names have changed.
 RENAMED = {"start": "initial", "look": "verification", "own": "self-sampled"}

@@ -30,7 +30,7 @@ NANO_SCENES = SceneMix(
 NANO_TIME_SHIFT = 3.0
 # Optimizer steps of the stages.
 BASE_STEPS, STROKES_STEPS, LANGUAGE_STEPS, VERIFICATION_STEPS = 2_600, 1_700, 1_200, 1_000
-FIRST_STEPS, SELF_SAMPLED_STEPS = 450, 560
+FIRST_STEPS, SELF_SAMPLED_STEPS = 420, 720
 # Share of self-sampled records among conflicts and alignments.
 SELF_SAMPLED_SHARE = 0.6
 # Views of self-sampled records in the place of those of rendered ones: what a model said and painted before

@@ -1,0 +1,42 @@
+"""What follows from a model's own words: its prompt, its plan, and what it says that its canvas shows.
+
+Knows the sprite world's language and how descriptions are compared. It refuses to look at canvases: what is
+seen is what the model said of them, right or wrong.
+"""
+
+from strokewise.critics.oracle import judge_plan, judge_sketch, with_checks
+from strokewise.critics.verdicts import word_inspection
+from strokewise.errors import LanguageError, SceneError
+from strokewise.trajectory.values import Message
+from strokewise.world.language import (
+    PlainWording,
+    parse_description,
+    parse_prompt,
+    parse_seen,
+    repair,
+    write_correction,
+)
+
+
+def conclude(prompt: str, planned: str, seen: str) -> str:
+    """The beginning of the message that follows from these words.
+
+    Args:
+        prompt: what is requested.
+        planned: the description of the scene in force.
+        seen: a description of the canvas.
+
+    Returns:
+        The inspection, from what is seen to the verdict on the sketch, and the correction of a sketch that
+        does not show a fitting plan; "" where one of the three is in other words than the language's.
+    """
+    wording_rng = PlainWording(0)
+    try:
+        graph, plan, shown = parse_prompt(prompt), parse_description(planned), parse_seen(seen)
+        found = with_checks(graph, judge_plan(graph, plan), judge_sketch(plan, shown), plan, shown)
+        # A plan that fails needs another plan, which does not follow from words.
+        strokes = repair(plan, shown) if found.sketch and not found.plan else ()
+        refine = write_correction(strokes, wording_rng) if strokes else None
+        return Message(word_inspection(found, wording_rng)[0], refine).text()
+    except (LanguageError, SceneError):
+        return ""
