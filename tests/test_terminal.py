@@ -15,7 +15,7 @@ from strokewise.cli.terminal import (
     labeled,
     pairs,
     printable,
-    render,
+    render_story,
     resampled,
 )
 from strokewise.trajectory.events import (
@@ -140,7 +140,7 @@ def test_texts_cannot_steer_the_terminal():
     console = consoles(force_terminal=True)
     story = Story("\x1b]0;title\x07")
     story.add(TextFinished(0, "\x1b[2J", 1.0))
-    console.print(render(story, 100, 40, moving=False))
+    console.print(render_story(story, 100, 40, moving=False))
     assert "\x1b" not in console.export_text()
 
 
@@ -150,7 +150,7 @@ def test_a_story_shows_the_step_under_way():
     for event in EVENTS:
         story.add(event)
         console = consoles()
-        console.print(render(story, 100, 40))
+        console.print(render_story(story, 100, 40))
         seen.append(console.export_text())
     assert all("a [bold]cat" in text for text in seen)
     assert "plan  Add a" in seen[1]
@@ -172,7 +172,7 @@ def test_a_late_listener_sees_what_is_left_at_any_width(width, first):
     for event in EVENTS[first:]:
         story.add(event)
         console = consoles(width=width)
-        console.print(render(story, width, 24))
+        console.print(render_story(story, width, 24))
         assert all(len(line) <= width for line in console.export_text().splitlines())
 
 
@@ -186,7 +186,7 @@ def test_a_live_view_fits_the_lines_there_are(width, height, count):
         story.add(ImageStarted(number, "sketch", 32, 32, 8))
         story.add(ImagePreview(number, 4, 8, PNG))
         console = consoles(width=width)
-        console.print(render(story, width, height))
+        console.print(render_story(story, width, height))
         assert len(console.export_text().splitlines()) <= height
         story.add(ImageFinished(number, "sketch", PNG, 1.0))
     assert f"step {count}: painting" in _shown(story, width, height, over=False)
@@ -199,7 +199,7 @@ def _shown(story, width, height, over):
     if not over:
         story.steps[max(story.steps)].painted = False
     console = consoles(width=width)
-    console.print(render(story, width, height))
+    console.print(render_story(story, width, height))
     return console.export_text()
 
 
@@ -208,7 +208,7 @@ def test_the_bar_has_a_line_of_its_own():
     for event in EVENTS[:6]:
         story.add(event)
     console = consoles(width=60)
-    console.print(render(story, 60, 40, moving=False))
+    console.print(render_story(story, 60, 40, moving=False))
     bar = next(line for line in console.export_text().splitlines() if "━" in line)
     assert "▀" not in bar
 

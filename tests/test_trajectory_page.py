@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from strokewise.errors import RecordError
-from strokewise.trajectory.page import FADED, OUTLINE, changes, marks, page, rounds, write_page
-from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
+from strokewise.trajectory.page import FADED, OUTLINE, STOPS, changes, marks, page, rounds, write_page
+from strokewise.trajectory.values import Message, Step, StopReason, Trajectory, Verdict
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 RED, BLUE = Image.new("RGB", (16, 16), "red"), Image.new("RGB", (16, 16), "blue")
@@ -108,6 +108,10 @@ def test_nothing_is_run_or_fetched():
     assert "default-src 'none'" in text
 
 
+def test_every_reason_to_stop_has_a_sentence():
+    assert set(STOPS) == set(StopReason)
+
+
 def test_links_lead_to_rounds():
     tags = Reader(page(WHOLE)).tags
     ids = {attrs.get("id") for _, attrs in tags}
@@ -118,14 +122,16 @@ def test_links_lead_to_rounds():
     "trajectory",
     [
         Trajectory("", ()),
-        Trajectory("a", (Step(Message()),), stop=""),
-        Trajectory("a", (Step(Message(), RED),), stop="single-pass"),
-        Trajectory("a", (Step(Message(ins="b")),), stop="interrupted"),
+        Trajectory("a", (Step(Message()),), stop=StopReason.FAILED),
+        Trajectory("a", (Step(Message(), RED),), stop=StopReason.SINGLE_PASS),
+        Trajectory("a", (Step(Message(ins="b")),), stop=StopReason.INTERRUPTED),
         Trajectory(
             "a", (Step(Message("c", ins="", des=""), RED), Step(Message("d")), Step(Message("e"))), BLUE
         ),
         Trajectory("a", (Step(Message(ins="b"), RED.convert("L")), Step(Message("c"), BLUE.convert("RGBA")))),
-        Trajectory("a\ud800\0", (Step(Message(ins="\x1b"), Image.new("RGB", (1, 1))),), stop="weather"),
+        Trajectory(
+            "a\ud800\0", (Step(Message(ins="\x1b"), Image.new("RGB", (1, 1))),), stop=StopReason.PROTOCOL
+        ),
     ],
 )
 def test_missing_parts_do_no_damage(trajectory, tmp_path):
@@ -143,7 +149,7 @@ def test_a_page_that_cannot_be_written_is_an_error(tmp_path):
 
 
 def test_large_pictures_are_stored_smaller():
-    large = Trajectory("a", (Step(Message(), Image.new("RGB", (3000, 1500))),), stop="single-pass")
+    large = Trajectory("a", (Step(Message(), Image.new("RGB", (3000, 1500))),), stop=StopReason.SINGLE_PASS)
     assert [pixels(attrs).size for attrs in Reader(page(large)).images()] == [(1024, 512), (640, 320)]
 
 

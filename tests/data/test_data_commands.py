@@ -20,7 +20,7 @@ from strokewise.data import build as building
 from strokewise.data import storage
 from strokewise.data.canvas_painters import KontextPainter
 from strokewise.data.records import to_table_row
-from strokewise.data.report import write_page
+from strokewise.data.report import write_records_page
 from strokewise.errors import StrokewiseError
 from strokewise.io.atomic import write_bytes
 from strokewise.trajectory.files import encode_png, save
@@ -258,7 +258,7 @@ class TestShow:
     def test_texts_are_escaped(self, records_of, tmp_path):
         record = records_of("multi-turn", 1)[0]
         hostile = replace(record, trajectory=replace(record.trajectory, prompt="<script>alert(1)</script>"))
-        write_page([hostile], tmp_path / "page.html", "a & b <i>")
+        write_records_page([hostile], tmp_path / "page.html", "a & b <i>")
         text = (tmp_path / "page.html").read_text()
         assert "<script>" not in text
         assert "a &amp; b &lt;i&gt;" in text

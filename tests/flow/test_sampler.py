@@ -90,6 +90,36 @@ def test_second_order_in_the_log_ratio_is_far_better_than_first(solver):
     assert error(solver, 96) < 0.1 * error("euler", 96)
 
 
+@pytest.mark.parametrize("solver", ["dpm", "unipc"])
+@pytest.mark.parametrize("num_steps", [1, 2, 5])
+def test_solvers_in_the_log_ratio_take_the_steps_of_the_released_ones(solver, num_steps):
+    """Compared with diffusers' schedulers at the same times, strictly between noise and clean."""
+    diffusers = pytest.importorskip("diffusers")
+    schedulers = {
+        "dpm": (diffusers.DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++"}),
+        "unipc": (diffusers.UniPCMultistepScheduler, {"solver_type": "bh2", "predict_x0": True}),
+    }
+    kind, options = schedulers[solver]
+    scheduler = kind(
+        prediction_type="flow_prediction",
+        use_flow_sigmas=True,
+        solver_order=2,
+        lower_order_final=False,
+        final_sigmas_type="sigma_min",
+        **options,
+    )
+    times = timesteps(num_steps + 2, 3.0)[1:-1]
+    scheduler.set_timesteps(num_steps)
+    scheduler.sigmas = torch.tensor(times, dtype=torch.float64)
+    scheduler.timesteps = torch.arange(num_steps)
+    noise = torch.randn(1, 1, 1, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = noise
+    for index, time in zip(scheduler.timesteps, times, strict=False):
+        expected = scheduler.step(mixture(expected, time), index, expected).prev_sample
+    *_, last = integrate(mixture, noise, times, solver)
+    torch.testing.assert_close(last.latents, expected, atol=1e-6, rtol=0)
+
+
 def test_second_order_by_hand():
     """Adams-Bashforth on dx/dt = t² with uneven steps, starting with Euler."""
     times = [1.0, 0.7, 0.2]

@@ -9,7 +9,7 @@ import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
-from strokewise.io.pages import embedded, render
+from strokewise.io.pages import embedded, render_template
 
 TEMPLATES = sorted(
     path.name
@@ -22,12 +22,12 @@ PAGES = ["gallery.html", "records.html", "report.html", "trajectory.html"]
 
 def test_values_are_escaped_and_must_be_given():
     row = {"folder": "a", "prompt": "<b>&'\"", "seed": 1, "stop": "end", "canvases": 1}
-    text = render("gallery.html", title="<i>", paintings=[row], page="p.html", final="f.png")
+    text = render_template("gallery.html", title="<i>", paintings=[row], page="p.html", final="f.png")
     assert "<b>" not in text
     assert "&lt;b&gt;&amp;&#39;&#34;" in text
     assert "<title>&lt;i&gt;</title>" in text
     with pytest.raises(UndefinedError, match="paintings"):
-        render("gallery.html", title="a")
+        render_template("gallery.html", title="a")
 
 
 def test_all_pages_have_one_stylesheet_with_both_schemes():

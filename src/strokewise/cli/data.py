@@ -296,7 +296,7 @@ def show(
     folder = folder.resolve()
     page = out or folder.with_name(folder.name + ".html")
     records = (record for _, record in islice(storage.read(folder), n))
-    report.write_page(records, page, f"{folder.name}: first {n} records")
+    report.write_records_page(records, page, f"{folder.name}: first {n} records")
     print(page)
 
 

@@ -215,7 +215,7 @@ def _show(step: StepView, png: bytes) -> None:
 # --- how it is shown ---------------------------------------------------------------------------------------
 
 
-def render(story: Story, width: int, height: int, moving: bool = True) -> Group:
+def render_story(story: Story, width: int, height: int, moving: bool = True) -> Group:
     """The whole view for a console of a size; ``moving`` with a spinner while something is under way."""
     steps = [step for _, step in sorted(story.steps.items())]
     past, now = (steps, None) if story.over or not steps else (steps[:-1], steps[-1])
@@ -352,7 +352,7 @@ class LiveView:
         if self._live is not None:
             self._live.stop()
             self._live = None
-            self.console.print(render(self.story, *self.console.size, moving=False))
+            self.console.print(render_story(self.story, *self.console.size, moving=False))
 
     def show(self, event: Event) -> None:
         """Show what an event adds."""
@@ -364,7 +364,7 @@ class LiveView:
 
     def _render(self) -> RenderableType:
         with self._lock:
-            return render(self.story, *self.console.size)
+            return render_story(self.story, *self.console.size)
 
     def _print(self, line: str) -> None:
         """A line as it is: not wrapped, not colored."""

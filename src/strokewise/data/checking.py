@@ -20,7 +20,7 @@ from strokewise.data.scenes import scene_from_json
 from strokewise.errors import ConfigError, LanguageError, ProtocolError, SceneError
 from strokewise.io.schema import checked
 from strokewise.scene_graph import Relation, SceneGraph, SceneObject
-from strokewise.trajectory.values import Message, Step, from_parts, to_parts
+from strokewise.trajectory.values import Message, Step, StopReason, from_parts, to_parts
 from strokewise.world.language import (
     Description,
     Inspection,
@@ -88,7 +88,7 @@ def _check(record: Record, prompt: SceneGraph, scenes: Sequence[Scene], look: bo
         if look and (seen := _recognized_otherwise(scene, image)):
             yield f"picture {i} is recognized otherwise: {seen}"
     yield from _check_steps(trajectory.steps, prompt, scenes)
-    if trajectory.stop == "end" and not prompt_fulfilled(prompt, scenes[-1]):
+    if trajectory.stop == StopReason.END and not prompt_fulfilled(prompt, scenes[-1]):
         yield "the last picture does not fulfil the prompt"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from strokewise.data.records import Record
 from strokewise.io.atomic import write_text
-from strokewise.io.pages import embedded, render
+from strokewise.io.pages import embedded, render_template
 from strokewise.world.language import geneval_prompts
 
 LONGEST = 640  # pixels of a picture's longer side in the page
@@ -65,13 +65,13 @@ class DataFigures:
         ]
 
 
-def write_page(records: Iterable[Record], path: Path, title: str) -> None:
+def write_records_page(records: Iterable[Record], path: Path, title: str) -> None:
     """Write a page of records with their pictures inside (``templates/records.html``).
 
     Raises:
         InputError: if it cannot be written there.
     """
-    write_text(path, render("records.html", title=title, records=map(_shown, records)))
+    write_text(path, render_template("records.html", title=title, records=map(_shown, records)))
 
 
 def _shown(record: Record) -> dict[str, Any]:

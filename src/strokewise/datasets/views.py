@@ -17,8 +17,8 @@ from PIL import Image
 from strokewise.datasets.samples import Sample, SampleImage, SamplePart, SampleText, text_of
 from strokewise.errors import RecordError
 from strokewise.sequence import Tokenizer, load_rgb
-from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
-from strokewise.world.language import SEEN, parse_seen, write_seen
+from strokewise.trajectory.values import Message, Step, StopReason, Trajectory, Verdict
+from strokewise.world.language import listed_seen
 
 NOT_JUDGED = Verdict()
 
@@ -36,7 +36,7 @@ def process(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Samp
         parts.append(_message(step, tokenizer, found.plan is not False))
         if step.image is not None:
             parts.append(_picture(step.image, found.sketch is not False))
-    return Sample(tuple(parts), ends=trajectory.stop == "end")
+    return Sample(tuple(parts), ends=trajectory.stop == StopReason.END)
 
 
 def caption(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
@@ -87,7 +87,7 @@ def inspection(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> S
     *_, inspected, last = trajectory.steps
     assert inspected.image is not None
     prompt, plan = (_text(t, tokenizer, False) for t in (trajectory.prompt, inspected.message.text()))
-    ends = last.image is None and trajectory.stop == "end"
+    ends = last.image is None and trajectory.stop == StopReason.END
     verdict = replace(_message(last, tokenizer, True), opens=ends)
     return Sample((prompt, plan, _picture(inspected.image, False), verdict), ends=ends)
 
@@ -118,8 +118,7 @@ def look(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
     seen = (last.verdict.seen_text if last.verdict else "") or ""
     if not seen:
         raise RecordError("the last inspection does not say what the canvas shows; take another view")
-    listed = write_seen(parse_seen(seen.removeprefix(SEEN)))
-    text = _text(Message(des=listed).text(), tokenizer, True)
+    text = _text(Message(des=listed_seen(seen)).text(), tokenizer, True)
     return Sample((_picture(inspected.image, False), replace(text, opens=False)), ends=False)
 
 

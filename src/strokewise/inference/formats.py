@@ -2,7 +2,8 @@
 
 Knows words, tags and the kind of token a model would continue with. It refuses to know tokens' ids and
 images. The facts about derivatives of BAGEL are read off their released inference code, system prompts
-included, for those are part of what the models were trained on; docs/relatives.md says what is not the same.
+included, for those are part of what the models were trained on; docs/derivatives.md says what
+is not the same.
 """
 
 import json

@@ -29,7 +29,7 @@ class ReadCanvas:
     latents: bool = True
 
 
-Part = ReadText | ReadCanvas
+HistoryPart = ReadText | ReadCanvas
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Past:
     messages: Sequence[str]
     message: str | None = None
 
-    def opening(self) -> Iterator[Part]:
+    def opening(self) -> Iterator[HistoryPart]:
         """The system prompt, if there is one."""
         if self.system:
             yield ReadText(self.system, guided=False)
 
 
-History = Callable[[Past], Iterator[Part]]
+History = Callable[[Past], Iterator[HistoryPart]]
 
 
-def views_while_writing(past: Past) -> Iterator[Part]:
+def views_while_writing(past: Past) -> Iterator[HistoryPart]:
     """Zebra-CoT: prompt before picture; canvases are ViT views while it writes, both while it paints."""
     painting = past.message is not None
     yield from past.opening()
@@ -74,7 +74,7 @@ def views_while_writing(past: Past) -> Iterator[Part]:
         yield ReadText(past.message)
 
 
-def last_canvas_only(past: Past) -> Iterator[Part]:
+def last_canvas_only(past: Past) -> Iterator[HistoryPart]:
     """UniCoT: the first thought and the last canvas; while it paints again, the last suggestion alone."""
     yield from past.opening()
     if past.source:
@@ -88,7 +88,7 @@ def last_canvas_only(past: Past) -> Iterator[Part]:
         yield ReadText(past.message if found is None else past.message[found.start() :])
 
 
-def first_canvas_bare(past: Past) -> Iterator[Part]:
+def first_canvas_bare(past: Past) -> Iterator[HistoryPart]:
     """UMM-Reflection: the first canvas is painted from the prompt alone, without the system prompt."""
     painted = bool(past.messages) or past.message not in (None, "")
     if painted or past.message is None:

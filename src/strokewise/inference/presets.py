@@ -3,7 +3,7 @@
 Settings were read off the released scripts, whose ``num_timesteps=50`` are 49 steps here:
 ByteDance-Seed/Bagel (commit 056b5fd), ThinkMorph/ThinkMorph (c1a48ad),
 multimodal-reasoning-lab/Bagel-Zebra-CoT (bbf53c3), Fr0zenCrane/UniCoT (56212e4) and
-waltstephen/UMM-Reflection (8510796). docs/painting.md and docs/relatives.md
+waltstephen/UMM-Reflection (8510796). docs/painting.md and docs/derivatives.md
 say what a preset leaves out. Knows values only.
 """
 

@@ -35,7 +35,7 @@ def embedded(image: Image.Image, longest: int) -> Embedded:
     return Embedded(f"data:image/png;base64,{data}", shown.width, shown.height)
 
 
-def render(template: str, **values: Any) -> str:
+def render_template(template: str, **values: Any) -> str:
     """The page of a template in ``strokewise/templates``, from the values that it names."""
     return _environment().get_template(template).render(values)
 

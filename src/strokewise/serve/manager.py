@@ -19,7 +19,7 @@ from strokewise.serve.live import SOURCE, Live, Registry
 from strokewise.serve.problems import RequestError
 from strokewise.serve.requests import Edit, NewSession, Resume
 from strokewise.serve.stream import Listener
-from strokewise.serve.values import Node, Part, State, Until
+from strokewise.serve.values import EditedPart, Node, State, Until
 from strokewise.serve.worker import Worker
 from strokewise.trajectory.files import MAX_STEPS, encode_png
 from strokewise.trajectory.values import Message, Step, StopReason
@@ -224,7 +224,7 @@ class Manager:
             self.worker.painted(live, new)
         return live
 
-    def _edited(self, old: Node, edit: Edit) -> tuple[Message, list[Part]]:
+    def _edited(self, old: Node, edit: Edit) -> tuple[Message, list[EditedPart]]:
         """The message of an edited node, and which of its parts differ."""
         if edit.message is None:
             return old.message, []
@@ -243,7 +243,7 @@ class Manager:
         live: Live,
         old: Node,
         message: Message,
-        edited: list[Part],
+        edited: list[EditedPart],
         edit: Edit,
         canvas: Image.Image | None,
     ) -> Node:

@@ -26,7 +26,7 @@ from strokewise.trajectory.values import Message, Stage, StopReason, Verdict
 
 Until = Literal["end", "canvas", "stage"]
 Status = Literal["queued", "running", "paused", "finished"]
-Part = Literal["inspect", "refine", "ins", "des", "verdict", "canvas"]
+EditedPart = Literal["inspect", "refine", "ins", "des", "verdict", "canvas"]
 MAX_SEED = 2**63 - 1
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
@@ -145,7 +145,7 @@ class Node(BaseModel):
     state: Literal["written", "finished"]
     author: Literal["model", "person"] = "model"
     edited_from: int | None = None
-    edited: list[Part] = []
+    edited: list[EditedPart] = []
     message: Message
     text: str
     verdict: Verdict | None = None

@@ -18,7 +18,7 @@ from typing import Any
 from strokewise.errors import InputError, RecordError
 from strokewise.io.atomic import PARTIAL, write_bytes, write_text
 from strokewise.io.outside import read_json
-from strokewise.io.pages import render
+from strokewise.io.pages import render_template
 from strokewise.trajectory.files import FILE, encode_png, image_names, load, to_json
 from strokewise.trajectory.page import write_page
 from strokewise.trajectory.values import StopReason, Trajectory
@@ -180,7 +180,7 @@ class Gallery:
             return
         rows = [_row(self._place(number).name, one) for number, one in sorted(self.done.items())]
         write_text(self.folder / TABLE, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
-        index = render("gallery.html", title="Paintings", paintings=rows, page=PAGE, final=FINAL)
+        index = render_template("gallery.html", title="Paintings", paintings=rows, page=PAGE, final=FINAL)
         write_text(self.folder / INDEX, index)
 
 

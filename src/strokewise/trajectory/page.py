@@ -14,22 +14,26 @@ from PIL import Image, ImageFilter
 
 from strokewise.errors import RecordError
 from strokewise.io.atomic import write_text
-from strokewise.io.pages import embedded, render
-from strokewise.trajectory.values import Step, Trajectory, Verdict
+from strokewise.io.pages import embedded, render_template
+from strokewise.trajectory.values import Step, StopReason, Trajectory, Verdict
 
 HERO, CANVAS, SMALL = 1024, 640, 192  # pixels of the longer side a picture is stored with, at most
 LEAST_CHANGE = 24  # of 255 in any channel; below it two canvases differ only by the noise of their decoding
 FADED = 80  # opacity of what did not change: gray on either a light or a dark page
 OUTLINE = (226, 106, 44, 255)
 STOPS = {
-    "end": "The model found the picture complete and ended.",
-    "rounds": "The allowed number of rounds was reached.",
-    "images": "The allowed number of canvases was reached.",
-    "tokens": "A message grew longer than allowed.",
-    "context": "The sequence filled what the model can attend to.",
-    "interrupted": "It was interrupted.",
-    "single-pass": "It was painted in a single pass.",
-    "excerpt": "What came after is left out.",
+    StopReason.END: "The model found the picture complete and ended.",
+    StopReason.ROUNDS: "The allowed number of rounds was reached.",
+    StopReason.IMAGES: "The allowed number of canvases was reached.",
+    StopReason.TOKENS: "A message grew longer than allowed.",
+    StopReason.CONTEXT: "The sequence filled what the model can attend to.",
+    StopReason.PROTOCOL: "The model broke the protocol.",
+    StopReason.SINGLE_PASS: "It was painted in a single pass.",
+    StopReason.THINK: "It was painted after one message.",
+    StopReason.EXCERPT: "What came after is left out.",
+    StopReason.INTERRUPTED: "It was interrupted.",
+    StopReason.CANCELLED: "It was cancelled.",
+    StopReason.FAILED: "It failed.",
 }
 
 
@@ -118,7 +122,7 @@ def page(trajectory: Trajectory) -> str:
     """The page of a trajectory."""
     shown = rounds(trajectory)
     final = trajectory.images[-1] if trajectory.images else None
-    return render(
+    return render_template(
         "trajectory.html",
         title=trajectory.prompt.strip() or "Untitled",
         prompt=trajectory.prompt,
@@ -127,7 +131,7 @@ def page(trajectory: Trajectory) -> str:
         hero_width=0 if final is None else max(1, min(3 * final.width, 640)),
         strip=list(_strip(trajectory, shown)),
         rounds=[_card(one) for one in shown],
-        why=STOPS.get(trajectory.stop, f"It ended with: {trajectory.stop or 'no reason given'}."),
+        why=STOPS[trajectory.stop],
         facts=_facts(trajectory),
     )
 

@@ -205,16 +205,16 @@ class Trajectory:
                 raise ProtocolError(f"step {number} {lacks}")
             if not message.paints and not last:
                 raise ProtocolError(f"step {number} announces no canvas but is not the last")
-            if last and message.paints and self.stop == "end":
+            if last and message.paints and self.stop == StopReason.END:
                 raise ProtocolError(f"step {number} paints a canvas that is never inspected")
 
 
-Part = str | Image.Image
+TextOrImage = str | Image.Image
 
 
-def to_parts(trajectory: Trajectory) -> list[Part]:
+def to_parts(trajectory: Trajectory) -> list[TextOrImage]:
     """What the model sees, in order: the source image, the prompt, then texts and canvases in turn."""
-    parts: list[Part] = [] if trajectory.source is None else [trajectory.source]
+    parts: list[TextOrImage] = [] if trajectory.source is None else [trajectory.source]
     parts.append(trajectory.prompt)
     for step in trajectory.steps:
         parts.append(step.message.text())
@@ -223,7 +223,7 @@ def to_parts(trajectory: Trajectory) -> list[Part]:
     return parts
 
 
-def from_parts(parts: Sequence[Part]) -> Trajectory:
+def from_parts(parts: Sequence[TextOrImage]) -> Trajectory:
     """The trajectory of a sequence; total: a value or a ProtocolError.
 
     Raises:
@@ -245,7 +245,7 @@ def from_parts(parts: Sequence[Part]) -> Trajectory:
     return Trajectory(prompt, tuple(steps), source)
 
 
-def _image(rest: list[Part]) -> Image.Image | None:
+def _image(rest: list[TextOrImage]) -> Image.Image | None:
     """The next part, taken off, if it is an image."""
     first = rest[0] if rest else None
     if not isinstance(first, Image.Image):

@@ -15,6 +15,7 @@ from strokewise.evals.intervals import NamedShare
 from strokewise.evals.run_store import Run, write_objects
 from strokewise.io.outside import read_json_lines, read_picture
 from strokewise.io.schema import checked
+from strokewise.trajectory.values import StopReason
 from strokewise.world.language import parse_prompt
 
 SCORES = "free.jsonl"
@@ -65,7 +66,7 @@ def score_run(run: Run) -> Iterator[FreeScore]:
         prompt = run.prompts[entry.prompt]
         assert prompt.kinds is not None
         right = entry.painted and is_right(prompt.text, read_picture(run.folder / run.picture_name(entry)))
-        yield FreeScore(prompt.kinds, entry.prompt, entry.sample, right, entry.stop == "end")
+        yield FreeScore(prompt.kinds, entry.prompt, entry.sample, right, entry.stop == StopReason.END)
 
 
 def summarize(scores: Iterable[FreeScore], seed: int = 0) -> list[NamedShare]:

@@ -10,6 +10,7 @@ from strokewise.errors import ConfigError
 from strokewise.evals.benchmarks.free import FreeScore, is_right
 from strokewise.evals.prompt_sets import FREE_KINDS, FREE_PER_KIND, free_prompts
 from strokewise.inference.painter import BATCH, Painter
+from strokewise.trajectory.values import StopReason
 
 
 def probe_free_prompts(
@@ -39,4 +40,4 @@ def probe_free_prompts(
         )
         for (number, sample), trajectory in zip(every, painted, strict=True):
             right = bool(trajectory.images) and is_right(texts[number], trajectory.images[-1])
-            yield FreeScore(kinds, number, sample, right, trajectory.stop == "end")
+            yield FreeScore(kinds, number, sample, right, trajectory.stop == StopReason.END)

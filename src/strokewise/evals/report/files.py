@@ -10,7 +10,7 @@ from typing import Any
 from strokewise.evals.report.tables import Failure, ReportContent
 from strokewise.io.atomic import write_text
 from strokewise.io.markdown import markdown_table, plain
-from strokewise.io.pages import embedded, render
+from strokewise.io.pages import embedded, render_template
 
 THUMBNAIL = 160
 
@@ -27,7 +27,7 @@ def write_report(report: ReportContent, out: Path, title: str) -> list[Path]:
         InputError: if they cannot be written.
         RecordError: if a failure's folder is damaged.
     """
-    files = {"report.md": markdown(report, title), "report.html": page(report, title)}
+    files = {"report.md": markdown(report, title), "report.html": report_page(report, title)}
     if report.chart:
         files["chart.svg"] = report.chart
     for name, text in files.items():
@@ -49,10 +49,12 @@ def markdown(report: ReportContent, title: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def page(report: ReportContent, title: str) -> str:
+def report_page(report: ReportContent, title: str) -> str:
     """The page; its pictures are inside, and it fetches nothing (``templates/report.html``)."""
     failures = [(name, count, [_shown(failure) for failure in some]) for name, count, some in report.failures]
-    return render("report.html", title=title, tables=report.tables, chart=report.chart, failures=failures)
+    return render_template(
+        "report.html", title=title, tables=report.tables, chart=report.chart, failures=failures
+    )
 
 
 def _shown(failure: Failure) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Canvases:
     """Canvases rendered when they are read, an endless number of them.
 
     Attributes:
-        view: one of ``VIEWS``: ``text-to-image`` (a description, then the canvas, supervised),
+        view: one of ``CANVAS_VIEWS``: ``text-to-image`` (a description, then the canvas, supervised),
             ``description`` (the canvas, then its description, supervised), ``verification`` (a plan, a canvas
             that often differs from it, what it shows in words, then whether it shows the plan, supervised) or
             ``comparison`` (the same without the canvas, and with the correction).
@@ -67,8 +67,8 @@ class Canvases:
         Raises:
             ConfigError: if there is no such view.
         """
-        if self.view not in VIEWS:
-            raise ConfigError(f"unknown view {self.view!r} of a canvas; known are {', '.join(VIEWS)}")
+        if self.view not in CANVAS_VIEWS:
+            raise ConfigError(f"unknown view {self.view!r} of a canvas; known are {', '.join(CANVAS_VIEWS)}")
         return CanvasSource(self, tokenizer)
 
 
@@ -82,7 +82,7 @@ class CanvasSource:
 
     def sample(self, index: int) -> Sample:
         """One sample."""
-        config, view = self.config, VIEWS[self.config.view]
+        config, view = self.config, CANVAS_VIEWS[self.config.view]
         draw = random.Random(f"canvas/{view.stream}/{config.seed}/{index}")
         scene = sample_scene(draw, replace(config.scenes, **CROWDED))
         wording_rng = PlainWording(0) if config.scenes.plain else draw
@@ -168,7 +168,7 @@ class CanvasView:
     stream: str
 
 
-VIEWS = {
+CANVAS_VIEWS = {
     "text-to-image": CanvasView(text_to_image, "drawing"),
     "description": CanvasView(description, "reading"),
     "verification": CanvasView(verification, "looking"),

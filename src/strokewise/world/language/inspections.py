@@ -149,6 +149,16 @@ def listed_text(description: str) -> str:
         return description
 
 
+def listed_seen(seen: str) -> str:
+    """What an inspection says that the sketch shows, thing by thing, as a look at the canvas writes it.
+
+    Raises:
+        LanguageError: saying what was not understood.
+        SceneError: if the description is not valid.
+    """
+    return write_seen(parse_seen(seen.removeprefix(SEEN)))
+
+
 def parse_inspection(text: str) -> Inspection:
     """The inspection that a text states; LanguageError saying what was not understood."""
     return _read(Reader(text))[0]

@@ -65,7 +65,7 @@ class Candidates:
     energies: np.ndarray
 
 
-def compare(differences: np.ndarray, ground: np.ndarray, boxes: list[FloatBox]) -> Candidates:
+def compare_looks(differences: np.ndarray, ground: np.ndarray, boxes: list[FloatBox]) -> Candidates:
     """Compare at least one box with all looks.
 
     differences: [3, size, size], picture minus background; ground: [size, size, 3], the background.

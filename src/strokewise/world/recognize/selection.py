@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from strokewise.world.recognize.background import Ground
-from strokewise.world.recognize.matching import Candidates, Match, compare, refine
+from strokewise.world.recognize.matching import Candidates, Match, compare_looks, refine
 from strokewise.world.recognize.segments import FloatBox, PixelBox, propose, strength, tighten
 
 _UNEXPLAINED = 3.0  # an unexplained share of the energy weighs this many times an explained one
@@ -43,7 +43,7 @@ def select(pixels: np.ndarray, ground: Ground) -> tuple[list[Match], list[PixelB
         inside = differences[:, y0:y1, x0:x1]
         return float((inside**2).sum()) - inside.size * ground.noise**2 < _DIRT
 
-    matches = _choose(differences, compare(differences, ground.pixels, boxes)) if boxes else []
+    matches = _choose(differences, compare_looks(differences, ground.pixels, boxes)) if boxes else []
     matches = [match for match in matches if not dirt(match.box)]
     return matches, [part for part in parts if not dirt(part) and not _explained(part, matches)]
 

@@ -15,7 +15,7 @@ from strokewise.errors import ProtocolError
 from strokewise.evals.benchmarks.geneval.images import score_picture
 from strokewise.evals.costs import Cost
 from strokewise.scene_graph import Fault, SceneGraph
-from strokewise.trajectory.values import Trajectory, Verdict
+from strokewise.trajectory.values import StopReason, Trajectory, Verdict
 from strokewise.world.language import Description
 from strokewise.world.recognize import recognize
 
@@ -163,4 +163,4 @@ def _valid(trajectory: Trajectory) -> bool:
         trajectory.check_protocol()
     except ProtocolError:
         return False
-    return trajectory.stop != "protocol"
+    return trajectory.stop != StopReason.PROTOCOL

@@ -1,4 +1,4 @@
-"""Dialects: what a message calls for in each family of models."""
+"""Protocol formats: what a message calls for in each family of models."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_ours_draws_at_the_models_token_and_ends_at_its_end(text, following, dec
         ("unicot", "<sr>Everything is good</sr>", "end"),
     ],
 )
-def test_relatives_go_by_their_words(name, text, following, decision):
+def test_derivatives_decide_by_their_words(name, text, following, decision):
     assert PROTOCOL_FORMATS[name].decide(text, following) == decision
 
 

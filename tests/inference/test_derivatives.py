@@ -9,7 +9,7 @@ from strokewise.inference import PROTOCOL_FORMATS, Engine, PaintingOptions, Requ
 from strokewise.inference.presets import PRESETS
 from strokewise.sequence import Kind
 
-RELATIVES = ("bagel-geneval", "bagel-think", "thinkmorph", "zebra-cot", "unicot", "umm-reflection")
+DERIVATIVES = ("bagel-geneval", "bagel-think", "thinkmorph", "zebra-cot", "unicot", "umm-reflection")
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_thinkmorph_reads_everything_once(paint):
 
 
 def test_bounds_and_temperatures_are_those_of_the_released_loops():
-    found = {name: PaintingOptions().changed(PRESETS[name].options) for name in RELATIVES}
+    found = {name: PaintingOptions().changed(PRESETS[name].options) for name in DERIVATIVES}
     assert {name: (one.max_rounds, one.temperature, one.max_tokens) for name, one in found.items()} == {
         "bagel-geneval": (8, 0.0, 512),
         "bagel-think": (8, 0.3, 2048),
@@ -143,13 +143,13 @@ def test_bounds_and_temperatures_are_those_of_the_released_loops():
 
 def test_all_of_them_stand_in_one_table(tiny_folder, tmp_path, capsys):
     (tmp_path / "prompts.txt").write_text("a red apple\n")
-    for name in RELATIVES:
+    for name in DERIVATIVES:
         run = ["eval", "run", str(tiny_folder), "--out", str(tmp_path / name), "--preset", name]
         small = ["--steps", "2", "--size", "16x16", "--max-tokens", "8", "--max-rounds", "2", "--seeds", "0"]
         prompts = ["--prompts", str(tmp_path / "prompts.txt"), "--world", "real", "--system", "think"]
         assert _run([*run, *small, *prompts]) == 0, capsys.readouterr().err
-    runs = [str(tmp_path / name) for name in RELATIVES]
+    runs = [str(tmp_path / name) for name in DERIVATIVES]
     assert _run(["eval", "report", *runs, "--out", str(tmp_path / "report")]) == 0
     lines = (tmp_path / "report" / "report.md").read_text().splitlines()
     table = [line.split("|")[1].strip() for line in lines if "not scored" in line]
-    assert len(set(table)) == len(RELATIVES), table
+    assert len(set(table)) == len(DERIVATIVES), table
