@@ -58,6 +58,20 @@ def test_read_and_see_append_texts_and_images(generator, random_image, close):
     assert [entry.guided for entry in context.entries] == [False, True, True]
 
 
+def test_a_text_read_in_parts_is_the_text_and_what_follows_stands_behind_it(generator, random_image, close):
+    whole, parts = generator.context(), generator.context()
+    generator.append([whole], [[Segment.text([10, 11, 12, 13])]])
+    generator.append([parts], [[Segment.text([10, 11], closes=False)]])
+    generator.append([parts], [[Segment.text([12, 13], opens=False)]])
+    for context in (whole, parts):
+        generator.see([context], [random_image(8, 8)])
+        generator.read([context], [[14]])
+    assert (parts.position, parts.length) == (whole.position, whole.length)
+    assert [entry.ids for entry in parts.entries] == [entry.ids for entry in whole.entries]
+    for one, other in zip(parts.blocks, whole.blocks, strict=True):
+        close(one.keys, other.keys, 1e-5)
+
+
 def test_different_segments_are_appended_to_several_contexts_as_to_each_alone(generator, story, build, close):
     rows = [story, story[:1], [], story[1:3], [Segment.text([30] * 9), story[2]]]
     contexts = [generator.context() for _ in rows]

@@ -141,12 +141,14 @@ def test_memory_is_accounted_for_and_freed(engine):
     session = begin(engine)
     drain(engine)
     held = engine.memory()
-    tensors = [block.keys for context in session.contexts() for block in context.blocks]
-    assert held >= sum({t.untyped_storage().data_ptr(): t.nbytes for t in tensors}.values()) > 0
+    entries = [entry for context in session.contexts() for entry in context.entries]
+    blocks = [block for entry in entries for block in (entry.block, entry.alone) if block is not None]
+    pieces = [tensor.untyped_storage() for block in blocks for tensor in (block.keys, block.values)]
+    assert held == sum({piece.data_ptr(): piece.nbytes() for piece in pieces}.values()) > 0
     branch = engine.fork(session, 1)
     assert engine.memory() == held
     references = [weakref.ref(block) for context in session.contexts() for block in context.blocks]
-    del tensors
+    del entries, blocks, pieces
     engine.close(branch)
     engine.close(session)
     gc.collect()
