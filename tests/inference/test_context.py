@@ -86,12 +86,14 @@ def test_different_segments_are_appended_to_several_contexts_as_to_each_alone(ge
 
 
 def test_a_context_of_a_batch_owns_only_its_own_memory(generator, story):
-    """No block keeps the workspace of the whole batch alive."""
+    """No entry keeps the workspace or the hidden states of the whole batch alive."""
     contexts = [generator.context() for _ in range(3)]
     generator.append(contexts, [story, story[:1], story[1:2]])
     for context in contexts:
         for block in context.blocks:
             assert block.keys.untyped_storage().nbytes() == block.keys.nbytes
+        for entry in context.entries:
+            assert entry.last.untyped_storage().nbytes() == entry.last.nbytes
 
 
 def test_an_overlong_context_is_refused_before_it_is_read(generator):

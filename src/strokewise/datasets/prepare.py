@@ -142,8 +142,7 @@ class _Row:
             self._add(Segment.text(text.ids[:cut], closes=False))
         rest = text.ids[max(cut, 0) :]
         credits = text.credits[cut + 1 :] if cut > 0 else text.credits
-        options = {"loss": text.loss, "end_label": label, "opens": cut <= 0, "credits": credits}
-        self._add(Segment.text(rest, **options))
+        self._add(Segment.text(rest, loss=text.loss, end_label=label, opens=cut <= 0, credits=credits))
 
     def _next_opens(self, index: int) -> int | None:
         """The id that the closing delimiter of a part should predict."""

@@ -16,7 +16,7 @@ from torch.linalg import vector_norm
 from strokewise.errors import ConfigError
 
 RENORMS = ("global", "channel", "text_channel")
-EPSILON = 1e-8
+EPSILON = 1e-8  # as in BAGEL; keeps padding, whose velocity is zero, from becoming 0 / 0
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ def combine(
 
 def _factor(reference: Tensor, guided: Tensor, dims: tuple[int, ...], minimum: float) -> Tensor:
     """How much to shrink ``guided`` so that its norm does not pass the reference's."""
+    # Guidance extrapolates, which makes velocities longer; colors then saturate. It is only ever shortened.
     largest = vector_norm(reference, dim=dims, keepdim=True)
     found = vector_norm(guided, dim=dims, keepdim=True)
     return (largest / (found + EPSILON)).clamp(min=minimum, max=1.0)

@@ -205,6 +205,7 @@ class Engine:
 
     def _sweep(self) -> Emitted:
         """Emit the ends of sessions that are done by now, cancelled ones included."""
+        # A copy: whoever receives an event may let sessions join or leave.
         for session in list(self.sessions.values()):
             if session.cancelled and not session.done:
                 session.finish(StopReason.CANCELLED)
@@ -311,6 +312,7 @@ class Engine:
         contexts, seeds = [s.context for s in sessions], [s.seed("noise") for s in sessions]
         for session in sessions:
             session.usage.images += 1
+            # Counted before the work, so that an abandoned canvas is paid for too.
             session.usage.flow_steps += options.num_steps
             session.usage.passes += options.passes(session.context.has_image)
         for event in self.generator.paint(contexts, [s.size for s in sessions], options, seeds):

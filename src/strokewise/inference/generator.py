@@ -197,6 +197,7 @@ class Generator:
             self.canvas.check(height, width)
         for context in contexts:
             self._check_closed(context)
+            # The image that is painted takes no position; what is read back takes two, latents and view.
             self.check_length(context.position + (1 if options.feedback == "none" else 2))
         grids = [(h // self.canvas.stride, w // self.canvas.stride) for h, w in sizes]
         starts = list(noise) or [

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TypedDict, Unpack
 
 import torch
 from PIL import Image
@@ -35,6 +35,15 @@ from strokewise.models.hub import CARD, TRAINING, push_folder
 from strokewise.sequence import Tokenizer
 from strokewise.trajectory.events import Event
 from strokewise.trajectory.values import Trajectory
+
+
+class LoadOptions(TypedDict, total=False):
+    """How a checkpoint is loaded; see :meth:`Painter.load`."""
+
+    device: str | torch.device | None
+    dtype: torch.dtype | None
+    quantize: str | None
+    protocol_format: ProtocolFormat
 
 
 class Painter:
@@ -104,7 +113,9 @@ class Painter:
         return painter
 
     @classmethod
-    def from_pretrained(cls, model: str | Path, *, revision: str | None = None, **options: Any) -> "Painter":
+    def from_pretrained(
+        cls, model: str | Path, *, revision: str | None = None, **options: Unpack[LoadOptions]
+    ) -> "Painter":
         """Load a checkpoint; :meth:`load` under the hub's usual name, with the same options and errors.
 
         Args:

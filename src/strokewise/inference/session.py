@@ -239,6 +239,7 @@ class Session:
     def painted(self, image: Image.Image, seed: int | None, seconds: float) -> None:
         """A canvas was made, or supplied: it then has no seed."""
         self.seconds += seconds
+        # Queried while the step is still under way, as before it was painted.
         stop = self.policy.stops_after_canvas(self)
         self._end_step(image, seed)
         if stop is None:

@@ -27,6 +27,8 @@ class ImageLimits:
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
         """The (width, height) nearest to the given one within these limits, aspect kept (BAGEL's rule)."""
+        # The smallest side has the last word on scale, and the largest is enforced again below: a thin image
+        # that was enlarged for its short side may pass it.
         scale = min(self.largest / max(width, height), 1.0)
         scale = max(scale, self.smallest / min(width, height))
         width, height = self._strided(width * scale), self._strided(height * scale)

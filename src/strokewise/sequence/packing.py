@@ -94,7 +94,7 @@ class _Row:
     def add_sample(self, sample: Sequence[Segment]) -> None:
         position = self.start
         for segment in sample:
-            position += segment.gap
+            position += segment.gap  # what a dropped image would have taken
             if segment.is_text:
                 self._add_text(segment, position)
             else:
@@ -131,8 +131,10 @@ class _Row:
         if segment.kind is Kind.VIT:
             self._extend(block, 1, n, position, segment.kind)
             self.images.append((segment, first + 1))
+            # Any id will do: the model puts ViT features in the place of its embedding.
             self.ids += [0] * n
         else:
+            # Latents have no ids, so they stand in a block of their own.
             self.latents.append((segment, len(self.generation)))
             self._extend(self.generation, 1, n, position, segment.kind)
         self._extend(block, n + 1, 1, position, segment.kind)
@@ -198,6 +200,7 @@ def _pack_latents(
     latents: list[tuple[Segment, int, int]], rows: int, depth: int, spec: PackSpec
 ) -> dict[str, Any]:
     """Latent tokens with their times, places and velocity targets."""
+    # In training latents come from the autoencoder and are on its device already; all else is on the CPU.
     device = latents[0][0].tokens.device if latents else None
     seen = torch.zeros(rows, depth, spec.latent_channels, device=device)
     times = torch.zeros(rows, depth, device=device)
@@ -211,6 +214,7 @@ def _pack_latents(
             tokens = interpolate(segment.tokens, segment.noise, segment.time)
             times[row, here] = segment.time
             if segment.loss:
+                # Flat over rows and padding, so that one index takes all supervised tokens of the batch.
                 slots.append(torch.arange(row * depth + at, row * depth + here.stop, device=device))
                 targets.append(velocity_target(segment.tokens, segment.noise))
                 credits += [*(segment.credits or (1.0,))] * len(segment.tokens)

@@ -53,9 +53,21 @@ class Segment:
     credits: tuple[float, ...] = ()
 
     @classmethod
-    def text(cls, ids: Sequence[int] | Tensor, **options: object) -> "Segment":
-        """A text segment of the given ids (options: loss, end_label, opens, closes, credits)."""
-        return cls(Kind.TEXT, torch.as_tensor(ids, dtype=torch.long), **options)  # type: ignore[arg-type]
+    def text(
+        cls,
+        ids: Sequence[int] | Tensor,
+        *,
+        loss: bool = False,
+        end_label: int | None = None,
+        opens: bool = True,
+        closes: bool = True,
+        credits: tuple[float, ...] = (),
+    ) -> "Segment":
+        """A text segment of the given ids; the other arguments are attributes."""
+        tokens = torch.as_tensor(ids, dtype=torch.long)
+        return cls(
+            Kind.TEXT, tokens, loss=loss, end_label=end_label, opens=opens, closes=closes, credits=credits
+        )
 
     @property
     def is_text(self) -> bool:

@@ -103,6 +103,7 @@ def _qwen2(vocab: Path, merges: Path, config: Path) -> RawTokenizer:
     raw.decoder = decoders.ByteLevel()
     if config.exists():
         added = read_object(config, CheckpointError).get("added_tokens_decoder", {})
+        # Ids are given in the order of adding, so it must be that of the released ids.
         ordered = sorted(added.items(), key=lambda item: int(item[0]))
         raw.add_tokens(
             [AddedToken(entry["content"], special=entry.get("special", False)) for _, entry in ordered]

@@ -27,6 +27,7 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.eps)
 
 
+# Cached: it is needed at every token that is written, and always the same.
 @lru_cache(maxsize=16)
 def _inverse_frequencies(head_dim: int, theta: float, device: torch.device) -> Tensor:
     exponents = torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim
@@ -36,6 +37,7 @@ def _inverse_frequencies(head_dim: int, theta: float, device: torch.device) -> T
 def rotary(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Cosine and sine for positions (rows, columns), each (rows, columns, 1, head_dim)."""
     inverse = _inverse_frequencies(head_dim, theta, positions.device)
+    # float32 whatever the network computes in: bfloat16 cannot tell neighboring positions above 256 apart.
     angles = positions[..., None].float() * inverse
     angles = torch.cat([angles, angles], dim=-1)[:, :, None]
     return angles.cos().to(dtype), angles.sin().to(dtype)
@@ -104,6 +106,7 @@ class TimeEmbedding(nn.Module):
         """Embed times (...) to (..., size)."""
         half = TIME_FREQUENCIES // 2
         steps = torch.arange(half, dtype=torch.float32, device=times.device)
+        # Times are used as they are, in 0..1, as BAGEL was trained (not scaled by 1000 as in DiT).
         angles = times[..., None].float() * torch.exp(steps * (-math.log(10000) / half))
         waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
         return self.fc2(F.silu(self.fc1(waves.to(self.fc1.weight.dtype))))

@@ -105,6 +105,7 @@ class UnifiedModel(nn.Module):
 
     def velocity(self, hidden: Tensor) -> Tensor:
         """Velocities (..., token_channels), float32, of generation states (..., size)."""
+        # Guidance and the sampler add up many of them; in bfloat16 each sum would be rounded again.
         return self.latent_out(hidden).float()
 
     def encode_image(self, pixels: Tensor) -> Tensor:

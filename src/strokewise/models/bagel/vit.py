@@ -65,6 +65,7 @@ class VisionEncoder(nn.Module):
             (patches of all images, hidden_size), after the final norm.
         """
         x = self.patch_embed(patches) + self.place_embed(places)
+        # Neighbors of one size become a batch: images see only themselves, and so no mask is needed.
         runs = [(len(list(images)), length) for length, images in groupby(lengths)]
         for layer in self.layers:
             if self.checkpointing and self.training:
