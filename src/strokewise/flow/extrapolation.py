@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def is_computed(index: int, every: int) -> bool:
-    """Whether a value is computed at a step (from 0): at the first two, then at every n-th."""
+    """Return whether a value is computed at a step (from 0): at the first two, then at every n-th."""
     return index < 2 or index % every == 0
 
 
@@ -32,7 +32,7 @@ class Extrapolation:
         return value
 
     def at(self, time: float) -> Tensor:
-        """The value of this step on the line through the last two that were computed."""
+        """Return the value of this step on the line through the last two that were computed."""
         self.steps += 1
         (before, older), (after, newer) = self.past
         return newer + (newer - older) * ((time - after) / (after - before))

@@ -63,7 +63,7 @@ class Guidance:
         return cls(text_scale=1.0, image_scale=1.0)
 
     def acts_at(self, time: float) -> bool:
-        """Whether the other branches are needed at this time."""
+        """Return whether the other branches are needed at this time."""
         # Times are float32 values; a border such as .8 must be rounded the same way to fall on its timestep.
         low, high = torch.tensor(self.interval, dtype=torch.float32).tolist()
         return self.text_scale > 1 and low < time <= high
@@ -98,7 +98,7 @@ def combine(
 
 
 def _factor(reference: Tensor, guided: Tensor, dims: tuple[int, ...], minimum: float) -> Tensor:
-    """How much to shrink ``guided`` so that its norm does not pass the reference's."""
+    """Return how much to shrink ``guided`` so that its norm does not pass the reference's."""
     # Guidance extrapolates, which makes velocities longer; colors then saturate. It is only ever shortened.
     largest = vector_norm(reference, dim=dims, keepdim=True)
     found = vector_norm(guided, dim=dims, keepdim=True)

@@ -70,7 +70,7 @@ def _move(latents: Tensor, time: float, following: float, clean: Tensor) -> Tens
 
 
 def _continued(past: Sequence[tuple[float, Tensor]], end: float) -> Tensor:
-    """The value in the middle of a step on the line through the last two, or the last if there is no line."""
+    """Return the value in the middle of a step on the line through the last two, or the last alone."""
     (at, value), step = past[-1], end - past[-1][0]
     if len(past) < 2 or math.isinf(step):
         return value
@@ -79,7 +79,7 @@ def _continued(past: Sequence[tuple[float, Tensor]], end: float) -> Tensor:
 
 
 def _corrected(past: Sequence[tuple[float, Tensor]], end: float, found: Tensor) -> Tensor:
-    """The clean estimate along a step, now that it is known at the end too."""
+    """Return the clean estimate along a step, now that it is known at the end too."""
     (at, value), step = past[-1], end - past[-1][0]
     if len(past) < 2 or math.isinf(step):
         return (value + found) / 2

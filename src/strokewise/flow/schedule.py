@@ -19,7 +19,7 @@ def shift_time(time: Time, shift: float) -> Time:
 
 
 def timesteps(num_steps: int, shift: float = 1.0) -> list[float]:
-    """The ``num_steps + 1`` times from 1 to 0 that bound ``num_steps`` velocity evaluations.
+    """Return the ``num_steps + 1`` times from 1 to 0 that bound ``num_steps`` velocity evaluations.
 
     BAGEL's ``num_timesteps=50`` names the points, so it is ``num_steps=49`` here. The arithmetic is
     float32, as in the released sampler, so that interval borders fall on the same side.
@@ -40,15 +40,15 @@ def training_times(normal: Tensor, shift: float = 1.0) -> Tensor:
 
 
 def interpolate(clean: Tensor, noise: Tensor, time: Tensor | float) -> Tensor:
-    """The noised latent (1 - t)·clean + t·noise (paper, rectified flow)."""
+    """Return the noised latent (1 - t)·clean + t·noise (paper, rectified flow)."""
     return (1 - time) * clean + time * noise
 
 
 def velocity_target(clean: Tensor, noise: Tensor) -> Tensor:
-    """What the network is trained to predict: noise - clean."""
+    """Return what the network is trained to predict: noise - clean."""
     return noise - clean
 
 
 def clean_estimate(noised: Tensor, velocity: Tensor, time: float) -> Tensor:
-    """The clean latent that a velocity at time t points at: x - t·v."""
+    """Return the clean latent that a velocity at time t points at: x - t·v."""
     return noised - time * velocity

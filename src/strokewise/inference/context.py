@@ -49,7 +49,7 @@ class Entry:
         return len(self.block)
 
     def head(self, length: int) -> "Entry":
-        """The first ``length`` tokens of a text, left open (``last`` is then no longer its last token)."""
+        """Return the first ``length`` tokens of a text, left open; ``last`` is then not its last token."""
         return replace(
             self,
             block=self.block.head(length),
@@ -93,7 +93,7 @@ class Context:
         return any(not entry.is_text for entry in self.entries)
 
     def fork(self) -> "Context":
-        """A second context with the same past, which the two share; they continue independently."""
+        """Return a second context with the same past, which the two share; they continue independently."""
         return Context(self.entries)
 
     def append(self, entry: Entry) -> None:
@@ -134,7 +134,7 @@ class Context:
         self.entries = tuple(kept)
 
     def without_text(self) -> "Context":
-        """The prefix that text guidance compares with: up to the texts since the last image."""
+        """Return the prefix that text guidance compares with: up to the texts since the last image."""
         since = 1 + max((i for i, e in enumerate(self.entries) if not e.is_text), default=-1)
         first = next((i for i, e in enumerate(self.entries) if i >= since and e.guided), len(self.entries))
         return Context(self.entries[:first])
@@ -151,7 +151,7 @@ class Context:
 
 
 def _joined(first: Entry, second: Entry) -> Entry:
-    """An open text together with what continues it."""
+    """Return an open text together with what continues it."""
     return replace(
         second,
         block=KVBlock.join([first.block, second.block]),

@@ -147,7 +147,7 @@ class Engine:
         return sum({key: size for context in contexts for key, size in context.storage().items()}.values())
 
     def trajectories(self) -> list[Trajectory]:
-        """What was painted so far, in the order in which the sessions were opened."""
+        """Return what was painted so far, in the order in which the sessions were opened."""
         return [session.trajectory() for session in self.sessions.values()]
 
     # --- running -----------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class Engine:
             yield from self.advance()
 
     def pending(self) -> bool:
-        """Whether a session is not done, or was edited, or its end was not emitted yet."""
+        """Return whether a session is not done, or was edited, or its end was not emitted yet."""
         return any(not s.done or s.name not in self._finished for s in self.sessions.values())
 
     def advance(self) -> Emitted:
@@ -221,7 +221,7 @@ class Engine:
     # --- reading -----------------------------------------------------------------------------------------
 
     def size(self, options: PaintingOptions, source: Image.Image | None) -> tuple[int, int]:
-        """The (height, width) of canvases: the stated one, or what the model paints by itself."""
+        """Return the (height, width) of canvases: the stated one, or what the model paints by itself."""
         if options.size is not None:
             return options.size
         limits = self.generator.canvas
@@ -241,7 +241,7 @@ class Engine:
     # --- messages ----------------------------------------------------------------------------------------
 
     def _write(self, sessions: list[Session]) -> Emitted:
-        """The next message of each: supplied, begun by somebody else, or the model's own."""
+        """Write the next message of each: supplied, begun by somebody else, or the model's own."""
         replies: list[tuple[Session, Reply | None]] = []
         for session in sessions:
             read_anew(self.generator, self.tokenizer, session)
@@ -357,7 +357,7 @@ class Engine:
 
 
 def _painting_options(session: Session) -> PaintOptions:
-    """How the next canvas is painted: guidance depends on whether there is an image to be guided by."""
+    """Return how the next canvas is painted; guidance depends on whether an image was read."""
     options = session.options.painting(session.context.has_image)
     # A canvas after which nothing is read need not be encoded.
     last = session.policy.stops_after_canvas(session) is not None

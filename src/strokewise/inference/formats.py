@@ -30,7 +30,7 @@ VerdictReader = Callable[[Message], Verdict | None]
 
 
 def no_verdict(message: Message) -> Verdict | None:
-    """The reader of formats whose inspections nobody can read as values."""
+    """Read nothing: in some formats nobody can read inspections as values."""
     return None
 
 
@@ -76,15 +76,15 @@ class ProtocolFormat:
     history: History | None = None
 
     def with_system(self, system: str) -> "ProtocolFormat":
-        """The same protocol_format with a system prompt."""
+        """Return the same protocol_format with a system prompt."""
         return replace(self, system=system)
 
     def always_draws(self) -> "ProtocolFormat":
-        """The same format, but every message is followed by a canvas."""
+        """Return the same format, but every message is followed by a canvas."""
         return replace(self, trigger="always", stops=())
 
     def message(self, text: str) -> Message:
-        """The message of a text; a family without our tags says everything in one part.
+        """Return the message of a text; a family without our tags says everything in one part.
 
         Raises:
             ProtocolError: if the text breaks the grammar of a tagged protocol_format.
@@ -92,18 +92,18 @@ class ProtocolFormat:
         return Message.parse(text) if self.tagged else Message(text)
 
     def readable(self, text: str) -> Message:
-        """The message of any text: what breaks the grammar stands whole in the first part, tags and all."""
+        """Return the message of any text; what breaks the grammar stands whole in the first part."""
         try:
             return self.message(text)
         except ProtocolError:
             return Message(text)
 
     def stopped(self, text: str) -> bool:
-        """Whether a text ends the trajectory by its words."""
+        """Return whether a text ends the trajectory by its words."""
         return any(stop in text for stop in self.stops)
 
     def decide(self, text: str, following: Following) -> Decision:
-        """What a finished message calls for.
+        """Return what a finished message calls for.
 
         Args:
             text: the message.
@@ -125,11 +125,11 @@ class ProtocolFormat:
         return "end" if following == "end" and not announced else "protocol"
 
     def head(self, instruction: str) -> str:
-        """How a message begins whose instruction is supplied; the model describes the scene after it."""
+        """Return how a message with this instruction begins; the model describes the scene after it."""
         return f"<ins>{instruction}</ins> <des>"
 
     def tail(self) -> str:
-        """How such a message ends."""
+        """Return how such a message ends."""
         return "</des>"
 
 
@@ -177,7 +177,7 @@ UNICOT = ProtocolFormat(
 
 
 def _controller_turn(canvases: int) -> str:
-    """How UMM-Reflection's loop begins each of its turns, which are numbered from 0."""
+    """Return how UMM-Reflection's loop begins each of its turns, which are numbered from 0."""
     return f"<think>\n[CURRENT_ROUND] Round#{canvases - 1}\n[SCORE] "
 
 

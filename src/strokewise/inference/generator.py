@@ -53,7 +53,7 @@ class Generator:
     # --- reading -----------------------------------------------------------------------------------------
 
     def context(self) -> Context:
-        """An empty context."""
+        """Return an empty context."""
         return Context()
 
     def read(self, contexts: Sequence[Context], texts: Sequence[Sequence[int]], guided: bool = True) -> None:
@@ -103,7 +103,7 @@ class Generator:
                 )
 
     def image_segments(self, image: Image.Image) -> list[Segment]:
-        """An image as the model is shown it: resized, as clean latents and as ViT patches."""
+        """Return an image as the model is shown it: resized, as clean latents and as ViT patches."""
         canvas = resize(load_rgb(image), self.canvas)
         small = resize(canvas, self.vision)
         latents = self.model.encode_image(to_tensor(canvas))
@@ -122,7 +122,7 @@ class Generator:
 
     @torch.inference_mode()
     def continuations(self, contexts: Sequence[Context]) -> list[Continuation]:
-        """What the model would do next in each context: write a text, open an image, or end the sequence."""
+        """Return what the model would do next in each context: write, open an image, or end."""
         ids = {self.special.text_start: "text", self.special.image_start: "image"}
         if self.special.sequence_end is not None:
             ids[self.special.sequence_end] = "end"
@@ -233,7 +233,7 @@ class Generator:
         ]
 
     def _fed_back(self, latents: Tensor, image: Image.Image) -> list[Segment]:
-        """A painted image without decoding and encoding it again: its own latents, and the ViT's view."""
+        """Return a painted image without encoding it again: its own latents, and the ViT's view."""
         small = resize(image, self.vision)
         return [self.clean_segment(latents, image.height, image.width), self.vit_segment(to_tensor(small))]
 
@@ -269,7 +269,7 @@ class Generator:
         positions: Sequence[int],
         segments: Sequence[Sequence[Segment]],
     ) -> tuple[Packed, KVCache]:
-        """A batch of further segments, one row a context, and a cache with room for them."""
+        """Return a batch of further segments, one row a context, and a cache with room for them."""
         for position, parts in zip(positions, segments, strict=True):
             self.check_length(position + sum(part.advance for part in parts))
         packed = pack([[parts] for parts in segments], self.spec, positions).to(self.model.device)
@@ -308,7 +308,7 @@ def _segment_columns(packed: Packed, row: int) -> list[Tensor]:
 
 
 def _closing_column(packed: Packed, columns: Tensor) -> int:
-    """The understanding column of a segment's last token."""
+    """Return the understanding column of a segment's last token."""
     last = int(columns[-1])
     assert last < packed.num_understanding
     return last

@@ -51,7 +51,7 @@ class Past:
     message: str | None = None
 
     def opening(self) -> Iterator[HistoryPart]:
-        """The system prompt, if there is one."""
+        """Yield the system prompt, if there is one."""
         if self.system:
             yield ReadText(self.system, guided=False)
 

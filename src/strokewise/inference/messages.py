@@ -170,7 +170,7 @@ class Messages:
         return self.generator.write(contexts, options, seeds)
 
     def _fault_bias(self) -> tuple[tuple[int, float], ...]:
-        """The bias against finding faults, on the ids that such words begin with."""
+        """Return the bias against finding faults, on the ids that such words begin with."""
         if not self.options.fault_bias:
             return ()
         first = dict.fromkeys(self.tokenizer.encode(word)[0] for word in self.protocol.fault_words)
@@ -202,7 +202,7 @@ class Messages:
         return TextDelta(draft.number, draft.new_text())
 
     def _descriptions(self, drafts: list[Draft]) -> list[tuple[str, int]]:
-        """What the model writes, greedily, after each canvas alone, and in how many tokens."""
+        """Return what the model writes, greedily, after each canvas alone, and in how many tokens."""
         contexts = [self.generator.context() for _ in drafts]
         images = [draft.session.steps[-1].image for draft in drafts]
         self.generator.see(contexts, [image for image in images if image is not None])
@@ -263,7 +263,7 @@ class Messages:
             draft.ended = "context"
 
     def _followings(self) -> list[Following]:
-        """What follows each text: as a supplied message announces, else as the model would continue."""
+        """Return what follows each text: what a supplied message announces, else what the model would."""
         found: dict[Draft, Following] = {}
         for draft in self._with(Say):
             assert isinstance(draft.supplied, Say)
@@ -279,7 +279,7 @@ class Messages:
 
 
 def has_room(generator: Generator, context: Context, tokens: int) -> bool:
-    """Whether so many further positions are known to the model."""
+    """Return whether so many further positions are known to the model."""
     try:
         generator.check_length(context.position + tokens)
     except ContextLengthError:

@@ -113,11 +113,11 @@ class PaintingOptions:
             raise ConfigError(f"an option is of another type: {error}") from error
 
     def writing(self, stop_ids: frozenset[int]) -> WriteOptions:
-        """How each message is written."""
+        """Return how each message is written."""
         return WriteOptions(self.max_tokens, self.temperature, self.top_p, stop_ids)
 
     def painting(self, after_image: bool) -> PaintOptions:
-        """How a canvas is painted; BAGEL guides otherwise where it sees an image already."""
+        """Return how a canvas is painted; BAGEL guides otherwise where it sees an image already."""
         base = Guidance.editing() if after_image else Guidance()
         guidance = replace(
             base,

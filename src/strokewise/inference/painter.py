@@ -180,19 +180,19 @@ class Painter:
             return push_folder(Path(folder), repo, revision, private)
 
     def with_format(self, protocol_format: ProtocolFormat) -> "Painter":
-        """The same model, its texts read by another format."""
+        """Return the same model, its texts read by another format."""
         other = copy(self)
         other.protocol_format = protocol_format
         return other
 
     def unchecked(self) -> "Painter":
-        """The same model without its vocabulary: every prompt is fed as it is written."""
+        """Return the same model without its vocabulary: every prompt is fed as it is written."""
         other = copy(self)
         other.vocabulary = None
         return other
 
     def engine(self, batch: int = BATCH) -> Engine:
-        """An engine without sessions; open them with :meth:`open`."""
+        """Return an engine without sessions; open them with :meth:`open`."""
         return Engine(self.generator, self.tokenizer, self.name, batch)
 
     def open(
@@ -234,7 +234,7 @@ class Painter:
         )
 
     def prepare(self, request: Request, check: bool = True) -> Request:
-        """A request as it is fed; with ``check``, in the wording that the model was trained on.
+        """Return a request as it is fed; with ``check``, in the wording that the model was trained on.
 
         Raises:
             PromptError: if it holds what the model was not trained on.
@@ -259,7 +259,7 @@ class Painter:
         check: bool = True,
         **options: Unpack[OptionChanges],
     ) -> Engine:
-        """An engine with a session for each request, ``batch`` of them under way at once.
+        """Return an engine with a session for each request, ``batch`` of them under way at once.
 
         Every request is checked before this returns; nothing is computed before ``run()`` of the result.
         Arguments and errors as for :meth:`open`.
@@ -362,7 +362,7 @@ class Painter:
 
 
 def raising(emitted: Emitted) -> Emitted:
-    """The same events, but the first session that fails raises its error."""
+    """Yield the same events, but the first session that fails raises its error."""
     for session, event in emitted:
         if session.error is not None:
             raise session.error
@@ -370,7 +370,7 @@ def raising(emitted: Emitted) -> Emitted:
 
 
 def _device(name: str | torch.device | None) -> torch.device:
-    """A device that is there."""
+    """Return a device that is there."""
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(0, device=device)

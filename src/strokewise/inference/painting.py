@@ -89,7 +89,7 @@ class PaintOptions:
         return len(computed) + branches * sum(is_computed(i, self.guide_every) for i in range(guided))
 
     def previews_at(self, step: int) -> bool:
-        """Whether a preview is due after this step (from 0): evenly spread, none after the last."""
+        """Return whether a preview is due after this step (from 0): evenly spread, none after the last."""
         done, total = step + 1, self.num_steps
         due = done * (self.previews + 1) // total > step * (self.previews + 1) // total
         return due and done < total
@@ -253,6 +253,6 @@ def _run(passes: Sequence[_Pass], latents: Tensor, time: float) -> Tensor:
 
 
 def _sketch(grid: tuple[int, int], spec: PackSpec) -> Segment:
-    """A noised segment of that grid; its latents are set step by step."""
+    """Return a noised segment of that grid; its latents are set step by step."""
     blank = torch.zeros(grid[0] * grid[1], spec.latent_channels)
     return Segment(Kind.NOISED, blank, grid=grid, noise=blank, time=1.0)

@@ -66,7 +66,7 @@ class Policy:
         """Refuse a request or a format that this policy cannot work with (ConfigError)."""
 
     def message(self, session: "Session") -> Reply | None:
-        """The next message or a part of it; None: the model writes it.
+        """Return the next message or a part of it; None: the model writes it.
 
         Raises:
             StrokewiseError: if whoever is queried fails; the session then fails, and no other one.
@@ -74,7 +74,7 @@ class Policy:
         return None
 
     def canvas(self, session: "Session") -> Image.Image | None:
-        """The canvas of this step, in the session's size; None: the model paints it."""
+        """Return the canvas of this step, in the session's size; None: the model paints it."""
         return None
 
     def stops_after_canvas(self, session: "Session") -> StopReason | None:

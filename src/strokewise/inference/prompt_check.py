@@ -46,7 +46,7 @@ class Vocabulary:
 
     @classmethod
     def read(cls, folder: Path) -> "Vocabulary | None":
-        """The vocabulary of a checkpoint folder; None where it states none.
+        """Return the vocabulary of a checkpoint folder; None where it states none.
 
         Raises:
             CheckpointError: if the file is damaged.
@@ -54,11 +54,11 @@ class Vocabulary:
         return _read(cls, folder / VOCABULARY)
 
     def __str__(self) -> str:
-        """All words, in one line."""
+        """Return all words, in one line."""
         return f"{', '.join(self.classes)}; in the colors {', '.join(self.colors)}"
 
     def prepare(self, prompt: str, instruct: Sequence[str] = (), editing: bool = False) -> "Prepared":
-        """The texts to feed for a request: the same scene and strokes in the trained wording.
+        """Return the texts to feed for a request: the same scene and strokes in the trained wording.
 
         Args:
             prompt: what to paint.
@@ -104,7 +104,7 @@ class Vocabulary:
 
 
 def stored_options(folder: Path) -> OptionChanges:
-    """A model's own defaults of painting options, of its checkpoint folder; none where it states none.
+    """Return a model's own defaults of painting options, of its checkpoint folder; none where it states none.
 
     Raises:
         CheckpointError: if the file is damaged.
@@ -113,7 +113,7 @@ def stored_options(folder: Path) -> OptionChanges:
 
 
 def _read(shape: type[Shape], path: Path) -> Shape | None:
-    """A checked value of a file; None if there is no such file."""
+    """Return a checked value of a file; None if there is no such file."""
     if not path.exists():
         return None
     return checked(shape, read_object(path, CheckpointError), path, CheckpointError)

@@ -91,7 +91,7 @@ def check_prompt_room(generator: Generator, tokenizer: Tokenizer, prompt: str, s
 
 
 def fit_canvas(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """An image as RGB in the (height, width) of the canvases."""
+    """Return an image as RGB in the (height, width) of the canvases."""
     image, (height, width) = load_rgb(image), size
     if image.size == (width, height):
         return image

@@ -33,7 +33,7 @@ def read_in_place(generator: Generator, tokenizer: Tokenizer, session: Session, 
 def better_than_before(
     generator: Generator, tokenizer: Tokenizer, sessions: Sequence[Session], images: Sequence[Image.Image]
 ) -> list[bool]:
-    """Whether the planned description is likelier for each refined canvas than for the one before it.
+    """Return whether the planned description is likelier for each refined canvas than for the one before it.
 
     Each canvas is seen alone: with its plan in context, the plan's words would be likely whatever it shows.
 

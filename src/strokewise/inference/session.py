@@ -130,7 +130,7 @@ class Session:
         return Stage.INSPECT if self.steps else Stage.PLAN
 
     def seed(self, use: str) -> int:
-        """The seed of this step's text or noise; the first canvas has the request's own."""
+        """Return the seed of this step's text or noise; the first canvas has the request's own."""
         if use == "noise" and self.number == 0:
             return self.request.seed
         # Hashed, so that the draws of different steps, and of text and noise, are independent; Python's own
@@ -139,7 +139,7 @@ class Session:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
     def trajectory(self) -> Trajectory:
-        """All that was made so far."""
+        """Return all that was made so far."""
         steps = [*self.steps]
         # A message whose canvas is still to be painted belongs to what was made.
         if self.state is SessionState.PAINT and self.message != Message():
@@ -181,7 +181,7 @@ class Session:
         return reply
 
     def next_canvas(self) -> Image.Image | None:
-        """The canvas somebody supplies for this step; None: the model paints it."""
+        """Return the canvas somebody supplies for this step; None: the model paints it."""
         if self._given_canvas is not None:
             image, self._given_canvas = self._given_canvas, None
             return image
@@ -269,7 +269,7 @@ class Session:
     def fork(
         self, name: str, at: int | None = None, *, seed: int | None = None, policy: Policy | None = None
     ) -> "Session":
-        """A second session with the same first steps, which are not read again.
+        """Return a second session with the same first steps, which are not read again.
 
         Args:
             name: of the new session.
@@ -374,7 +374,7 @@ class Session:
         return StopReason(decision)
 
     def _bound(self) -> StopReason | None:
-        """The bound that forbids another canvas."""
+        """Return the bound that forbids another canvas."""
         # Rounds count sketches and images count canvases, so that refinements alone cannot run without end.
         images = [step for step in self.steps if step.image is not None]
         if len(images) >= self.options.max_images:

@@ -214,7 +214,7 @@ def allow_only(logits: Tensor, allowed: Sequence[int]) -> Tensor:
 
 
 def choose(logits: Tensor, options: WriteOptions, draws: Sequence[torch.Generator]) -> list[int]:
-    """The next id of each row.
+    """Return the next id of each row.
 
     Args:
         logits: (rows, vocab).

@@ -54,7 +54,7 @@ Visible = Tensor | tuple[slice, ...] | Pieces | BlockMask | None
 
 
 def additive(seen: Visible, dtype: torch.dtype) -> Visible:
-    """A boolean mask as numbers that are added to scores, 0 or -inf; converted once, not in every layer."""
+    """Convert a boolean mask to numbers that are added to scores, 0 or -inf; once, not in every layer."""
     if not isinstance(seen, Tensor):
         return seen
     return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, -torch.inf)
@@ -174,7 +174,7 @@ def _flex(query: Tensor, keys: Tensor, values: Tensor, mask: BlockMask) -> Tenso
 
 
 def _every_pair(mask: BlockMask, count: int) -> Tensor:
-    """What a block mask lets through among the first ``count`` tokens, (rows, count, count)."""
+    """Return what a block mask lets through among the first ``count`` tokens, (rows, count, count)."""
     if count**2 > DENSE:
         raise ConfigError(
             f"flex attention over {count:,} tokens needs a GPU; elsewhere it would hold all scores in memory"
@@ -189,5 +189,5 @@ def _every_pair(mask: BlockMask, count: int) -> Tensor:
 
 @cache
 def _compiled() -> Callable[..., Any]:
-    """The compiled kernel; one variant a length."""
+    """Return the compiled kernel; one variant a length."""
     return torch.compile(flex_attention, dynamic=False)

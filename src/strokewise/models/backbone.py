@@ -57,7 +57,7 @@ class BackboneConfig(Protocol):
         """Sizes in pixels of the copy of an image that is read; the stride is one patch."""
 
     def limited(self, canvas: int | None, view: int | None) -> "BackboneConfig":
-        """The same sizes with images of at most these sides in pixels, painted and read; None: as now.
+        """Return the same sizes with images of at most these sides in pixels, painted and read; None: as now.
 
         Raises:
             ConfigError: if a side is no multiple of its stride or larger than now.

@@ -26,7 +26,7 @@ class KVBlock:
         return self.keys.shape[2]
 
     def head(self, length: int) -> "KVBlock":
-        """The first ``length`` tokens, sharing memory."""
+        """Return the first ``length`` tokens, sharing memory."""
         return KVBlock(self.keys[:, :, :length], self.values[:, :, :length])
 
     @classmethod
@@ -112,6 +112,6 @@ class KVCache:
         return torch.cat([before, new], dim=2)
 
     def block(self, row: int, columns: Tensor | slice) -> KVBlock:
-        """A copy of some columns of a row, which shares no memory with the workspace."""
+        """Return a copy of some columns of a row, which shares no memory with the workspace."""
         keys, values = self.keys[:, row, :, columns], self.values[:, row, :, columns]
         return KVBlock(keys.contiguous().clone(), values.contiguous().clone())

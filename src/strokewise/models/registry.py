@@ -34,12 +34,12 @@ def register(architecture: Architecture) -> None:
 
 
 def architectures() -> dict[str, Architecture]:
-    """All known architectures by name."""
+    """Return all known architectures by name."""
     return _found() | _registered
 
 
 def is_local(model: str | Path) -> bool:
-    """Whether a name is that of a folder; an empty one does not hide a built-in model of the same name."""
+    """Return whether a name is that of a folder; an empty one hides no built-in model of its name."""
     if not Path(model).is_dir():
         return False
     return any(Path(model).iterdir()) or str(model) not in _built_in()
@@ -146,7 +146,7 @@ def read_weights(
 
 @cache
 def _found() -> dict[str, Architecture]:
-    """The architectures of the packages beside this file."""
+    """Return the architectures of the packages beside this file."""
     packages = [info.name for info in pkgutil.iter_modules(strokewise.models.__path__) if info.ispkg]
     modules = [importlib.import_module(f"strokewise.models.{name}") for name in packages]
     return {module.ARCHITECTURE.name: module.ARCHITECTURE for module in modules}

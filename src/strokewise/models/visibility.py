@@ -17,7 +17,7 @@ BLOCK, ROUND = 128, 2048
 
 
 def visibility(packed: Packed, cache: KVCache | None = None) -> Tensor | Pieces | BlockMask | None:
-    """What the tokens of a batch see of what their rows have read and of each other.
+    """Return what the tokens of a batch see of what their rows have read and of each other.
 
     Returns:
         None if all is seen; up to ``DENSE`` pairs a row a boolean mask (rows, understanding + generation
@@ -35,7 +35,7 @@ def visibility(packed: Packed, cache: KVCache | None = None) -> Tensor | Pieces 
 
 
 def image_visibility(packed: Packed, cache: KVCache) -> Visible:
-    """What the tokens of one image a row see: all that the row has read, and each other.
+    """Return what the tokens of one image a row see: all that the row has read, and each other.
 
     Returns:
         None if no row is shorter than another; else on a CPU the range of columns of each row, because a row
@@ -75,7 +75,7 @@ def pieces(layout: Layout, cache: KVCache | None = None) -> Pieces:
 
 @torch.no_grad()
 def block_mask(layout: Layout) -> BlockMask:
-    """The block mask of a training batch, made a strip of queries at a time."""
+    """Return the block mask of a training batch, made a strip of queries at a time."""
     rows, columns = layout.sample.shape
     length = -(-columns // ROUND) * ROUND
     facts = [F.pad(fact, (0, length - columns), value=blank) for fact, blank in layout.facts()]

@@ -66,11 +66,11 @@ class SceneDiff:
     faults: tuple[Fault, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether there is any fault."""
+        """Return whether there is any fault."""
         return bool(self.faults)
 
     def of_kind(self, kind: str) -> tuple[Fault, ...]:
-        """The faults of one of FAULT_KINDS."""
+        """Return the faults of one of FAULT_KINDS."""
         assert kind in FAULT_KINDS, kind
         return tuple(fault for fault in self.faults if fault.kind == kind)
 
@@ -91,7 +91,7 @@ class SceneDiff:
 
 
 def diff(wanted: SceneGraph, seen: SceneGraph) -> SceneDiff:
-    """All faults of `seen`, against `wanted`.
+    """Return all faults of `seen`, against `wanted`.
 
     Instances of a class are matched so that as many as possible are right in class and color. A wanted object
     without color takes any. Relations are judged only between objects of which something was seen, and may
@@ -183,7 +183,7 @@ def _diff_relations(wanted: SceneGraph, seen: SceneGraph, matches: dict[str, lis
 
 
 def _closure(triples: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
-    """All relations that follow from the given ones along each axis."""
+    """Return all relations that follow from the given ones along each axis."""
     closed = set(triples)
     while True:
         new = {(a, k, d) for a, k, b in closed for c, kind, d in triples if b == c and k == kind} - closed

@@ -35,7 +35,7 @@ class Thing:
     count: int = 1
 
     def __str__(self) -> str:
-        """A short form for messages, such as "3 x green cup"."""
+        """Return a short form for messages, such as "3 x green cup"."""
         look = f"{self.color} {self.name}" if self.color else self.name
         return look if self.count == 1 else f"{self.count} x {look}"
 
@@ -64,7 +64,7 @@ class Relation:
     target: str
 
     def forward(self) -> Relation:
-        """The same statement in the words "left of" or "above"."""
+        """Return the same statement in the words "left of" or "above"."""
         if self.kind in ("right of", "below"):
             return Relation(self.target, INVERSE[self.kind], self.subject)
         return self
@@ -79,7 +79,7 @@ class SceneGraph:
     background: str | None = None
 
     def __getitem__(self, object_id: str) -> SceneObject:
-        """The object with this id; SceneError when there is none."""
+        """Return the object with this id; SceneError when there is none."""
         for obj in self.objects:
             if obj.id == object_id:
                 return obj
@@ -115,14 +115,14 @@ class SceneGraph:
             raise SceneError(f"unknown background {self.background!r}; backgrounds: {', '.join(backgrounds)}")
 
     def isomorphic(self, other: SceneGraph) -> bool:
-        """Whether both say the same; ids, orders and which of two inverse relations is used are free."""
+        """Return whether both say the same; ids, orders and which of two inverse relations may differ."""
         if self.background != other.background or len(self.objects) != len(other.objects):
             return False
         mine, theirs = forward_triples(self.relations), forward_triples(other.relations)
         return len(mine) == len(theirs) and _can_map(self.objects, other.objects, mine, theirs, {})
 
     def subgraph(self, ids: Iterable[str]) -> SceneGraph:
-        """The named objects in this graph's order, the relations among them, and the background."""
+        """Return the named objects in this graph's order, the relations among them, and the background."""
         wanted = set(ids)
         for object_id in sorted(wanted):
             _ = self[object_id]
@@ -167,7 +167,7 @@ class SceneGraph:
 
     @classmethod
     def from_json(cls, value: object) -> SceneGraph:
-        """The valid graph that `to_json` wrote.
+        """Return the valid graph that `to_json` wrote.
 
         Raises:
             SceneError: naming each field that is missing, unknown or of another type, or a contradiction.
@@ -228,7 +228,7 @@ def _find_cycle(edges: list[Relation]) -> list[str]:
 
 
 def forward_triples(relations: Iterable[Relation]) -> set[tuple[str, str, str]]:
-    """The relations as (subject, "left of" or "above", target), each said once."""
+    """Return the relations as (subject, "left of" or "above", target), each said once."""
     return {(r.subject, r.kind, r.target) for r in (r.forward() for r in relations)}
 
 
@@ -239,7 +239,7 @@ def _can_map(
     their_triples: set[tuple[str, str, str]],
     mapping: dict[str, str],
 ) -> bool:
-    """Whether the rest of `mine` can be mapped onto unused objects of `theirs` with all relations kept."""
+    """Return whether the rest of `mine` maps onto unused objects of `theirs` with all relations kept."""
     if len(mapping) == len(mine):
         return True
     obj = mine[len(mapping)]

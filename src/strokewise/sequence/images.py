@@ -26,7 +26,7 @@ class ImageLimits:
     largest: int
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
-        """The (width, height) nearest to the given one within these limits, aspect kept (BAGEL's rule)."""
+        """Return the nearest (width, height) within these limits, aspect kept (BAGEL's rule)."""
         # The smallest side has the last word on scale, and the largest is enforced again below: a thin image
         # that was enlarged for its short side may pass it.
         scale = min(self.largest / max(width, height), 1.0)
@@ -74,7 +74,7 @@ class ImageLimits:
 
 
 def load_rgb(image: Image.Image) -> Image.Image:
-    """The image as RGB; what is transparent becomes white.
+    """Return the image as RGB; what is transparent becomes white.
 
     Raises:
         InputError: if the image is empty, of an unknown mode, or too thin to be resized sensibly.
@@ -99,7 +99,7 @@ def load_rgb(image: Image.Image) -> Image.Image:
 
 
 def resize(image: Image.Image, limits: ImageLimits) -> Image.Image:
-    """The image at the size within ``limits`` that is nearest to its own, bicubic as in BAGEL."""
+    """Return the image at the size within ``limits`` that is nearest to its own, bicubic as in BAGEL."""
     size = limits.fit(*image.size)
     return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
 
@@ -142,7 +142,7 @@ def patchify(grid: Tensor, patch: int) -> Tensor:
 
 
 def unpatchify(tokens: Tensor, patch: int, rows: int, columns: int) -> Tensor:
-    """The inverse of :func:`patchify`: (rows·columns, patch·patch·channels) to (channels, height, width)."""
+    """Invert :func:`patchify`: (rows·columns, patch·patch·channels) to (channels, height, width)."""
     channels = tokens.shape[-1] // patch**2
     patches = tokens.reshape(rows, columns, patch, patch, channels)
     return patches.permute(4, 0, 2, 1, 3).reshape(channels, rows * patch, columns * patch)

@@ -33,7 +33,7 @@ class Layout:
         return sees([fact[:, :, None] for fact in facts], [fact[:, None, :] for fact in facts])
 
     def facts(self) -> list[tuple[Tensor, int]]:
-        """What :func:`sees` must know of every token, each with its value for padding."""
+        """Return what :func:`sees` must know of every token, each with its value for padding."""
         return [
             (self.sample, -1),
             (self.segment, -1),
@@ -49,7 +49,7 @@ class Layout:
 
 
 def sees(query: Sequence[Tensor], key: Sequence[Tensor]) -> Tensor:
-    """Whether queries see keys; both are given by their `Layout.facts`, of shapes that fit each other.
+    """Return whether queries see keys; both are given by their `Layout.facts`, of shapes that fit each other.
 
     Padding sees padding, so that no query is without a key: softmax over nothing is NaN in some kernels.
     """
@@ -102,12 +102,12 @@ class Packed:
     old: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Packed":
-        """The same batch on another device."""
+        """Return the same batch on another device."""
         moved: dict[str, Any] = {f.name: _to(getattr(self, f.name), device) for f in fields(self)}
         return Packed(**moved)
 
     def with_latents(self, latents: Tensor, time: float) -> "Packed":
-        """The same step of the same sequence at other latents (R, G, channels) and one flow time."""
+        """Return the same step of the same sequence at other latents (R, G, channels) and one flow time."""
         return replace(self, latents=latents, times=self.times.new_full((1, 1), time))
 
     @property

@@ -63,7 +63,7 @@ class Segment:
         closes: bool = True,
         credits: tuple[float, ...] = (),
     ) -> "Segment":
-        """A text segment of the given ids; the other arguments are attributes."""
+        """Return a text segment of the given ids; the other arguments are attributes."""
         tokens = torch.as_tensor(ids, dtype=torch.long)
         return cls(
             Kind.TEXT, tokens, loss=loss, end_label=end_label, opens=opens, closes=closes, credits=credits

@@ -86,7 +86,7 @@ class Tokenizer:
         return self.raw.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: list[int]) -> str:
-        """The text of ids; special tokens are left out."""
+        """Return the text of ids; special tokens are left out."""
         return self.raw.decode(ids, skip_special_tokens=True)
 
 

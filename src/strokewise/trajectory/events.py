@@ -167,7 +167,7 @@ class Envelope:
 
     @classmethod
     def from_json(cls, value: object, where: object = "envelope") -> "Envelope":
-        """The inverse of :meth:`to_json`; ``where`` names the value in errors.
+        """Invert :meth:`to_json`; ``where`` names the value in errors.
 
         Raises:
             RecordError: naming each field that is missing, unknown or of another type.
@@ -183,12 +183,12 @@ class Stamp:
         self.painting, self.next, self.clock = painting, first, clock
 
     def __call__(self, event: Event) -> Envelope:
-        """The event in the next envelope."""
+        """Return the event in the next envelope."""
         envelope = Envelope(self.painting, self.next, self.clock(), cast(AnyEvent, event))
         self.next += 1
         return envelope
 
 
 def events_schema() -> dict[str, Any]:
-    """The JSON schema of an envelope with any event: the contract of ``paint --json`` and of servers."""
+    """Return the JSON schema of an envelope with any event: the contract of ``paint --json`` and servers."""
     return json_schema(Envelope)

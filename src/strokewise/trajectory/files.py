@@ -25,14 +25,14 @@ MAX_STEPS = 64
 
 
 def encode_png(image: Image.Image) -> bytes:
-    """A PNG, quickly rather than small: sprites are flat and shrink well at the lowest level."""
+    """Return a PNG, quickly rather than small: sprites are flat and shrink well at the lowest level."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
 def decode_png(data: bytes, name: str) -> Image.Image:
-    """The image of PNG bytes.
+    """Return the image of PNG bytes.
 
     Raises:
         RecordError: if they are damaged.
@@ -73,7 +73,7 @@ def to_json(trajectory: Trajectory) -> dict[str, Any]:
 
 
 def all_images(trajectory: Trajectory) -> list[Image.Image]:
-    """The source, if there is one, then the canvases."""
+    """Return the source, if there is one, then the canvases."""
     return ([] if trajectory.source is None else [trajectory.source]) + trajectory.images
 
 
@@ -112,7 +112,7 @@ class _StoredTrajectory:
 
 
 def from_json(value: object, images: Sequence[Image.Image], where: str) -> Trajectory:
-    """The inverse of :func:`to_json`; ``where`` names the record in errors.
+    """Invert :func:`to_json`; ``where`` names the record in errors.
 
     Raises:
         RecordError: if a key is unknown, missing or of another type, or an image number has no image.
@@ -195,7 +195,7 @@ def load(folder: Path) -> Trajectory:
 
 
 def to_row(trajectory: Trajectory) -> dict[str, Any]:
-    """A row of a table: the prompt, the JSON text, and the PNGs."""
+    """Return a row of a table: the prompt, the JSON text, and the PNGs."""
     text = json.dumps(to_json(trajectory), ensure_ascii=False, sort_keys=True)
     return {
         "prompt": trajectory.prompt,
@@ -210,7 +210,7 @@ class _Row(TypedDict):
 
 
 def from_row(row: dict[str, Any], where: str) -> Trajectory:
-    """The inverse of :func:`to_row`.
+    """Invert :func:`to_row`.
 
     Raises:
         RecordError: naming the row and what is wrong with it.

@@ -190,7 +190,7 @@ def _left_by_killed(path: Path) -> bool:
 
 
 def slug(text: str) -> str:
-    """A text as a part of a file name."""
+    """Return a text as a part of a file name."""
     words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     return words[:SLUG_LENGTH].strip("-") or "painting"
 

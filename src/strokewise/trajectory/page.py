@@ -56,7 +56,7 @@ class Round:
 
 
 def rounds(trajectory: Trajectory) -> list[Round]:
-    """The canvases and unpainted plans with their inspections; no text is lost, in whatever order."""
+    """Return the canvases and unpainted plans with their inspections; no text is lost, in whatever order."""
     found: list[Round] = []
     before, sketches = trajectory.source, 0
     for step in trajectory.steps:
@@ -75,7 +75,7 @@ def rounds(trajectory: Trajectory) -> list[Round]:
 
 
 def changes(before: Image.Image, after: Image.Image) -> tuple[Image.Image, float]:
-    """What changed, in its color and outlined, with all else faded to gray; and the changed share of it all.
+    """Show what changed, in color and outlined, all else faded to gray; with the changed share of it all.
 
     A margin is kept around each change, a pixel for each 128 of the picture, so that small ones are seen. The
     outline, as wide, shows where something was taken away.
@@ -93,7 +93,7 @@ def changes(before: Image.Image, after: Image.Image) -> tuple[Image.Image, float
 
 
 def marks(verdict: Verdict | None) -> list[tuple[str, str]]:
-    """A verdict as (class, words) of marks; readable without color."""
+    """Return a verdict as (class, words) of marks; readable without color."""
     if verdict is None or (verdict.plan is None and verdict.sketch is None):
         return [("unjudged", "– not judged")]
     if verdict.accepted:
@@ -119,7 +119,7 @@ def write_page(trajectory: Trajectory, path: Path) -> None:
 
 
 def page(trajectory: Trajectory) -> str:
-    """The page of a trajectory."""
+    """Return the page of a trajectory."""
     shown = rounds(trajectory)
     final = trajectory.images[-1] if trajectory.images else None
     return render_template(
@@ -147,7 +147,7 @@ def _strip(trajectory: Trajectory, shown: list[Round]) -> Iterator[dict[str, Any
 
 
 def _card(one: Round) -> dict[str, Any]:
-    """A round as its template shows it."""
+    """Return a round as its template shows it."""
     step = one.step
     facts = ["" if step.seconds is None else f"{step.seconds:.1f} s"]
     facts += ["" if step.seed is None else f"seed {step.seed}"]

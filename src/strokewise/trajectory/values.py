@@ -70,7 +70,7 @@ class Message:
         return self.refine is not None or self.ins is not None
 
     def text(self) -> str:
-        """The message as the model writes it.
+        """Return the message as the model writes it.
 
         Raises:
             ProtocolError: if a part holds a tag, which would read as one of the message's tags.
@@ -83,7 +83,7 @@ class Message:
 
     @classmethod
     def parse(cls, text: str) -> "Message":
-        """The message of a text; total: a value or a ProtocolError, for any string.
+        """Return the message of a text; total: a value or a ProtocolError, for any string.
 
         Raises:
             ProtocolError: if a tag is not closed, stands twice or out of order, or text follows the tags.
@@ -213,7 +213,7 @@ TextOrImage = str | Image.Image
 
 
 def to_parts(trajectory: Trajectory) -> list[TextOrImage]:
-    """What the model sees, in order: the source image, the prompt, then texts and canvases in turn."""
+    """Return what the model sees, in order: the source image, the prompt, then texts and canvases in turn."""
     parts: list[TextOrImage] = [] if trajectory.source is None else [trajectory.source]
     parts.append(trajectory.prompt)
     for step in trajectory.steps:
@@ -224,7 +224,7 @@ def to_parts(trajectory: Trajectory) -> list[TextOrImage]:
 
 
 def from_parts(parts: Sequence[TextOrImage]) -> Trajectory:
-    """The trajectory of a sequence; total: a value or a ProtocolError.
+    """Return the trajectory of a sequence; total: a value or a ProtocolError.
 
     Raises:
         ProtocolError: if texts and images do not take turns, or a text is no message.
@@ -246,7 +246,7 @@ def from_parts(parts: Sequence[TextOrImage]) -> Trajectory:
 
 
 def _image(rest: list[TextOrImage]) -> Image.Image | None:
-    """The next part, taken off, if it is an image."""
+    """Return the next part, taken off, if it is an image."""
     first = rest[0] if rest else None
     if not isinstance(first, Image.Image):
         return None

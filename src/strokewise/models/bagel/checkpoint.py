@@ -53,7 +53,7 @@ class StoredTensor:
 
 
 def read_header(path: Path) -> dict[str, StoredTensor]:
-    """The tensors of a safetensors file.
+    """Return the tensors of a safetensors file.
 
     Raises:
         CheckpointError: if the file is missing, truncated, or not safetensors.
@@ -99,7 +99,7 @@ def _entry(path: Path, value: dict[str, Any], offset: int) -> StoredTensor:
 
 
 def _pieces(entry: StoredTensor) -> Iterator[tuple[int, Tensor]]:
-    """The flat tensor in pieces, each with the index of its first element."""
+    """Yield the flat tensor in pieces, each with the index of its first element."""
     step = PIECE // entry.dtype.itemsize
     count = torch.Size(entry.shape).numel()
     buffer = torch.empty(min(step, count), dtype=entry.dtype)
@@ -129,7 +129,7 @@ def read_into(entry: StoredTensor, target: Tensor, name: str) -> None:
 
 
 def read_tensor(entry: StoredTensor, name: str) -> Tensor:
-    """A stored tensor as it is."""
+    """Return a stored tensor as it is."""
     target = torch.empty(entry.shape, dtype=entry.dtype)
     read_into(entry, target, name)
     return target

@@ -150,7 +150,7 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
-        """The inverse of :meth:`to_dict`; unknown or missing-typed keys are errors."""
+        """Invert :meth:`to_dict`; unknown or missing-typed keys are errors."""
         parts = {"language": LanguageConfig, "vision": VisionConfig, "autoencoder": AutoencoderConfig}
         made: dict[str, Any] = {}
         for key, value in values.items():

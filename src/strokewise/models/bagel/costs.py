@@ -42,7 +42,7 @@ class StepCost:
         return StepCost(self.flops + other.flops, self.bytes + other.bytes)
 
     def seconds(self, flops_per_second: float, bytes_per_second: float) -> float:
-        """The least time such a step can take on a machine of these rates (the roofline)."""
+        """Return the least time such a step can take on a machine of these rates (the roofline)."""
         return max(self.flops / flops_per_second, self.bytes / bytes_per_second)
 
 

@@ -29,7 +29,7 @@ def config_of(model: str) -> ModelConfig:
 def facts(
     config: ModelConfig, sizes: Iterable[tuple[int, int]], contexts: Iterable[int], dtype: torch.dtype
 ) -> dict[str, Any]:
-    """All figures as plain values.
+    """Return all figures as plain values.
 
     Args:
         config: the model.
@@ -57,7 +57,7 @@ def facts(
 
 
 def tables(name: str, values: dict[str, Any], dtype: torch.dtype) -> Group:
-    """The figures of :func:`facts` for a terminal."""
+    """Return the figures of :func:`facts` for a terminal."""
     precision = str(dtype).removeprefix("torch.")
     return Group(
         _config_table(name, values["config"]),

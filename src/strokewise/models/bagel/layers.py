@@ -87,7 +87,7 @@ class PositionTable(nn.Module):
 
 
 def embedding(count: int, size: int) -> nn.Embedding:
-    """A learned table with arbitrary values.
+    """Return a learned table with arbitrary values.
 
     torch's own would draw normal numbers, which on the meta device imports its compiler too.
     """

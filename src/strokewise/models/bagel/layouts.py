@@ -26,7 +26,7 @@ IMAGE_SIDES = ("canvas_min", "canvas_max", "vision_min", "vision_max")
 
 
 def is_bagel_layout(folder: Path) -> bool:
-    """Whether a folder holds a checkpoint in BAGEL's released layout."""
+    """Return whether a folder holds a checkpoint in BAGEL's released layout."""
     return (folder / BAGEL_CONFIGS[0]).exists()
 
 
@@ -99,7 +99,7 @@ def bagel_config(
 
 
 def bagel_files(config: ModelConfig) -> dict[str, dict[str, Any]]:
-    """The configuration files of BAGEL's released layout by name: the inverse of :func:`bagel_config`.
+    """Return the configuration files of BAGEL's released layout by name: the inverse of :func:`bagel_config`.
 
     ``config.json`` holds both others and the rest, under the names of vLLM's ``BagelConfig``.
     """
@@ -158,7 +158,7 @@ def bagel_files(config: ModelConfig) -> dict[str, dict[str, Any]]:
 
 
 def autoencoder_config(weights: dict[str, StoredTensor]) -> AutoencoderConfig:
-    """The autoencoder's sizes, read off its weights."""
+    """Return the autoencoder's sizes, read off its weights."""
     try:
         channels = weights["encoder.conv_in.weight"].shape[0]
         levels = 1 + max(int(k.split(".")[2]) for k in weights if k.startswith("encoder.down."))

@@ -9,7 +9,7 @@ QUANTIZED = ("int8", "nf4")
 
 
 def quantized_linear(tensors: dict[str, Tensor], scheme: str, device: torch.device) -> nn.Module:
-    """A linear layer of the given weights, quantized on its way to the device.
+    """Return a linear layer of the given weights, quantized on its way to the device.
 
     Args:
         tensors: ``weight`` (out, in) and perhaps ``bias``, on the CPU.

@@ -134,14 +134,14 @@ class Decoder(nn.Module):
         return self.understanding_norm(blocks[0]), self.generation_norm(blocks[1])
 
     def empty_block(self) -> KVBlock:
-        """A block of no tokens with this model's shape, dtype and device."""
+        """Return a block of no tokens with this model's shape, dtype and device."""
         c = self.config
         empty = self.embed.weight.new_empty(c.num_layers, c.num_kv_heads, 0, c.head_dim)
         return KVBlock(empty, empty)
 
 
 def _arithmetic(like: Tensor) -> torch.dtype:
-    """The dtype that products of ``like`` are computed in."""
+    """Return the dtype that products of ``like`` are computed in."""
     kind = like.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else like.dtype
 
