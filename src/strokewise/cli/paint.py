@@ -170,6 +170,7 @@ def _gallery(
 def load(
     model: str, device: str | None, dtype: str | None, quantize: str | None, spoken: "ProtocolFormat"
 ) -> "Painter":
+    """Load a model as the options of a command say; see ``Painter.load``."""
     from strokewise.cli.arguments import parse_dtype
     from strokewise.inference.painter import Painter
 
