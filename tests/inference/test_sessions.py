@@ -258,6 +258,20 @@ def test_a_canvas_is_replaced_and_its_message_stays(engine, random_image):
     assert after[2] != before[2]
 
 
+def test_behind_a_replaced_canvas_the_context_is_that_of_a_session_which_was_given_it(engine, random_image):
+    session, mine = begin(engine), random_image(16, 16)
+    drain(engine)
+    session.replace(1, canvas=mine)
+    given = engine.open(Request("a cup", 1, canvases={1: mine}), OPTIONS, protocol=ALWAYS)
+    drain(engine)
+    assert made(given) == made(session)
+    contexts = session.context, given.context
+    one, other = ([(entry.kind, entry.ids) for entry in context.entries] for context in contexts)
+    assert one == other
+    for ours, theirs in zip(*(context.blocks for context in contexts), strict=True):
+        assert ours.keys.equal(theirs.keys)
+
+
 def test_a_branch_behind_a_replaced_canvas_has_read_the_new_one(engine, random_image):
     session = begin(engine)
     drain(engine)

@@ -190,12 +190,15 @@ def test_of_texts_alone_a_wrong_plan_is_shown_and_its_inspection_supervised(reco
     for record in records["conflict"]:
         sample = VIEWS["planning"](record.trajectory, tokenizer, 0)
         messages = [step.message for step in record.trajectory.steps]
-        steps = [replace(m, inspect=m.inspect.partition("the sketch")[0].strip()).text() for m in messages]
+        plans = [m.inspect.partition("the sketch")[0].strip() for m in messages]
+        # A space before them, as behind the other sentences of a whole inspection.
+        steps = [
+            replace(m, inspect=f" {plan}" if m.inspect else "").text()
+            for m, plan in zip(messages, plans, strict=True)
+        ]
         kinds.add(record.label)
-        if record.label == "wrong":
-            wanted = [(text, i != len(steps) - 2) for i, text in enumerate(steps)]
-        else:
-            wanted = [(text, True) for text in steps[:3]]
+        condition = len(steps) - 2 if record.label == "wrong" else None
+        wanted = [(text, i != condition) for i, text in enumerate(steps)]
         assert texts(sample, tokenizer) == [(record.trajectory.prompt, False), *wanted]
         assert not sample.ends
     assert kinds == {"right", "wrong"}
