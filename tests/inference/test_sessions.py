@@ -329,6 +329,15 @@ def test_a_verdict_alone_is_a_value_beside_the_message(generator, tiny_tokenizer
     assert session.steps[1].verdict == Verdict(None, False)
 
 
+def test_a_verdict_that_is_given_is_that_of_its_step_alone(generator, tiny_tokenizer):
+    engine = Engine(generator, tiny_tokenizer, batch=1)
+    session = engine.open(Request("a cup", 1), OPTIONS, policy=Plans([PLAN, FIX, Message("in other words.")]))
+    drain(engine)
+    session.replace(1, message=FIX, verdict=Verdict(True, False))
+    drain(engine)
+    assert [step.verdict for step in session.steps] == [None, Verdict(True, False), None]
+
+
 def test_a_message_may_be_replaced_before_its_canvas(engine):
     session = begin(engine)
     for _, event in engine.run():
