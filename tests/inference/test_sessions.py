@@ -108,6 +108,30 @@ def test_beside_a_cancelled_and_a_failed_session_others_are_equal_to_the_bit(eng
     assert [e.type for name, e in events if name == failed.name] == ["error"]
 
 
+def test_an_error_in_a_shared_stage_fails_the_sessions_it_struck_and_no_others(engine, alone, monkeypatch):
+    write = engine.generator.write
+
+    def failing(contexts, options, seeds):
+        if options.max_tokens == 5:
+            raise ConfigError("nobody writes so little")
+        return write(contexts, options, seeds)
+
+    engine.batch = 3
+    struck = [
+        engine.open(Request(prompt, 2), replace(OPTIONS, max_tokens=5), protocol=ALWAYS)
+        for prompt in ("a bus", "a dog")
+    ]
+    other = begin(engine, "a cup", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.generator, "write", failing)
+        drain(engine)
+    assert [(session.stop, str(session.error)) for session in struck] == [
+        ("failed", "nobody writes so little")
+    ] * 2
+    assert other.error is None
+    assert made(other) == alone("a cup", 1)
+
+
 def test_a_prompt_without_room_fails_alone(engine, alone):
     good, bad = begin(engine, "a cup", 1), begin(engine, "cup " * 4000, 2)
     engine.batch = 2
