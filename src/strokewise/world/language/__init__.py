@@ -11,6 +11,7 @@ from strokewise.world.language.descriptions import (
     describe,
     in_reading_order,
     parse_description,
+    parse_seen,
     write_description,
     write_seen,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "parse_inspection",
     "parse_instruction",
     "parse_prompt",
+    "parse_seen",
     "repair",
     "seen_text",
     "split",
