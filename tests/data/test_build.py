@@ -264,14 +264,17 @@ class TestReading:
         path = tmp_path / "unbroken" / "part-00001.parquet"
         for damaged in (path.read_bytes()[:-50], b"", b"PAR1" * 9, None):
             path.unlink() if damaged is None else path.write_bytes(damaged)
-            with pytest.raises(RecordError, match=r"part-00001\.parquet is not a readable parquet file"):
+            with pytest.raises(
+                RecordError,
+                match=r"part-00001\.parquet (is (not a readable parquet file|damaged)|cannot be read)",
+            ):
                 list(read(tmp_path / "unbroken"))
 
     def test_shards_outside_the_folder_are_not_read(self, unbroken, tmp_path):
         """A manifest from elsewhere cannot name other files of the machine."""
         folder = tmp_path / "unbroken"
         (folder / "part-00000.parquet").rename(tmp_path / "part-00000.parquet")
-        manifest = json.loads(unbroken[MANIFEST]) | {"shards": ["../part-00000.parquet"]}
+        manifest = json.loads(unbroken[MANIFEST]) | {"shards": ["../part-00000.parquet"], "sha256": {}}
         (folder / MANIFEST).write_text(json.dumps(manifest))
         with pytest.raises(RecordError, match=r"unbroken/part-00000\.parquet is not a readable"):
             list(read(folder))
