@@ -61,12 +61,20 @@ class Segment:
         end_label: int | None = None,
         opens: bool = True,
         closes: bool = True,
+        gap: int = 0,
         credits: tuple[float, ...] = (),
     ) -> "Segment":
         """Return a text segment of the given ids; the other arguments are attributes."""
         tokens = torch.as_tensor(ids, dtype=torch.long)
         return cls(
-            Kind.TEXT, tokens, loss=loss, end_label=end_label, opens=opens, closes=closes, credits=credits
+            Kind.TEXT,
+            tokens,
+            loss=loss,
+            end_label=end_label,
+            opens=opens,
+            closes=closes,
+            gap=gap,
+            credits=credits,
         )
 
     @property
