@@ -290,11 +290,15 @@ def test_resumed_equals_unbroken(tiny_folder, tmp_path):
         if not run.trainer.step % 2:
             run.trainer.skip_to(run.trainer.step // 2 * credit_rules.ROUND)
         run.trainer.train_to(run.trainer.step + 1)
+        run.trainer.lock.release()  # as its process would, when it is killed
     run = started(config, tmp_path / "two")
     assert run.trainer.step == 2
     painted = run._paint(1, 1)
     run._sample(1, math.inf)
-    assert not started(config, tmp_path / "two")._sample(2, -math.inf), "there is no time for another round"
+    run.trainer.lock.release()
+    late = started(config, tmp_path / "two")
+    assert not late._sample(2, -math.inf), "there is no time for another round"
+    late.trainer.lock.release()
     started(config, tmp_path / "two").fit()
     resumed = started(config, tmp_path / "two")
     assert resumed.trainer.step == 6
