@@ -7,12 +7,12 @@ import struct
 import threading
 import time
 import zlib
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import openai
 import pytest
+from tests.local_server import running
 
 from strokewise.critics.vlm_client import VlmClient
 from strokewise.io.services import QueryLimits
@@ -204,18 +204,9 @@ def cut(handler, body):
     handler.close_connection = True
 
 
-@contextmanager
 def serving():
-    """A running server."""
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    """A running server, as a context."""
+    return running(Server())
 
 
 KEY = "secret-key"
@@ -232,8 +223,8 @@ WRONG = {
 @pytest.fixture
 def server():
     """A running server."""
-    with serving() as running:
-        yield running
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture

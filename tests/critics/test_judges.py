@@ -1,22 +1,17 @@
 """Judges: the oracle, and one behind an API."""
 
-import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.critics import judge_server as fake
 
 from strokewise.critics.judges import OracleJudge, VlmJudge, critiques_of_steps
 from strokewise.errors import LanguageError, SceneError, ServiceError
 from strokewise.trajectory.values import Message, Step, Trajectory
 
-PATH = Path(__file__).with_name("judge_server.py")
-SPEC = importlib.util.spec_from_file_location("judge_server", PATH)
-fake = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(fake)
 server, make_client = fake.server, fake.make_client
 
 GOOD, WRONG = fake.GOOD, fake.WRONG

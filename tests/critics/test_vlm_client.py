@@ -1,7 +1,6 @@
 """Queries to a vision model: against a real server that also misbehaves."""
 
 import base64
-import importlib.util
 import io
 import json
 import logging
@@ -9,22 +8,18 @@ import time
 import traceback
 import tracemalloc
 from email.utils import formatdate
-from pathlib import Path
 from typing import Annotated
 
 import pytest
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
+from tests.critics import judge_server as fake
 
 from strokewise.critics import vlm_client
 from strokewise.critics.vlm_client import VlmClient
 from strokewise.errors import ConfigError, ServiceError
 from strokewise.io.services import QueryLimits
 
-PATH = Path(__file__).with_name("judge_server.py")
-SPEC = importlib.util.spec_from_file_location("judge_server", PATH)
-fake = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(fake)
 server, make_client = fake.server, fake.make_client
 
 

@@ -1,11 +1,10 @@
 """Records that a judge accepts, and records made of its critiques."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.critics import judge_server as fake
 
 from strokewise.critics.judges import OracleJudge, VlmJudge, critiques_of_steps
 from strokewise.data.build import Recipe, build
@@ -14,10 +13,6 @@ from strokewise.data.storage import read
 from strokewise.errors import ConfigError, ServiceError
 from strokewise.trajectory.values import Message, Step, Trajectory
 
-PATH = Path(__file__).parents[1] / "critics" / "judge_server.py"
-SPEC = importlib.util.spec_from_file_location("judge_server", PATH)
-fake = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(fake)
 server, make_client = fake.server, fake.make_client
 
 GOOD, WRONG = fake.GOOD, fake.WRONG

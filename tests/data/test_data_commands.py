@@ -1,6 +1,5 @@
 """The data commands: what they print and write, and one clear line with exit status 2 for what cannot be."""
 
-import importlib.util
 import io
 import json
 import re
@@ -8,12 +7,12 @@ import subprocess
 import sys
 import tarfile
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.critics import judge_server as fake
 from typer.testing import CliRunner
 
 from strokewise.cli.main import app
@@ -26,10 +25,6 @@ from strokewise.errors import StrokewiseError
 from strokewise.io.atomic import write_bytes
 from strokewise.trajectory.files import encode_png, save
 
-PATH = Path(__file__).parents[1] / "critics" / "judge_server.py"
-SPEC = importlib.util.spec_from_file_location("judge_server", PATH)
-fake = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(fake)
 GOOD, WRONG = fake.GOOD, fake.WRONG
 
 CLI = "from strokewise.cli.main import main; main()"

@@ -1,13 +1,12 @@
 """Figures of stored runs: the process against hand counts, WISE against a real server, reports."""
 
-import importlib.util
 import json
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.critics import judge_server as fake
 
 from strokewise.critics.judges import OracleJudge
 from strokewise.data.canvas_painters import SpritePainter
@@ -28,11 +27,6 @@ from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 from strokewise.world.language import geneval_metadata, geneval_prompts, parse_prompt
 from strokewise.world.layout import place
 from strokewise.world.vocabulary import CLASSES
-
-PATH = Path(__file__).parent.parent / "critics" / "judge_server.py"
-SPEC = importlib.util.spec_from_file_location("judge_server_of_evals", PATH)
-fake = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(fake)
 
 RIGHT, WRONG = Verdict(True, True), Verdict(True, False)
 GENEVAL = {one.tag: one for one in geneval_prompts()}

@@ -125,8 +125,8 @@ class _Lane:
         lengths = [one.sample.length for one in self.waiting]
         wanted = AIM * room * self.cost / self.tokens
         chosen = choose(lengths, [one.cost for one in self.waiting], room, wanted)
-        taken = [self.waiting[i].sample for i in chosen]
-        self.waiting = [one for i, one in enumerate(self.waiting) if i not in {*chosen}]
+        taken, left = [self.waiting[i].sample for i in chosen], {*range(len(self.waiting))} - {*chosen}
+        self.waiting = [self.waiting[i] for i in sorted(left)]
         return taken
 
     def _read(self) -> None:

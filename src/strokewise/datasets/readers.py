@@ -26,7 +26,7 @@ from strokewise.datasets.prepare import PreparedSample, Preparer
 from strokewise.errors import ContextLengthError, StrokewiseError
 
 Answer = list[PreparedSample | None]
-BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Readers:
@@ -72,7 +72,7 @@ class Readers:
         # Fresh processes: a fork would copy the locks of threads that torch has running.
         context = multiprocessing.get_context("spawn")
         resource_tracker.ensure_running()  # if the first process started it, it would unblock the signals
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
         try:
             for _ in range(self._count):
                 ours, theirs = context.Pipe()

@@ -191,7 +191,7 @@ class Messages:
                 yield draft.session, self._say_seen(draft, described, self._concluded(draft, described))
 
     def _concluded(self, draft: Draft, described: str) -> str:
-        """The whole inspection, where it is to be concluded from the model's words and can be."""
+        """The beginning of the message, where it is to be concluded from the model's words and can be."""
         if not self.options.compare_words or self.protocol.conclude is None:
             return ""
         return self.protocol.conclude(draft.session.request.prompt, draft.session.planned, described)

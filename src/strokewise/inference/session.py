@@ -21,7 +21,7 @@ from strokewise.inference.options import PaintingOptions, Request
 from strokewise.inference.policies import Begin, Instruct, PaintNow, Policy, Reply, Say
 from strokewise.inference.usage import Usage
 from strokewise.trajectory.events import Stamp
-from strokewise.trajectory.values import Message, Stage, Step, StopReason, Trajectory, Verdict
+from strokewise.trajectory.values import Message, Stage, Step, StopReason, Trajectory, Verdict, planned_scene
 
 Ended = Literal["whole", "tokens", "context"]
 
@@ -120,7 +120,7 @@ class Session:
     @property
     def planned(self) -> str:
         """The last description of the scene that a message gave; empty if there is none."""
-        return next((step.message.des for step in reversed(self.steps) if step.message.des), "")
+        return planned_scene(self.steps)
 
     @property
     def stage(self) -> Stage:

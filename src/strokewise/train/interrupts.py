@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from strokewise.datasets.readers import ENDING_SIGNALS
 
 
 @contextmanager
@@ -18,7 +18,7 @@ def interrupts_put_off() -> Iterator[list[int]]:
         The numbers of the signals received so far. Ignored ones (nohup) stay ignored.
     """
     received: list[int] = []
-    before = {number: signal.getsignal(number) for number in ENDING}
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, lambda number, _: received.append(number))

@@ -158,6 +158,11 @@ class Step:
         return tuple(found)
 
 
+def planned_scene(steps: Sequence[Step]) -> str:
+    """The last description of a scene that the steps give; empty if there is none."""
+    return next((step.message.des for step in reversed(steps) if step.message.des), "")
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """A prompt and the steps in which it was painted.

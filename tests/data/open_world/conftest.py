@@ -1,22 +1,16 @@
 """A server that plays painter and judge, and builds against it."""
 
-import importlib.util
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import openai
 import pytest
-
-PATH = Path(__file__).with_name("studio_server.py")
+from tests.data.open_world import studio_server as module
 
 
 @pytest.fixture(scope="session")
 def studio_server():
     """The module of the server."""
-    spec = importlib.util.spec_from_file_location("studio_server", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     return module
 
 

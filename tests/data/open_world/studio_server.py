@@ -9,11 +9,11 @@ import hashlib
 import io
 import json
 import threading
-from contextlib import contextmanager
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from PIL import Image
+from tests.local_server import running
 
 GOOD = {"shows": True, "fault": None, "analysis": "All is as described.", "refine": None}
 FITS = {"consistent": True, "analysis": "It fits.", "refine": None, "instruction": None, "description": None}
@@ -150,15 +150,6 @@ def cut(handler):
     handler.close_connection = True
 
 
-@contextmanager
 def serving():
-    """A running server."""
-    server = Studio()
-    thread = threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    """A running server, as a context."""
+    return running(Studio())

@@ -12,7 +12,7 @@ made (``multi_turn``, ``critiqued``).
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 
 from strokewise.data.destination import Destination
 from strokewise.data.executor import Executor
+from strokewise.data.open_world.card import Yield, data_card
 from strokewise.data.records import Record
 from strokewise.data.storage import MANIFEST, count_rows, shard_name, write_manifest, write_shard
 from strokewise.errors import ConfigError, RecordError
@@ -55,21 +56,6 @@ Make = Callable[[Iterable[Any]], Iterator[Sequence[Outcome]]]
 
 
 @dataclass(frozen=True)
-class Yield:
-    """What a build gave.
-
-    Attributes:
-        tried: items.
-        records: that were made of them.
-        reasons: of rejects, with their numbers.
-    """
-
-    tried: int
-    records: int
-    reasons: Counter[str]
-
-
-@dataclass(frozen=True)
 class _ShardWork:
     """What makes and writes shards; it can be sent to other processes."""
 
@@ -87,7 +73,6 @@ def build_open(
     begin: Callable[[], Make],
     place: Destination,
     executor: Executor,
-    card: Callable[[Yield], str],
     progress: Callable[[int], None] = lambda done: None,
 ) -> Yield:
     """Build a data set, or continue with one.
@@ -99,7 +84,6 @@ def build_open(
         begin: called in each worker; gives what makes the outcomes of items, in order.
         place: where; empty, or holding an unfinished build of the same recipe.
         executor: where shards are made.
-        card: the data set's card, given its yield.
         progress: called with the number of items done.
 
     Raises:
@@ -115,7 +99,7 @@ def build_open(
     for count in executor.run(_ShardWork(begin, place), missing):
         done += count
         progress(done)
-    return _finish(subset, place, len(items), card)
+    return _finish(subset, recipe, place, len(items))
 
 
 def rejects_file(folder: Path, shard: int) -> Path:
@@ -142,7 +126,7 @@ def _make_shard(make: Make, place: Destination, shard: tuple[int, Sequence[Any]]
     return len(items)
 
 
-def _finish(subset: str, place: Destination, tried: int, card: Callable[[Yield], str]) -> Yield:
+def _finish(subset: str, recipe: Mapping[str, Any], place: Destination, tried: int) -> Yield:
     """Write card and manifest."""
     folder = place.folder
     place.complete()
@@ -152,7 +136,7 @@ def _finish(subset: str, place: Destination, tried: int, card: Callable[[Yield],
     if not records:
         stated = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
         raise ConfigError(f"all of the {tried:,} that were tried are rejected ({stated}); see {folder}")
-    write_text(folder / "README.md", card(found), ConfigError)
+    write_text(folder / "README.md", data_card(folder, subset, recipe, found), ConfigError)
     write_manifest(folder, subset, records)
     place.keep("README.md", MANIFEST)
     return found

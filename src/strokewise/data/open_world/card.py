@@ -5,11 +5,12 @@ It refuses to know how records are made.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strokewise.data.open_world.building import Yield
 from strokewise.data.report import DataFigures
 from strokewise.data.storage import read_rows
 from strokewise.io.markdown import markdown_table
@@ -25,6 +26,21 @@ WHAT = {
     "conflict": "the steps up to one plan, and whether it contradicts the prompt; if so, its correction",
     "alignment": "the steps up to one canvas, and whether it shows its plan; if not, its correction",
 }
+
+
+@dataclass(frozen=True)
+class Yield:
+    """What a build gave.
+
+    Attributes:
+        tried: items.
+        records: that were made of them.
+        reasons: of rejects, with their numbers.
+    """
+
+    tried: int
+    records: int
+    reasons: Counter[str]
 
 
 def data_card(folder: Path, subset: str, recipe: Mapping[str, Any], found: Yield) -> str:

@@ -17,15 +17,15 @@ from strokewise.critics.judges import VlmJudge
 from strokewise.data.critiqued import critique_record, critiques_until_fault, wrong_subset
 from strokewise.data.destination import Destination
 from strokewise.data.executor import Executor
-from strokewise.data.open_world.building import UNDECIDED, Outcome, Rejected, Yield, build_open
-from strokewise.data.open_world.card import data_card
+from strokewise.data.open_world.building import UNDECIDED, Outcome, Rejected, build_open
+from strokewise.data.open_world.card import Yield
 from strokewise.data.open_world.costs import Estimate, estimate
 from strokewise.data.open_world.samples import Place
 from strokewise.data.open_world.workshop import Tools, Workshop
 from strokewise.data.records import Record
 from strokewise.data.storage import FORMAT
 from strokewise.errors import ConfigError, InputError
-from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
+from strokewise.trajectory.values import Message, Step, Trajectory, Verdict, planned_scene
 
 SUBSETS = ("conflict", "alignment")
 OTHER, NO_CORRECTION, RIGHT = "fault of the other subset", "no correction", "bad image without a fault"
@@ -93,8 +93,8 @@ def _check_correction(trajectory: Trajectory, tools: Tools) -> CanvasCheck | Non
     last = trajectory.steps[-1]
     if last.image is None:
         return None
-    planned = next((s.message.des for s in reversed(trajectory.steps) if s.message.des), None)
-    return check_canvas(tools.judge, replace(last.message, des=planned), last.image)
+    plan = replace(last.message, des=planned_scene(trajectory.steps) or None)
+    return check_canvas(tools.judge, plan, last.image)
 
 
 def pair_outcomes(place: Place, tools: Tools) -> Iterator[Outcome]:
@@ -160,10 +160,7 @@ def build_critiqued(
         "format": FORMAT,
     }
 
-    def card(found: Yield) -> str:
-        return data_card(place.folder, work.subset, recipe, found)
-
-    return build_open(work.subset, recipe, places, work, place, executor, card, progress)
+    return build_open(work.subset, recipe, places, work, place, executor, progress)
 
 
 def critique_estimate(work: CritiqueWork, places: Sequence[Place]) -> Estimate:

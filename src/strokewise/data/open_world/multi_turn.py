@@ -15,8 +15,8 @@ from typing import Any
 from strokewise.critics.canvas_checks import check_canvas
 from strokewise.data.destination import Destination
 from strokewise.data.executor import Executor
-from strokewise.data.open_world.building import UNDECIDED, Outcome, Rejected, Yield, build_open
-from strokewise.data.open_world.card import data_card
+from strokewise.data.open_world.building import UNDECIDED, Outcome, Rejected, build_open
+from strokewise.data.open_world.card import Yield
 from strokewise.data.open_world.costs import Estimate, estimate
 from strokewise.data.open_world.drafts import Draft, OpenMultiTurnMix, drafter
 from strokewise.data.open_world.overlap import Selection, select
@@ -92,11 +92,7 @@ def build_multi_turn(
 ) -> Yield:
     """Build a multi-turn data set of selected drafts, or continue with one (``building.build_open``)."""
     recipe = multi_turn_recipe(work, selection)
-
-    def card(found: Yield) -> str:
-        return data_card(place.folder, SUBSET, recipe, found)
-
-    return build_open(SUBSET, recipe, selection.numbers, work, place, executor, card, progress)
+    return build_open(SUBSET, recipe, selection.numbers, work, place, executor, progress)
 
 
 def multi_turn_recipe(work: MultiTurnWork, selection: Selection) -> dict[str, Any]:

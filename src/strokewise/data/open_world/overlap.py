@@ -56,7 +56,7 @@ def select(draft: Callable[[int], Draft], count: int, measured: Sequence[str]) -
         measured: prompts by which models are measured.
     """
     drafts = [draft(number) for number in range(count)]
-    facts, words = ([of(one) for one in drafts] for of in (_facts, _words))
+    facts, words = [facts_of(one.scene) for one in drafts], [words_of(one.prompt) for one in drafts]
     tests = [words_of(text) for text in measured]
     of_tests, of_drafts = _Seen([*tests, *words]), _Seen(facts)
     for test in tests:
@@ -85,14 +85,6 @@ def facts_of(scene: OpenScene) -> Features:
     facts |= {f"{one.name} {k} {v}" for one in scene.objects for k, v in one.attributes.items()}
     facts |= {f"{r.subject} {r.name} {r.target}" for r in scene.relations}
     return frozenset(facts | {scene.place})
-
-
-def _words(draft: Draft) -> Features:
-    return words_of(draft.prompt)
-
-
-def _facts(draft: Draft) -> Features:
-    return facts_of(draft.scene)
 
 
 class _Seen:

@@ -34,7 +34,7 @@ from strokewise.train.export import export
 from strokewise.train.trainer import Trainer
 from strokewise.world.vocabulary import COLORS
 
-# Self-sampling paints faster and worse than nano does for its users: its purpose is to collect faults.
+# Texts at temperature 1 go wrong more often than those that users get: faults are to be collected.
 PROMPTS = 640
 SAMPLING: OptionChanges = {"temperature": 1.0, "steps": 4, "text_guidance": 1.0, "look": True}
 # Defaults of painting, stored with the model. At temperature 0 nano would put things in the same few places,
