@@ -63,3 +63,22 @@ def test_a_plan_that_contradicts_the_prompt_is_at_fault_and_another_is_left_to_t
 )
 def test_nothing_follows_from_other_words(texts):
     assert conclude(*texts) == ""
+
+
+@pytest.mark.parametrize(
+    ("more", "correction"),
+    [
+        ("; a cow in the center", "remove the cow in the center."),
+        ("; a cow at the bottom; a cow at the bottom", "remove the two cows at the bottom."),
+    ],
+)
+def test_more_of_a_thing_than_can_be_planned_is_seen_and_removed(more, correction):
+    prompt, plan = (
+        "a photo of four cows",
+        "four cows in the upper left, top, left and right; a white background.",
+    )
+    four = "a cow in the upper left; a cow at the top; a cow on the left; a cow on the right"
+    message, verdict = concluded(f"{four}{more}; a white background.", plan, prompt)
+    assert (verdict.plan, verdict.sketch) == (True, False)
+    assert "more than four cows instead of four" in message.inspect
+    assert message.refine == correction

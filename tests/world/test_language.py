@@ -39,12 +39,13 @@ things = st.builds(Thing, names, st.none() | colors, st.integers(1, 4))
 
 
 @st.composite
-def graphs(draw: st.DrawFn, smallest: int = 1) -> SceneGraph:
-    """Valid graphs of up to five objects, often with several objects of one class."""
+def graphs(draw: st.DrawFn, smallest: int = 1, most: int = 4) -> SceneGraph:
+    """Valid graphs of up to five objects, often with several of one class, of up to ``most`` instances."""
     few = draw(st.lists(names, min_size=1, max_size=5))
     looks = st.tuples(st.sampled_from(few), st.none() | colors)
     chosen = draw(st.lists(looks, min_size=smallest, max_size=5, unique=True))
-    objects = tuple(SceneObject(f"n{i}", n, c, draw(st.integers(1, 4))) for i, (n, c) in enumerate(chosen))
+    counts = st.integers(1, most)
+    objects = tuple(SceneObject(f"n{i}", n, c, draw(counts)) for i, (n, c) in enumerate(chosen))
     relations = []
     for word in ("left of", "above"):
         order = draw(st.permutations([obj.id for obj in objects]))
@@ -55,8 +56,8 @@ def graphs(draw: st.DrawFn, smallest: int = 1) -> SceneGraph:
 
 
 @st.composite
-def descriptions(draw: st.DrawFn) -> lang.Description:
-    graph = draw(graphs(smallest=0))
+def descriptions(draw: st.DrawFn, most: int = 4) -> lang.Description:
+    graph = draw(graphs(smallest=0, most=most))
     places = [draw(st.lists(regions, min_size=o.count, max_size=o.count).map(tuple)) for o in graph.objects]
     return lang.Description(graph, tuple(places))
 
@@ -128,7 +129,7 @@ def inspections(draw: st.DrawFn) -> lang.Inspection:
     some = st.lists(faults(), max_size=3).map(tuple)
     plan, sketch = draw(st.none() | some), draw(st.none() | some)
     pending = draw(st.lists(things, max_size=3).map(tuple))
-    coming, seen = draw(st.none() | backgrounds), draw(st.none() | descriptions())
+    coming, seen = draw(st.none() | backgrounds), draw(st.none() | descriptions(most=9))
     checks = st.lists(st.builds(lang.Check, items(), st.sampled_from(JUDGMENTS)), max_size=3).map(tuple)
     plan = () if plan is sketch is None else plan
     return lang.Inspection(plan, sketch, pending, coming, seen, draw(checks), draw(checks))
@@ -156,6 +157,29 @@ def test_descriptions_come_back(description, rng):
     assert back.graph.isomorphic(description.graph), text
     assert back.regions == description.regions, text
     assert [o.thing for o in back.graph.objects] == [o.thing for o in description.graph.objects]
+
+
+@EXAMPLES
+@given(descriptions(most=9))
+def test_what_is_seen_comes_back(seen):
+    text = lang.write_seen(seen)
+    assert_closed(text)
+    back = lang.parse_seen(text)
+    assert back.graph.isomorphic(replace(seen.graph, relations=())), text
+    stood, stands = [
+        {(obj.thing, *sorted(places)) for obj, places in zip(one.graph.objects, one.regions, strict=True)}
+        for one in (seen, back)
+    ]
+    assert stood == stands, text
+
+
+@EXAMPLES
+@given(descriptions(most=9), seeds)
+def test_more_of_a_thing_than_can_be_requested_is_never_planned(seen, rng):
+    text = lang.write_description(seen, rng)
+    if max((obj.count for obj in seen.graph.objects), default=0) > 4:
+        with pytest.raises(LanguageError):
+            lang.parse_description(text)
 
 
 @EXAMPLES
@@ -204,7 +228,8 @@ def test_the_parts_of_an_inspection_make_up_its_text(inspection, seed, plain):
     if inspection.sketch is not None:
         assert lang.parse_inspection(parts.sketch).sketch == inspection.sketch
     if inspection.seen is not None:
-        seen = lang.parse_description(parts.seen.removeprefix("the sketch shows:"))
+        seen = lang.parse_inspection(f"{parts.seen} the sketch shows the plan.").seen
+        assert seen is not None
         assert seen.regions == inspection.seen.regions
 
 

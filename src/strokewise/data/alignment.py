@@ -31,6 +31,7 @@ from strokewise.scene_graph import SceneObject
 from strokewise.trajectory.values import Message, Step, Trajectory
 from strokewise.world.language import describe, repair, write_correction
 from strokewise.world.layout import Scene, place_in
+from strokewise.world.vocabulary import MAX_INSTANCES
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _place(scene: Scene, obj: SceneObject, classes: Sequence[str], rng: random.R
 SPOILS: dict[str, Callable[[Scene, SceneObject, Sequence[str], random.Random], Scene | None]] = {
     "wrong color": lambda scene, obj, classes, rng: recolored(scene, obj, rng),
     "wrong class": _class,
-    "too many": lambda scene, obj, classes, rng: with_one_more(scene, obj, rng),
+    "too many": lambda scene, obj, classes, rng: with_one_more(scene, obj, rng, MAX_INSTANCES),
     "too few": _fewer,
     "missing": _missing,
     "extra": _extra,

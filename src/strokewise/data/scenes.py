@@ -16,8 +16,15 @@ from strokewise.errors import SceneError
 from strokewise.io.schema import checked
 from strokewise.scene_graph import INVERSE, MAX_COUNT, RELATIONS, Relation, SceneGraph, SceneObject
 from strokewise.world import atlas
-from strokewise.world.layout import MAX_INSTANCES, Box, Placement, Scene, even_box, holds, place, region_of
-from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, DEFAULT_BACKGROUND, REGIONS
+from strokewise.world.layout import Box, Placement, Scene, even_box, holds, place, region_of
+from strokewise.world.vocabulary import (
+    BACKGROUNDS,
+    CLASSES,
+    COLORS,
+    DEFAULT_BACKGROUND,
+    MAX_INSTANCES,
+    REGIONS,
+)
 
 TRIES = 50
 
@@ -131,9 +138,11 @@ def with_more(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene:
     return place(graph, rng.randrange(2**31), scene.placements, scene.layout_jitter)
 
 
-def with_one_more(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
+def with_one_more(
+    scene: Scene, obj: SceneObject, rng: random.Random, max_count: int = MAX_COUNT
+) -> Scene | None:
     """The scene with one instance more of an object; None if it has as many as can be."""
-    return with_more(scene, replace(obj, count=obj.count + 1), rng) if obj.count < MAX_COUNT else None
+    return with_more(scene, replace(obj, count=obj.count + 1), rng) if obj.count < max_count else None
 
 
 def recolored(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
@@ -247,7 +256,8 @@ def scene_from_json(value: object) -> Scene:
     data = checked(_StoredScene, value, "not a scene", SceneError)
     placements = tuple(Placement(name, i, region_of(box), box) for name, i, box in data["placements"])
     layout_jitter = data.get("layout_jitter", data.get("freedom", 1.0))
-    scene = Scene(SceneGraph.from_json(data["graph"]), placements, data["seed"], layout_jitter)
+    graph = SceneGraph.from_json(data["graph"], MAX_INSTANCES)  # a faulty canvas's, too
+    scene = Scene(graph, placements, data["seed"], layout_jitter)
     _check_placements(scene)
     return scene
 

@@ -23,7 +23,7 @@ from strokewise.io.schema import checked
 
 RELATIONS = ("left of", "right of", "above", "below")
 INVERSE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
-MAX_COUNT = 4
+MAX_COUNT = 4  # of a thing that is requested or planned
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,13 @@ class SceneGraph:
         known = ", ".join(obj.id for obj in self.objects) or "none"
         raise SceneError(f"the scene has no object with id {object_id!r}; its ids: {known}")
 
-    def validate(self) -> None:
-        """Raise SceneError when the graph contradicts itself."""
-        _check_objects(self.objects)
+    def validate(self, max_count: int = MAX_COUNT) -> None:
+        """Raise SceneError when the graph contradicts itself.
+
+        Args:
+            max_count: the most of a thing; what a canvas shows may be more than can be requested.
+        """
+        _check_objects(self.objects, max_count)
         ids = {obj.id for obj in self.objects}
         for relation in self.relations:
             _check_relation(relation, ids)
@@ -166,15 +170,19 @@ class SceneGraph:
         }
 
     @classmethod
-    def from_json(cls, value: object) -> SceneGraph:
+    def from_json(cls, value: object, max_count: int = MAX_COUNT) -> SceneGraph:
         """Return the valid graph that `to_json` wrote.
+
+        Args:
+            value: plain values.
+            max_count: as in `validate`.
 
         Raises:
             SceneError: naming each field that is missing, unknown or of another type, or a contradiction.
         """
         data = checked(_StoredGraph, value, "a scene graph", SceneError)
         graph = cls(data.objects, data.relations, data.background)
-        graph.validate()
+        graph.validate(max_count)
         return graph
 
 
@@ -187,7 +195,7 @@ class _StoredGraph:
     background: str | None = None
 
 
-def _check_objects(objects: tuple[SceneObject, ...]) -> None:
+def _check_objects(objects: tuple[SceneObject, ...], max_count: int) -> None:
     ids: set[str] = set()
     looks: set[tuple[str, str | None]] = set()
     for obj in objects:
@@ -195,8 +203,8 @@ def _check_objects(objects: tuple[SceneObject, ...]) -> None:
             raise SceneError(f"an object needs an id and a name: {obj}")
         if obj.id in ids:
             raise SceneError(f"two objects have the id {obj.id!r}")
-        if not 1 <= obj.count <= MAX_COUNT:
-            raise SceneError(f"the count of {obj.name!r} must be 1 to {MAX_COUNT}, not {obj.count}")
+        if not 1 <= obj.count <= max_count:
+            raise SceneError(f"the count of {obj.name!r} must be 1 to {max_count}, not {obj.count}")
         if (obj.name, obj.color) in looks:
             # Texts and recognition know objects by their look only.
             look = Thing(obj.name, obj.color)

@@ -15,11 +15,11 @@ from strokewise.scene_graph import MAX_COUNT, RELATIONS, SceneGraph, SceneObject
 from strokewise.serve.values import CanvasThing, Critic
 from strokewise.trajectory.files import encode_png
 from strokewise.world.atlas import sprite
-from strokewise.world.layout import MAX_INSTANCES, Placement, Scene, region_of
+from strokewise.world.layout import Placement, Scene, region_of
 from strokewise.world.recognize import Recognition, recognize
 from strokewise.world.recolor import PAINTS
 from strokewise.world.render import render, resized
-from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, REGIONS
+from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, MAX_INSTANCES, REGIONS
 
 EXAMPLES = (
     "a red apple left of a blue bus",

@@ -21,11 +21,17 @@ from itertools import combinations
 from strokewise.errors import SceneError
 from strokewise.scene_graph import INVERSE, Relation, SceneGraph, SceneObject
 from strokewise.world import atlas
-from strokewise.world.vocabulary import DEFAULT_BACKGROUND, GRID, REGIONS, region_at, region_cell
+from strokewise.world.vocabulary import (
+    DEFAULT_BACKGROUND,
+    GRID,
+    MAX_INSTANCES,
+    REGIONS,
+    region_at,
+    region_cell,
+)
 
 Box = tuple[float, float, float, float]
 
-MAX_INSTANCES = GRID * GRID
 STEP = 1 / 128
 # Longer side of a sprite in canvas units. Neighboring cells leave room for a third of the canvas each.
 SMALLEST, CROWDED, SPARSE, ALONE = 0.24, 0.295, 0.40, 0.54
@@ -148,7 +154,7 @@ def place_in(
         _ = region_cell(region)
         if used.count(region) > 1:
             raise SceneError(f"two things cannot both stand in the region {region!r}")
-    graph.validate()
+    graph.validate(MAX_INSTANCES)
     rng = random.Random(seed)
     chosen = {obj.id: tuple(REGIONS.index(r) for r in regions[obj.id]) for obj in graph.objects}
     for _ in range(_TRIES):
@@ -181,7 +187,7 @@ _AXES = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 
 
 
 def _kept(graph: SceneGraph, fixed: Sequence[Placement]) -> tuple[Placement, ...]:
-    graph.validate()
+    graph.validate(MAX_INSTANCES)
     counts = {obj.id: obj.count for obj in graph.objects}
     kept = tuple(p for p in fixed if p.index < counts.get(p.object_id, 0))
     regions = [p.region for p in kept]

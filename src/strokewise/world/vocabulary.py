@@ -118,6 +118,7 @@ REGIONS: tuple[str, ...] = (
     "lower right",
 )
 GRID = 3
+MAX_INSTANCES = GRID * GRID  # on a canvas: one in each region
 
 BACKGROUNDS: tuple[str, ...] = ("white", "gray", "sky", "grass", "sand", "night")
 # What a scene without a stated background is painted on.

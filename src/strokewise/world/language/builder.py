@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from strokewise.errors import LanguageError, SceneError
-from strokewise.scene_graph import Relation, SceneGraph, SceneObject
+from strokewise.scene_graph import MAX_COUNT, Relation, SceneGraph, SceneObject
 from strokewise.world.language.reader import Noun
 
 
@@ -36,7 +36,8 @@ class GraphBuilder:
         A phrase without color means the object without color, or else the only one of its class.
         """
         found = [obj for obj in self.objects if obj.name == noun.name]
-        found = [obj for obj in found if noun.count in (None, obj.count)]
+        # There is one word for all counts above those that can be requested.
+        found = [obj for obj in found if noun.count in (None, min(obj.count, MAX_COUNT + 1))]
         exact = [obj for obj in found if obj.color == noun.color]
         if not exact and noun.color is None:
             exact = found
@@ -63,11 +64,11 @@ class GraphBuilder:
             raise LanguageError(f"two backgrounds are stated: {self.background!r} and {background!r}")
         self.background = background
 
-    def graph(self) -> SceneGraph:
-        """The finished graph; LanguageError when it contradicts itself."""
+    def graph(self, max_count: int = MAX_COUNT) -> SceneGraph:
+        """The finished graph; LanguageError when it contradicts itself, or has more of a thing."""
         graph = SceneGraph(tuple(self.objects), tuple(dict.fromkeys(self.relations)), self.background)
         try:
-            graph.validate()
+            graph.validate(max_count)
         except SceneError as error:
             raise LanguageError(f"the text contradicts itself: {error}") from error
         return graph

@@ -13,18 +13,28 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from strokewise.errors import SceneError
-from strokewise.scene_graph import FAULT_KINDS, Fault, SceneDiff, SceneGraph, SceneObject, Thing, diff
+from strokewise.scene_graph import (
+    FAULT_KINDS,
+    MAX_COUNT,
+    Fault,
+    SceneDiff,
+    SceneGraph,
+    SceneObject,
+    Thing,
+    diff,
+)
 from strokewise.world.language import english as en
 from strokewise.world.language.builder import GraphBuilder
 from strokewise.world.language.reader import Noun, Reader
-from strokewise.world.vocabulary import DEFAULT_BACKGROUND, REGIONS
+from strokewise.world.vocabulary import DEFAULT_BACKGROUND, MAX_INSTANCES, REGIONS
 
 
 @dataclass(frozen=True)
 class Description:
     """A scene graph with a region for every instance: `regions[i]` are those of `graph.objects[i]`.
 
-    Relations in the graph are written too; the regions imply many more, which are not.
+    Relations in the graph are written too; the regions imply many more, which are not. What a canvas shows
+    may be more of a thing than can be planned.
     """
 
     graph: SceneGraph
@@ -32,7 +42,7 @@ class Description:
 
     def validate(self) -> None:
         """Raise SceneError when the graph is not valid or the regions do not fit it."""
-        self.graph.validate()
+        self.graph.validate(MAX_INSTANCES)
         if len(self.regions) != len(self.graph.objects):
             raise SceneError(f"{len(self.graph.objects)} objects but places for {len(self.regions)}")
         for obj, regions in zip(self.graph.objects, self.regions, strict=True):
@@ -188,8 +198,11 @@ def parse_seen(text: str) -> Description:
     )
 
 
-def read_description(reader: Reader) -> Description:
-    """The described scene, up to the full stop; LanguageError saying what was not understood."""
+def read_description(reader: Reader, max_count: int = MAX_COUNT) -> Description:
+    """The described scene, up to the full stop; LanguageError saying what was not understood.
+
+    max_count: the most of a thing; more than can be planned may be seen.
+    """
     builder = GraphBuilder()
     regions: list[tuple[str, ...]] = []
     relations: list[tuple[str, str, Noun]] = []
@@ -202,7 +215,7 @@ def read_description(reader: Reader) -> Description:
         _read_items(reader, builder, regions, relations)
     for subject, kind, target in relations:
         builder.relate(subject, kind, builder.refer(target))
-    return Description(builder.graph(), tuple(regions))
+    return Description(builder.graph(max_count), tuple(regions))
 
 
 def _write_item(obj: SceneObject, regions: tuple[str, ...], graph: SceneGraph) -> str:
@@ -238,8 +251,10 @@ def _read_items(
 
 def _read_item(reader: Reader, builder: GraphBuilder) -> tuple[str, tuple[str, ...]]:
     noun = reader.noun()
-    subject = builder.add(noun)
-    return subject, _read_place(reader, noun.count or 1, str(noun))
+    if noun.count != en.MANY_COUNT:
+        return builder.add(noun), _read_place(reader, noun.count or 1, str(noun))
+    regions = _read_place(reader, noun.count, str(noun))
+    return builder.add(replace(noun, count=len(regions))), regions
 
 
 def _read_place(reader: Reader, count: int, what: str) -> tuple[str, ...]:

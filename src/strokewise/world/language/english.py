@@ -139,12 +139,13 @@ def listing(phrases: Sequence[str]) -> str:
 def place(regions: Sequence[str]) -> str:
     """Where instances stand: "in the upper left", "on the left, center and right".
 
-    One region an instance; when all are the same it is said once, and stands for all of them.
+    One region an instance; when all are the same it is said once, and stands for all of them (but for so many
+    that only the number of regions tells their count).
     """
     unknown = sorted(set(regions) - set(REGIONS))
     if unknown:
         raise SceneError(f"unknown region {unknown[0]!r}; regions: {', '.join(REGIONS)}")
-    named = regions[:1] if len(set(regions)) == 1 else regions
+    named = regions[:1] if len(set(regions)) == 1 and len(regions) <= MANY_COUNT else regions
     return f"{PREPOSITIONS.get(named[0], 'in the')} {listing(named)}" if named else ""
 
 

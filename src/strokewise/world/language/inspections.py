@@ -25,6 +25,7 @@ from strokewise.world.language.descriptions import (
     write_seen,
 )
 from strokewise.world.language.reader import Reader
+from strokewise.world.vocabulary import MAX_INSTANCES
 
 PLAN_FITS = ("the plan fits the prompt", "the plan agrees with the prompt")
 PLAN_FAILS = ("the plan contradicts the prompt:", "the plan does not fit the prompt:")
@@ -99,8 +100,8 @@ class InspectionParts(NamedTuple):
 def write_inspection(inspection: Inspection, rng: random.Random) -> InspectionParts:
     """The inspection in one to six sentences, by what they are about; `.text` is the whole of it.
 
-    `parse_inspection` of the text gives back an equal inspection, except that counts above four are all read
-    as five, and what is seen as an isomorphic graph.
+    `parse_inspection` of the text gives back an equal inspection, except that counts above four in faults
+    are all read as five, and what is seen as an isomorphic graph.
 
     Raises:
         SceneError: on faults for which there are no words.
@@ -192,7 +193,7 @@ def _read(reader: Reader) -> tuple[Inspection, InspectionParts]:
             part = "pending"
             _read_pending(reader, pending, until="")
         elif seen is None and reader.accept(SEEN):
-            part, seen = "seen", read_description(reader)
+            part, seen = "seen", read_description(reader, MAX_INSTANCES)
         elif sketch is None and reader.at("the sketch"):
             part, sketch = "sketch", _read_sketch(reader)
         else:

@@ -249,7 +249,10 @@ class Reader:
         return self.lookup(_RELATIONS)
 
     def place(self, count: int) -> tuple[str, ...]:
-        """Read where `count` instances stand, one region each; () when no place is stated here."""
+        """Read where `count` instances stand, one region each; () when no place is stated here.
+
+        More than four have as many regions as there are.
+        """
         start = self.position
         regions = []
         if self.accept(*PREPOSITIONS) and (region := self._region()):
@@ -266,7 +269,8 @@ class Reader:
                 self.position = before
                 break
             regions.append(region)
-        if len(regions) not in (1, count):
+        more = count == en.MANY_COUNT and len(regions) > count
+        if len(regions) not in (1, count) and not more:
             self.fail(f"one region or {count} regions, not {len(regions)}")
         return tuple(regions * count if len(regions) == 1 else regions)
 

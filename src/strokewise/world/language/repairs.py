@@ -118,10 +118,16 @@ def _at_same(one: _Instance, other: _Instance) -> bool:
 
 
 def _group(instances: list[_Instance]) -> list[tuple[Thing, tuple[str, ...]]]:
+    """Things of one look with their regions, as many as a stroke has words for."""
     places: dict[tuple[str, str | None], list[str]] = {}
     for instance in instances:
         places.setdefault(_look(instance), []).append(instance.region)
-    return [(Thing(*look, len(regions)), tuple(regions)) for look, regions in places.items()]
+    return [
+        (Thing(*look, len(some)), some)
+        for look, regions in places.items()
+        for i in range(0, len(regions), MAX_COUNT)
+        for some in [tuple(regions[i : i + MAX_COUNT])]
+    ]
 
 
 def _relation(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from strokewise.errors import SceneError
-from strokewise.scene_graph import RELATIONS, SceneGraph, SceneObject, Thing
+from strokewise.scene_graph import MAX_COUNT, RELATIONS, SceneGraph, SceneObject, Thing
 from strokewise.world.language.descriptions import Description
 
 STROKE_KINDS = ("add", "recolor", "recount", "swap", "remove", "background")
@@ -166,7 +166,8 @@ def _regroup(instances: Iterable[_Instance], before: SceneGraph) -> Description:
         objects.append(SceneObject(object_id, name, color, len(members)))
     relations = tuple(r for r in before.relations if r.subject in used and r.target in used)
     graph = SceneGraph(tuple(objects), relations, before.background)
-    graph.validate()
+    # A faulty canvas may show more of a thing than a stroke may lead to.
+    graph.validate(max([MAX_COUNT, *(obj.count for obj in before.objects)]))
     return Description(graph, tuple(tuple(member.region for member in m) for m in groups.values()))
 
 
