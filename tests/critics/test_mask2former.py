@@ -13,6 +13,7 @@ from strokewise.critics.clip_colors import ClipColors, crop
 from strokewise.critics.geneval_rules import Detection
 from strokewise.critics.mask2former import Mask2FormerDetector, preprocess
 from strokewise.errors import CheckpointError, ConfigError
+from strokewise.models.hub import pretrained
 from strokewise.world.vocabulary import CLASSES, COLORS
 
 transformers = pytest.importorskip("transformers")
@@ -243,3 +244,21 @@ def test_clips_features_are_transformers_own(colors, picture):
         seen = colors.clip.visual_projection(colors.clip.vision_model(pixel_values=pixels).pooler_output)
     cosine = torch.nn.functional.cosine_similarity(seen, text_features)
     torch.testing.assert_close(cosine * colors.clip.logit_scale.exp(), theirs.logits_per_image[0])
+
+
+def test_weights_in_a_pickle_are_not_read(segmenter, tmp_path):
+    segmenter.config.save_pretrained(tmp_path)
+    torch.save(segmenter.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="cannot be loaded"):
+        Mask2FormerDetector.load(str(tmp_path))
+
+
+def test_a_hub_id_may_state_a_revision(tmp_path):
+    assert pretrained("owner/name@v1") == {
+        "pretrained_model_name_or_path": "owner/name",
+        "revision": "v1",
+        "use_safetensors": True,
+    }
+    folder = tmp_path / "a@b"
+    folder.mkdir()
+    assert pretrained(str(folder))["pretrained_model_name_or_path"] == str(folder)

@@ -357,6 +357,23 @@ def test_contents_that_are_no_text(server, make_client, content):
         make_client(attempts=1).query("task", "text", Word)
 
 
+def test_answers_in_parts_and_refusals(server, make_client):
+    parts = [{"type": "thinking", "thinking": "{}"}, {"type": "text", "text": '{"word":'}]
+    server.always = fake.with_content([*parts, {"type": "text", "text": ' "yes"}'}])
+    assert make_client().query("task", "text", Word).word == "yes"
+    refusal = fake.completion_object(None)
+    refusal["choices"][0]["message"]["refusal"] = "I cannot judge this."
+    server.always = fake.garbage(json.dumps(refusal).encode())
+    with pytest.raises(ServiceError, match=r"not of the schema .*I cannot judge this\."):
+        make_client(answers=1).query("task", "text", Word)
+
+
+def test_what_is_no_completion_is_quoted_without_the_key(server, make_client):
+    server.always = fake.garbage(json.dumps({"error": {"message": f"no quota for {fake.KEY}"}}).encode())
+    with pytest.raises(ServiceError, match=r"not a chat completion: .*no quota for \[key\]"):
+        make_client(attempts=1).query("task", "text", Word)
+
+
 def test_deep_bodies_and_answers(server, make_client):
     deep = b'{"a":' * 100_000
     server.always = fake.garbage(deep)

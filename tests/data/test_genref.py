@@ -145,7 +145,7 @@ def test_other_files_are_refused(tmp_path, data):
 
 
 def test_missing_shards_are_refused(tmp_path):
-    with pytest.raises(RecordError, match=r"none\.tar is not a readable tar shard"):
+    with pytest.raises(RecordError, match=r"none\.tar cannot be read"):
         list(read_genref(tmp_path / "none.tar"))
 
 

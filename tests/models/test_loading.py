@@ -343,6 +343,39 @@ def test_files_that_hold_something_else_are_named(tmp_path, data, message):
         read_header(tmp_path / "odd.safetensors")
 
 
+def stored(folder, header, data):
+    """A safetensors file of some bytes, whatever its header says of them."""
+    text = json.dumps(header).encode()
+    (folder / "odd.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return folder / "odd.safetensors"
+
+
+@pytest.mark.parametrize(
+    "offsets",
+    [((0, 8), (4, 12)), ((0, 8), (12, 20)), ((-8, 0), (0, 8)), ((0, 8), (8, 16), 24)],
+    ids=["overlap", "gap", "before", "behind"],
+)
+def test_tensors_that_share_bytes_or_leave_some_are_refused(tmp_path, offsets):
+    tensors = [one for one in offsets if isinstance(one, tuple)]
+    size = next((one for one in offsets if isinstance(one, int)), max(stop for _, stop in tensors))
+    header = {str(i): {"dtype": "F32", "shape": [2], "data_offsets": one} for i, one in enumerate(tensors)}
+    with pytest.raises(CheckpointError, match="is not a safetensors file"):
+        read_header(stored(tmp_path, header, bytes(size)))
+
+
+def test_integers_are_no_weights(tmp_path):
+    header = {"a": {"dtype": "I32", "shape": [2], "data_offsets": [0, 8]}}
+    with pytest.raises(CheckpointError, match="weights of type I32; known are F64, F32, F16, BF16"):
+        read_header(stored(tmp_path, header, bytes(8)))
+
+
+def test_values_beyond_the_precision_are_refused(own):
+    rewrite(own / "model.safetensors", **{"connector.fc1.bias": lambda bias: torch.full_like(bias, 7e4)})
+    load_model(own, dtype=torch.bfloat16)
+    with pytest.raises(CheckpointError, match=r"connector\.fc1\.bias .* beyond torch\.float16; load it as"):
+        load_model(own, dtype=torch.float16)
+
+
 def test_an_empty_folder_does_not_hide_a_built_in_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nano").mkdir()

@@ -260,6 +260,20 @@ def test_damaged_files_raise_errors_of_ours(tmp_path, name):
     assert attack(FORMATS[name], tmp_path / name, range(QUICK), name) > 0
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_stands_in_place_of_a_file_is_named(tmp_path, name):
+    path, read = FORMATS[name](tmp_path)
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    for data, kind in (
+        (pointer, "a Git LFS pointer"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE HTML><html>", "a web page"),
+        (b"<html>", "a web page"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(StrokewiseError, match=f"{kind}; download the file itself"):
+            read()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_files_damaged_20000_times_raise_errors_of_ours(tmp_path, name):

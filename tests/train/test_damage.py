@@ -6,12 +6,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from strokewise.critics.rewards import Rewards
 from strokewise.data import storage
 from strokewise.data.records import Record
+from strokewise.data.rollouts import (
+    Facts,
+    Rollout,
+    read_rollout_facts,
+    read_trajectories,
+    round_files,
+    write_rollouts,
+)
 from strokewise.data.storage import read, read_rows, write_manifest, write_shard
 from strokewise.datasets.records import Shards
 from strokewise.errors import CheckpointError, RecordError
+from strokewise.models import load_model
 from strokewise.train.checkpoint import Checkpoints
+from strokewise.train.export import export
 from strokewise.train.trainer import Trainer
 from strokewise.trajectory.values import Message, Step, StopReason, Trajectory
 
@@ -85,6 +96,39 @@ def data_set(random_image, tmp_path):
 def samples(folder, tokenizer):
     source = Shards(str(folder)).open(tokenizer)
     return [source.sample(number) for number in range(source.size)]
+
+
+def test_flips_in_exported_models_are_found(toy, start, tmp_path):
+    Trainer(toy.config(start), tmp_path / "run").fit(max_steps=1)
+    for layout, weights in (("strokewise", "model.safetensors"), ("bagel", "ema.safetensors")):
+        folder, draw = tmp_path / layout, random.Random(0)
+        export(tmp_path / "run", folder, layout=layout)
+        files = sorted(folder.iterdir())
+        assert {"SHA256SUMS", "tokenizer.json", weights} <= {file.name for file in files}
+        for file in [*files, *(by_size(files, draw) for _ in range(FLIPS - len(files)))]:
+            restore = flipped(file, draw)
+            with pytest.raises(CheckpointError, match=str(folder)):
+                load_model(folder)
+            restore()
+        load_model(folder)
+
+
+def test_flips_in_rollouts_are_found(random_image, tmp_path):
+    steps = (Step(Message(ins="draw it", des="it is there"), random_image(16, 16, 0)),)
+    trajectory = Trajectory("a cup", steps, stop=StopReason.END)
+    facts = Facts(0, Rewards(1.0, 1.0, (None,), (1.0,)), True, 3, 4)
+    for file in range(2):
+        write_rollouts(tmp_path, 0, file, [Rollout(facts, trajectory)] * 3)
+    parts, draw = round_files(tmp_path, 0), random.Random(0)
+    files = sorted(parts[0].parent.iterdir())
+    assert [file.suffix for file in files] == [".parquet", ".sha256"] * 2
+    for file in [*files, *(by_size(files, draw) for _ in range(FLIPS - len(files)))]:
+        restore = flipped(file, draw)
+        for read_part in (read_rollout_facts, read_trajectories):
+            with pytest.raises(RecordError, match=file.stem.partition(".")[0]):
+                list(map(read_part, parts))
+        restore()
+    assert sum(len(read_trajectories(part)) for part in parts) == 6
 
 
 def test_flips_in_shards_are_found(data_set, tiny_tokenizer):

@@ -268,9 +268,9 @@ def prompts(
 @data_app.command()
 def stats(folder: Folder) -> None:
     """Print the figures of a data set: records, labels, prompts, images, faults."""
-    from rich.console import Console
     from rich.table import Table
 
+    from strokewise.cli.output import console
     from strokewise.data import storage
     from strokewise.data.report import DataFigures
 
@@ -281,7 +281,7 @@ def stats(folder: Folder) -> None:
     table = Table("", "", title=f"{subset}: {folder}", show_header=False)
     for name, value in figures.rows():
         table.add_row(name, value)
-    Console().print(table)
+    console().print(table)
 
 
 @data_app.command()

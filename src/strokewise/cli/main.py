@@ -177,11 +177,16 @@ def _check_utf8(arguments: Sequence[str]) -> None:
 
 def _prepare_streams() -> None:
     """Escape characters that the terminal cannot encode, and keep control codes out of logs."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started this process
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    # Rich takes FORCE_COLOR for a promise that the output is a terminal, and moves the cursor in log files.
-    os.environ.pop("FORCE_COLOR", None)
+    # Rich takes these for a promise that the output is a terminal, and moves the cursor in log files.
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        if os.environ.get(name) != "0":
+            os.environ.pop(name, None)
 
 
 def _close_stdout() -> None:

@@ -184,17 +184,17 @@ def load(
 def _follow(engine: "Engine", gallery: "Gallery | None", emit: Emit) -> bool:
     """Paint, emitting every event and writing every canvas; False if the user interrupted it.
 
-    A painting that fails does not end the others, nor does a reader who leaves while they are written to
-    files.
+    A painting that fails does not end the others, nor does standard output that cannot be written to while
+    they are written to files.
 
     Raises:
         StrokewiseError: of the first painting that failed, when the others are done.
-        BrokenPipeError: if nobody reads the events any more, when all that is written to files is done.
+        OSError: of standard output (closed, full), when all that is written to files is done.
     """
     from strokewise.trajectory.events import Failed, Finished, ImageFinished
 
     failed: list[Exception] = []
-    pipe: BrokenPipeError | None = None
+    unheard: OSError | None = None
     try:
         for session, event in engine.run():
             if gallery is not None and isinstance(event, ImageFinished):
@@ -204,19 +204,19 @@ def _follow(engine: "Engine", gallery: "Gallery | None", emit: Emit) -> bool:
             if isinstance(event, Failed) and session.error is not None:
                 failed.append(session.error)
             try:
-                if pipe is None:
+                if unheard is None:
                     emit(session, event)
-            except BrokenPipeError as error:
+            except OSError as error:
                 if gallery is None:
                     raise
-                pipe = error
+                unheard = error
     except KeyboardInterrupt:
         return False
     finally:
         if gallery is not None:
             _write_unfinished(engine, gallery)
             gallery.write_index()
-    for problem in (*failed, pipe):
+    for problem in (*failed, unheard):
         if problem is not None:
             raise problem
     return True

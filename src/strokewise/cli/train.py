@@ -66,8 +66,7 @@ def run(
     ] = None,
 ) -> None:
     """Train a recipe, or resume it. Under torchrun all processes share the run."""
-    from rich.console import Console
-
+    from strokewise.cli.output import console
     from strokewise.errors import ConfigError
     from strokewise.recipes.registry import imported_config, recipe_config
     from strokewise.train.config import override
@@ -95,7 +94,7 @@ def run(
                 speed = Speed.stated(1e12 * tflops)
             count = devices or world.size
             found = estimate(config, RunData.open(config), count, speed, PROBED_WELL)
-            Console().print(table(config, found, count))
+            console().print(table(config, found, count))
             refuse_dropped(config, found)
         else:
             Trainer(config, out, world).fit(max_steps, minutes)
@@ -129,8 +128,7 @@ def reinforce(
     ] = False,
 ) -> None:
     """Reinforce a model by the rewards of a critic, in rounds of rollouts and training; or resume it."""
-    from rich.console import Console
-
+    from strokewise.cli.output import console
     from strokewise.data.rollouts import ListedPrompts
     from strokewise.io.outside import read_lines
     from strokewise.recipes.registry import reinforcement_config
@@ -144,7 +142,7 @@ def reinforce(
     limits = (max_requests, max_tokens)
     critic = critic_named(judge, judge_url, cache or out.with_name(f"{out.name}.judge-cache"), *limits)
     if dry_run:
-        Console().print(costs(config, critic.rewards))
+        console().print(costs(config, critic.rewards))
     else:
         Reinforcement(config, critic.rewards, out).fit(minutes)
 

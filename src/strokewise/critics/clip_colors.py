@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from strokewise.critics.geneval_rules import Detection
 from strokewise.errors import CheckpointError, ConfigError
+from strokewise.models.hub import pretrained
 from strokewise.world.vocabulary import COLORS
 
 if TYPE_CHECKING:
@@ -59,8 +60,10 @@ class ClipColors:
         except ImportError as error:
             raise ConfigError("this detector needs transformers: pip install 'strokewise[eval]'") from error
         try:
-            clip = CLIPModel.from_pretrained(model).float()
-            tokenizer = CLIPTokenizer.from_pretrained(model)
+            source = pretrained(model)
+            clip = CLIPModel.from_pretrained(**source).float()
+            del source["use_safetensors"]
+            tokenizer = CLIPTokenizer.from_pretrained(**source)
             return cls(clip.eval().to(device), tokenizer)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"{model} cannot be loaded on {device}: {error}") from error

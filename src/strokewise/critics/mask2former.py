@@ -21,6 +21,7 @@ from torch.nn import functional
 from strokewise.critics.clip_colors import ClipColors
 from strokewise.critics.geneval_rules import SCORE, Detection
 from strokewise.errors import CheckpointError, ConfigError
+from strokewise.models.hub import pretrained
 from strokewise.world.vocabulary import CLASSES
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Mask2FormerDetector:
         except ImportError as error:
             raise ConfigError("this detector needs transformers: pip install 'strokewise[eval]'") from error
         try:
-            model = Mask2FormerForUniversalSegmentation.from_pretrained(segmenter)
+            model = Mask2FormerForUniversalSegmentation.from_pretrained(**pretrained(segmenter))
             model = model.float().eval().to(device)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"{segmenter} cannot be loaded on {device}: {error}") from error

@@ -33,6 +33,7 @@ Result = TypeVar("Result")
 MAX_BYTES = 8 * 2**20  # of one answer: a thousand times what the longest needs
 # What services name when it is the schema that they refuse.
 _ABOUT_SCHEMA = re.compile(r"response_format|schema|structured|guided|grammar", re.IGNORECASE)
+_QUOTED = 2_000  # bytes of what is no answer that an error begins with, before it is redacted and cut
 _PLAIN_TASK = "Answer with one JSON object and nothing else. It must follow this JSON schema:\n"
 
 
@@ -167,8 +168,8 @@ class VlmClient:
             self._takes_schemas = False
             return self._send(messages, answer)
         self._service.charge(response.usage)
-        text = response.choices[0].message.content or ""
-        return str(text).encode("utf-8", "replace").decode("utf-8")
+        text = _said(response.choices[0].message)
+        return text.encode("utf-8", "replace").decode("utf-8")
 
     def _cache_path(self, messages: list[dict[str, Any]], answer: "type[BaseModel]") -> Path | None:
         """The file of a query: a digest of model, texts, pictures and schema."""
@@ -185,8 +186,18 @@ def _check_completion(data: bytes) -> None:
         content = json.loads(data)["choices"][0]["message"].get("content")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         content = ...
-    if not isinstance(content, str | None):
-        raise ValueError("the service's response is not a chat completion")
+    in_parts = isinstance(content, list) and all(isinstance(part, dict) for part in content)
+    if not in_parts and not isinstance(content, str | None):
+        said = data[:_QUOTED].decode("utf-8", "replace")
+        raise ValueError(f"the service's response is not a chat completion: {said}")
+
+
+def _said(message: Any) -> str:
+    """The text of an answer, also where a service gives it in parts; or its refusal to answer."""
+    if not isinstance(message.content, list):
+        return message.content or getattr(message, "refusal", None) or ""
+    parts = [part for part in message.content if isinstance(part, dict) and part.get("type") == "text"]
+    return "".join(str(part.get("text", "")) for part in parts)
 
 
 def _load(path: Path, answer: type[Answer]) -> Answer | None:

@@ -77,10 +77,13 @@ class KontextPainter:
         try:
             import torch
             from diffusers import FluxKontextPipeline
+
+            from strokewise.models.hub import pretrained
         except ImportError as error:
             raise ConfigError("this painter needs diffusers: pip install 'strokewise[data]'") from error
         try:
-            pipeline = FluxKontextPipeline.from_pretrained(model, torch_dtype=torch.bfloat16).to(device)
+            pipeline = FluxKontextPipeline.from_pretrained(**pretrained(model), torch_dtype=torch.bfloat16)
+            pipeline = pipeline.to(device)
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigError(
                 f"{model} cannot be loaded on {device}: {error}; accept its license on the hub and log in,"

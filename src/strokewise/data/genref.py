@@ -8,6 +8,7 @@ import lzma
 import tarfile
 import zlib
 from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from strokewise.data.conflict import EXCERPT
 from strokewise.data.records import Record
 from strokewise.data.storage import write_shards
 from strokewise.errors import RecordError
-from strokewise.io.outside import decode_picture
+from strokewise.io.outside import MAX_BYTES, check_downloaded, decode_picture
 from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 
 GENREF_FILES = ("good_image.jpg", "bad_image.jpg", "reflection.txt", "prompt.txt", "subset.txt")
@@ -47,12 +48,9 @@ def import_genref(
 
 def genref_keys(path: Path) -> list[str]:
     """The keys of a tar shard, in order; RecordError if it is damaged."""
-    try:
-        with tarfile.open(path) as shard:
-            names = (Path(member.name).name for member in shard if member.isfile())
-            found = [name.partition(".") for name in names]
-    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise RecordError(f"{path} is not a readable tar shard: {error}") from error
+    with _opened(path) as shard:
+        names = (Path(member.name).name for member in shard if member.isfile())
+        found = [name.partition(".") for name in names]
     return list(dict.fromkeys(key for key, _, name in found if name in GENREF_FILES))
 
 
@@ -67,23 +65,33 @@ def read_genref(path: Path, keys: Container[str] | None = None) -> Iterator[Reco
         RecordError: if the shard is damaged, or an example lacks a file.
     """
     found: dict[str, dict[str, bytes]] = {}
-    try:
-        with tarfile.open(path) as shard:
-            for member in shard:
-                key, _, name = Path(member.name).name.partition(".")
-                wanted = member.isfile() and name in GENREF_FILES and (keys is None or key in keys)
-                stream = shard.extractfile(member) if wanted else None
-                if stream is None:
-                    continue
-                files = found.setdefault(key, {})
-                files[name] = stream.read()
-                if len(files) == len(GENREF_FILES):
-                    yield from _genref_records(found.pop(key), f"{path}: {key}")
-    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise RecordError(f"{path} is not a readable tar shard: {error}") from error
+    with _opened(path) as shard:
+        for member in shard:
+            key, _, name = Path(member.name).name.partition(".")
+            wanted = member.isfile() and name in GENREF_FILES and (keys is None or key in keys)
+            stream = shard.extractfile(member) if wanted else None
+            if stream is None:
+                continue
+            if member.size > MAX_BYTES:
+                raise RecordError(f"{path}: {member.name} is larger than {MAX_BYTES >> 20} MiB")
+            files = found.setdefault(key, {})
+            files[name] = stream.read()
+            if len(files) == len(GENREF_FILES):
+                yield from _genref_records(found.pop(key), f"{path}: {key}")
     for key, files in found.items():
         lacks = ", ".join(sorted(set(GENREF_FILES) - set(files)))
         raise RecordError(f"{path}: {key} lacks {lacks}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tarfile.TarFile]:
+    """A tar shard to read; RecordError, also for what happens in the block, if it is damaged."""
+    check_downloaded(path, RecordError)
+    try:
+        with tarfile.open(path) as shard:
+            yield shard
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        raise RecordError(f"{path} is not a readable tar shard: {error}") from error
 
 
 def _genref_records(files: dict[str, bytes], where: str) -> Iterator[Record]:

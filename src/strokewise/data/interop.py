@@ -127,7 +127,7 @@ def _wording(group: Cell) -> str | None:
     """The first wording of an instruction, which may also be a plain text; None where there is none."""
     wordings = [group] if isinstance(group.value, str) else group.items(optional=True)
     found = [cell.text(optional=True) for cell in wordings]
-    return next((wording for wording in found if wording), None)
+    return next((wording for wording in found if wording.strip()), None)
 
 
 def _message(cell: Cell) -> Message:

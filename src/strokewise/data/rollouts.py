@@ -18,12 +18,12 @@ from typing_extensions import TypedDict
 from strokewise.critics.rewards import Rewards
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.data.storage import read_rows, shard_name, table_bytes
-from strokewise.errors import ConfigError, ProtocolError
+from strokewise.errors import ConfigError, ProtocolError, RecordError
 from strokewise.inference.options import OptionChanges, Request
 from strokewise.inference.painter import Painter, raising
 from strokewise.inference.policies import Policy
 from strokewise.inference.session import Session
-from strokewise.io.atomic import write_bytes
+from strokewise.io.digests import check_with_digest, write_with_digest
 from strokewise.io.schema import checked_row
 from strokewise.trajectory.files import from_row, to_row
 from strokewise.trajectory.values import Trajectory
@@ -203,7 +203,7 @@ def write_rollouts(folder: Path, number: int, file: int, rollouts: Sequence[Roll
     """Write one file of a round; without rollouts there is none."""
     if rollouts:
         path = round_folder(folder, number) / shard_name(file)
-        write_bytes(path, table_bytes([_to_row(rollout) for rollout in rollouts]), ConfigError)
+        write_with_digest(path, table_bytes([_to_row(rollout) for rollout in rollouts]), ConfigError)
 
 
 def read_rollout_facts(path: Path) -> list[Facts]:
@@ -212,12 +212,14 @@ def read_rollout_facts(path: Path) -> list[Facts]:
     Raises:
         RecordError: if the file is missing or damaged.
     """
+    check_with_digest(path, RecordError)
     rows = read_rows(path, list(_Facts.__annotations__))
     return [_facts(row, f"{path}, row {i}") for i, row in enumerate(rows)]
 
 
 def read_trajectories(path: Path) -> list[Trajectory]:
     """The trajectories of a file, in the order of :func:`read_rollout_facts`; RecordError as there."""
+    check_with_digest(path, RecordError)
     rows = read_rows(path, ["trajectory", "images"])
     return [from_row(row, f"{path}, row {i}") for i, row in enumerate(rows)]
 

@@ -21,7 +21,7 @@ from strokewise.data.records import Record, from_table_row, to_table_row
 from strokewise.errors import ConfigError, RecordError
 from strokewise.io.atomic import PARTIAL, write_bytes, write_text
 from strokewise.io.digests import check_digest, digest_of
-from strokewise.io.outside import MAX_BYTES, read_object, read_text
+from strokewise.io.outside import MAX_BYTES, check_downloaded, read_object, read_text
 from strokewise.io.schema import checked
 
 if TYPE_CHECKING:
@@ -180,6 +180,7 @@ def opened(path: Path) -> Iterator["pq.ParquetFile"]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    check_downloaded(path, RecordError)
     try:
         with pq.ParquetFile(path) as file:
             _check_size(path, file.metadata)

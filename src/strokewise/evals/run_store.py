@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Annotated, Any
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from strokewise.errors import ConfigError, InputError, RecordError
 from strokewise.evals.costs import Cost
@@ -46,6 +47,17 @@ class _StoredPrompt:
 
     prompt: str
     metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class _StoredSettings(TypedDict, total=False):
+    """What readers of a run take from its settings; there are more."""
+
+    model: str
+    strategy: str
+    format: str
+    world: str
+    weights: str
+    seeds: list[int]
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,7 @@ class Run:
         """Open a folder; RecordError if it is not one of a run."""
         self.folder = folder
         self.settings = read_object(folder / RUN)
+        checked(_StoredSettings, self.settings, folder / RUN, extra="ignore")
         self.prompts = [
             Prompt(one.prompt, one.metadata)
             for where, line in read_json_lines(folder / PROMPTS)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from numbers import Integral
 from time import perf_counter
 
 from PIL import Image
@@ -53,10 +54,11 @@ class Engine:
             batch: sessions under way at once.
 
         Raises:
-            ConfigError: if ``batch`` is less than one.
+            ConfigError: if ``batch`` is no number of at least one.
         """
-        if batch < 1:
-            raise ConfigError(f"batch is {batch}; it must be at least 1")
+        whole: object = batch  # as callers give it; numpy's integers are no int
+        if not isinstance(whole, Integral) or batch < 1:
+            raise ConfigError(f"batch is {batch!r:.60}; it must be a whole number of at least 1")
         self.generator, self.tokenizer, self.model, self.batch = generator, tokenizer, model, batch
         self.sessions: dict[str, Session] = {}
         self._finished: set[str] = set()

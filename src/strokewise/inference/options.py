@@ -1,10 +1,11 @@
 """What is requested of a painting, and how it is to be made. Values only; no model, no files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral
 from typing import Any, Literal
 
+import numpy as np
 from PIL import Image
 from typing_extensions import TypedDict
 
@@ -12,8 +13,11 @@ from strokewise.errors import ConfigError, InputError
 from strokewise.flow import Guidance
 from strokewise.inference.painting import PaintOptions
 from strokewise.inference.writing import WriteOptions
+from strokewise.io.schema import checked_row
 from strokewise.trajectory.files import MAX_STEPS
 from strokewise.trajectory.values import TAG, Step
+
+LARGEST = 1_000_000  # number among the options
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,12 @@ class PaintingOptions:
 
     def __post_init__(self) -> None:
         """Refuse values that have no meaning; those of one text or canvas are checked where they are used."""
+        plain = {name: one.item() if isinstance(one, np.generic) else one for name, one in vars(self).items()}
+        for name, value in checked_row(OptionChanges, plain, "options", ConfigError).items():
+            object.__setattr__(self, name, value)
+            numbers = value if isinstance(value, tuple) else [value]
+            if any(isinstance(one, int | float) and not abs(one) <= LARGEST for one in numbers):
+                raise ConfigError(f"{name} is {value}; numbers lie within ±{LARGEST:,}")
         for name in ("max_rounds", "max_images"):
             value = getattr(self, name)
             if not 1 <= value < MAX_STEPS:
@@ -107,10 +117,7 @@ class PaintingOptions:
         known = [f.name for f in fields(self)]
         if unknown := sorted(set(changes) - set(known)):
             raise ConfigError(f"unknown options {', '.join(unknown)}; known are {', '.join(known)}")
-        try:
-            return replace(self, **changes)
-        except TypeError as error:
-            raise ConfigError(f"an option is of another type: {error}") from error
+        return replace(self, **changes)
 
     def writing(self, stop_ids: frozenset[int]) -> WriteOptions:
         """Return how each message is written."""
@@ -184,16 +191,21 @@ class Request:
     prompt: str
     seed: int = 0
     source: Image.Image | None = None
-    instruct: tuple[str, ...] = ()
+    instruct: Sequence[str] = ()
     canvases: Mapping[int, Image.Image] = field(default_factory=dict)
     before: tuple[Step, ...] = ()
     original_prompt: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what no painting can begin with."""
+        _check_text(self.prompt, "the prompt")
         if not self.prompt.strip():
             raise InputError("the prompt is empty")
+        if isinstance(self.instruct, str) or not isinstance(self.instruct, Sequence):
+            raise InputError(f"instruct is a list of texts, one a stroke, not {self.instruct!r:.60}")
+        object.__setattr__(self, "instruct", tuple(self.instruct))
         for text in self.instruct:
+            _check_text(text, "an instruction")
             if not text.strip() or TAG.search(text):
                 raise InputError(f"an instruction is plain words without tags, not {text!r}")
         if any(step.image is None for step in self.before):
@@ -201,3 +213,11 @@ class Request:
         if not isinstance(self.seed, Integral) or not 0 <= self.seed < 2**63:
             raise InputError(f"seed {self.seed!r} must be a whole number in 0..2^63-1")
         object.__setattr__(self, "seed", int(self.seed))  # numpy's integers cannot be stored as JSON
+
+
+def _check_text(text: object, what: str) -> None:
+    """Refuse what is no text, or cannot be encoded."""
+    if not isinstance(text, str):
+        raise InputError(f"{what} is a text, not {text!r:.60}")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(f"{what} holds half a character: {text!a:.60}")

@@ -11,11 +11,11 @@ tensors. What was painted is written to files by ``trajectory.files``.
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TypedDict, TypeVar, Unpack
 
 import torch
 from PIL import Image
@@ -30,11 +30,14 @@ from strokewise.inference.prompt_check import DEFAULTS, VOCABULARY, Vocabulary, 
 from strokewise.inference.reading import check_prompt_room, encode_all
 from strokewise.inference.session import Session
 from strokewise.io.atomic import write_text
+from strokewise.io.digests import SUMS
 from strokewise.models import Backbone, architecture_of, find_checkpoint, is_local, load_model, module_of
 from strokewise.models.hub import CARD, TRAINING, push_folder
 from strokewise.sequence import Tokenizer
 from strokewise.trajectory.events import Event
 from strokewise.trajectory.values import Trajectory
+
+Listed = TypeVar("Listed")
 
 
 class LoadOptions(TypedDict, total=False):
@@ -97,6 +100,8 @@ class Painter:
             ConfigError: if there is no such device.
         """
         place = _device(device)
+        if not isinstance(dtype, torch.dtype | None):
+            raise ConfigError(f"dtype is {dtype!r:.60}; give one of torch, such as torch.bfloat16")
         folder = find_checkpoint(model)
         tokenizer = Tokenizer.load(folder)
         try:
@@ -154,6 +159,7 @@ class Painter:
         if layout not in (None, *architecture.layouts):
             raise ConfigError(f"unknown layout {layout!r}; known are {', '.join(architecture.layouts)}")
         out.mkdir(parents=True, exist_ok=True)
+        (out / SUMS).unlink(missing_ok=True)
         for name in (VOCABULARY, DEFAULTS, TRAINING, CARD):
             if (self.folder / name).exists():
                 shutil.copyfile(self.folder / name, out / name)
@@ -294,7 +300,7 @@ class Painter:
         Raises:
             StrokewiseError: as :meth:`open`, before the first event; later, as the policy.
         """
-        request = Request(prompt, seed, image, tuple(instruct))
+        request = Request(prompt, seed, image, instruct)
         engine = self.start([request], policy=policy, check=check, **options)
         return (event for _, event in raising(engine.run()))
 
@@ -310,13 +316,13 @@ class Painter:
         **options: Unpack[OptionChanges],
     ) -> Trajectory:
         """Paint a prompt to the end; arguments and errors as for :meth:`stream`."""
-        request = Request(prompt, seed, image, tuple(instruct))
+        request = Request(prompt, seed, image, instruct)
         return self.paint_requests([request], policy=policy, check=check, **options)[0]
 
     def paint_many(
         self,
-        prompts: Sequence[str],
-        seeds: Sequence[int] | None = None,
+        prompts: Iterable[str],
+        seeds: Iterable[int] | None = None,
         *,
         batch: int = BATCH,
         policy: Policy | None = None,
@@ -334,12 +340,13 @@ class Painter:
             options: see :class:`PaintingOptions`.
 
         Raises:
-            ConfigError: if there is not one seed for each prompt.
+            ConfigError: if prompts or seeds are no list, or there is not one seed for each prompt.
             StrokewiseError: as :meth:`open`, before anything is painted; later, as the policy.
         """
         if isinstance(prompts, str):
             raise ConfigError("prompts is one text; give a list of prompts, or call paint")
-        seeds = [0] * len(prompts) if seeds is None else seeds
+        prompts = _listed(prompts, "prompts")
+        seeds = [0] * len(prompts) if seeds is None else _listed(seeds, "seeds")
         if len(seeds) != len(prompts):
             raise ConfigError(f"{len(prompts)} prompts but {len(seeds)} seeds; give one for each")
         requests = [Request(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
@@ -369,12 +376,18 @@ def raising(emitted: Emitted) -> Emitted:
         yield session, event
 
 
+def _listed(values: Iterable[Listed], what: str) -> list[Listed]:
+    if isinstance(values, bytes) or not isinstance(values, Iterable):
+        raise ConfigError(f"{what} is {values!r:.60}; give a list")
+    return list(values)
+
+
 def _device(name: str | torch.device | None) -> torch.device:
     """Return a device that is there."""
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0][:120]
         raise ConfigError(f"device {str(name)!r} cannot be used: {reason}; cpu can") from error
     return device

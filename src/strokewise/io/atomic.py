@@ -129,4 +129,4 @@ def _reported(path: Path, error: type[StrokewiseError]) -> Iterator[None]:
     try:
         yield
     except OSError as cause:
-        raise error(f"{path} cannot be written: {cause}") from cause
+        raise error(f"{path} cannot be written: {cause.strerror or cause}") from cause

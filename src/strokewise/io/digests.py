@@ -1,6 +1,7 @@
 """SHA-256 digests that stand beside files and are compared before the files are read.
 
-A folder's list is ``SHA256SUMS``, in the form that ``sha256sum --check`` reads. Disks and copies change bits;
+A folder's list is ``SHA256SUMS``, that of a file that is written alone ``NAME.sha256``, in the form that
+``sha256sum --check`` reads. Disks and copies change bits;
 formats without checksums of their own would hand them on as values. Knows files; refuses to know formats.
 """
 
@@ -10,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from strokewise.errors import InputError, StrokewiseError
-from strokewise.io.atomic import write_text
+from strokewise.io.atomic import write_bytes, write_text
 from strokewise.io.outside import read_text
 
 SUMS = "SHA256SUMS"
+SUFFIX = ".sha256"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\\]+)")
 
 
@@ -45,6 +47,7 @@ def damaged(path: Path, error: type[StrokewiseError] = InputError) -> Strokewise
     """The error for a file whose digest differs."""
     return error(
         f"{path} is damaged: its SHA-256 is not the one stored when it was written; copy it or make it again"
+        " (if you changed it, remove the stored one)"
     )
 
 
@@ -56,7 +59,7 @@ def write_digests(
     Raises:
         StrokewiseError: of class ``error``, if the list cannot be written.
     """
-    write_text(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in digests.items()), error)
+    _write(folder / SUMS, digests, error)
 
 
 def read_digests(folder: Path, error: type[StrokewiseError] = InputError) -> dict[str, str]:
@@ -65,7 +68,38 @@ def read_digests(folder: Path, error: type[StrokewiseError] = InputError) -> dic
     Raises:
         StrokewiseError: of class ``error``, if the list is missing or damaged.
     """
-    path, found = folder / SUMS, {}
+    return _read(folder / SUMS, error)
+
+
+def write_with_digest(path: Path, data: bytes, error: type[StrokewiseError] = InputError) -> None:
+    """Write a file after its digest, in a file beside it, so that one that is there has its digest.
+
+    Raises:
+        StrokewiseError: of class ``error``, if one of them cannot be written.
+    """
+    _write(_beside(path), {path.name: hashlib.sha256(data).hexdigest()}, error)
+    write_bytes(path, data, error)
+
+
+def check_with_digest(path: Path, error: type[StrokewiseError] = InputError) -> None:
+    """Refuse a file that is not what :func:`write_with_digest` wrote.
+
+    Raises:
+        StrokewiseError: of class ``error``, naming the file or its digest's, if one is missing or damaged.
+    """
+    check_digest(path, _read(_beside(path), error).get(path.name), error)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + SUFFIX)
+
+
+def _write(path: Path, digests: Mapping[str, str], error: type[StrokewiseError]) -> None:
+    write_text(path, "".join(f"{digest}  {name}\n" for name, digest in digests.items()), error)
+
+
+def _read(path: Path, error: type[StrokewiseError]) -> dict[str, str]:
+    found = {}
     for number, line in enumerate(read_text(path, error).splitlines(), 1):
         match = _LINE.fullmatch(line)
         if match is None:

@@ -5,6 +5,7 @@ the file. Pictures come out as a viewer shows them. Knows encodings and formats;
 caller's business (``schema`` checks their types).
 """
 
+import codecs
 import gzip
 import io
 import json
@@ -32,18 +33,48 @@ PNG_MARK = b"\x89PNG\r\n\x1a\n"
 # Pillow warns of large pictures, which we refuse with an error, and of damaged EXIF data, which we ignore.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+# What stands in place of a file after a download that went wrong, by how it begins.
+STAND_INS = {
+    b"version https://git-lfs": "a Git LFS pointer",
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+}
+
 Error = type[StrokewiseError]
 
 
 # --- bytes and text ----------------------------------------------------------------------------------------
 
 
+def check_downloaded(path: Path, error: Error = InputError) -> None:
+    """Refuse what stands in place of a file after a download that went wrong.
+
+    Raises:
+        StrokewiseError: of class ``error``, saying what it is; or that it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_downloaded(file.read(64), path, error)
+    except OSError as cause:
+        raise error(f"{path} cannot be read: {cause}") from cause
+
+
+def _check_downloaded(beginning: bytes, where: object, error: Error) -> None:
+    start = beginning.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    for mark, kind in STAND_INS.items():
+        if start.startswith(mark):
+            raise error(f"{where} is {kind}; download the file itself")
+
+
 def read_bytes(path: Path, error: Error = InputError) -> bytes:
     """The content of a file; decompressed where the name ends in ``.gz``.
 
     Raises:
-        StrokewiseError: of class ``error``, if it cannot be read or is larger than ``MAX_BYTES``.
+        StrokewiseError: of class ``error``, if it cannot be read, is larger than ``MAX_BYTES``, or is a Git
+            LFS pointer or web page in place of the file.
     """
+    if path.suffix == ".gz":
+        check_downloaded(path, error)
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -51,6 +82,7 @@ def read_bytes(path: Path, error: Error = InputError) -> bytes:
         raise error(f"{path} cannot be read: {cause}") from cause
     if len(data) > MAX_BYTES:
         raise error(f"{path} cannot be read: it is larger than {MAX_BYTES >> 20} MiB")
+    _check_downloaded(data[:64], path, error)
     return data
 
 
@@ -215,7 +247,7 @@ def decode_picture(data: bytes, where: object, error: Error = InputError) -> Ima
     Raises:
         StrokewiseError: of class ``error``, if it is of another format, damaged, or too large.
     """
-    return _seen(decode_pixels(data, where, error), where, error)
+    return as_seen(decode_pixels(data, where, error), where, error)
 
 
 def decode_pixels(
@@ -253,15 +285,22 @@ def _without_extras(data: bytes) -> bytes:
     return b"".join([*kept, data[at:]])
 
 
-def _seen(image: Image.Image, where: object, error: Error) -> Image.Image:
+def as_seen(image: Image.Image, where: object = "the image", error: Error = InputError) -> Image.Image:
+    """A decoded picture as a viewer shows it; see :func:`decode_picture`.
+
+    Raises:
+        StrokewiseError: of class ``error``, if it has 32 bits a channel, or is damaged.
+    """
     if image.mode in ("I", "F"):
         raise error(f"{where} has pixels of 32 bits; save it with 8 or 16 bits a channel")
     try:
         turned = _turned(_eight_bits(image) if image.mode.startswith("I;16") else image)
         if not turned.has_transparency_data:
             return turned.convert("RGB")
-        opaque = Image.new("RGBA", turned.size, "white")
-        return Image.alpha_composite(opaque, turned.convert("RGBA")).convert("RGB")
+        colors = turned.convert("RGBA")
+        white = Image.new("RGB", colors.size, "white")
+        white.paste(colors, mask=colors.getchannel("A"))
+        return white
     except Exception as cause:
         raise error(f"{where} is not a readable picture: {cause}") from cause
 

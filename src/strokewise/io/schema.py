@@ -49,13 +49,15 @@ def checked(
     return found
 
 
-def checked_row(shape: type[Shape], row: object, where: object) -> Shape:
-    """A typed dictionary from a row of a table, whose columns may hold bytes; other columns are left out.
+def checked_row(
+    shape: type[Shape], row: object, where: object, error: type[StrokewiseError] = RecordError
+) -> Shape:
+    """A typed dictionary from a row of a table or values of Python, which may be bytes; others are left out.
 
     Raises:
-        RecordError: naming ``where`` and each wrong or missing column.
+        StrokewiseError: of class ``error``, naming ``where`` and each wrong or missing column.
     """
-    found: Shape = _validated(_adapter(shape).validate_python, row, "ignore", where, RecordError)
+    found: Shape = _validated(_adapter(shape).validate_python, row, "ignore", where, error)
     return found
 
 

@@ -1,10 +1,12 @@
 """Model folders to the hub: what is uploaded, and what must be there before. Downloads are ``registry``'s.
 
-Knows files and their kinds; refuses to know models. Only safetensors and texts leave: weights of other kinds
-are pickles, which run code where they are read.
+Knows files and their kinds; refuses to know models. Only safetensors and texts leave, and models of other
+libraries are loaded from safetensors alone: weights of other kinds are pickles, which run code where they are
+read.
 """
 
 from pathlib import Path
+from typing import Any
 
 from strokewise.errors import CheckpointError
 from strokewise.models.registry import architecture_of
@@ -56,3 +58,13 @@ def push_folder(folder: Path, repo: str, revision: str | None = None, private: b
             " network, and that you are logged in (hf auth login)"
         ) from error
     return commit.commit_url
+
+
+def pretrained(model: str) -> dict[str, Any]:
+    """Arguments of other libraries' ``from_pretrained``, for weights that are safetensors.
+
+    Args:
+        model: a folder, or a hub id that may state a revision (``owner/name@revision``).
+    """
+    name, _, revision = (model, "", "") if Path(model).is_dir() else model.partition("@")
+    return {"pretrained_model_name_or_path": name, "revision": revision or "main", "use_safetensors": True}

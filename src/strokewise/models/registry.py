@@ -58,6 +58,8 @@ def find_checkpoint(model: str | Path) -> Path:
     Raises:
         CheckpointError: if there is no such folder and the hub cannot give it.
     """
+    if not isinstance(model, str | Path):
+        raise CheckpointError(f"a model is named by a folder, a built-in name or a hub id, not {model!r:.60}")
     if is_local(model):
         return Path(model)
     name = str(model)
@@ -152,5 +154,6 @@ def _found() -> dict[str, Architecture]:
     return {module.ARCHITECTURE.name: module.ARCHITECTURE for module in modules}
 
 
-def _stated(path: Path) -> object:
-    return read_object(path, CheckpointError).get("architecture", DEFAULT)
+def _stated(path: Path) -> str:
+    """The name of an architecture, whatever JSON has in its place."""
+    return str(read_object(path, CheckpointError).get("architecture", DEFAULT))

@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from strokewise.errors import ConfigError, InputError
+from strokewise.io.outside import as_seen
 
 MAX_ASPECT = 16
-MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "YCbCr")
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,13 @@ class ImageLimits:
 
 
 def load_rgb(image: Image.Image) -> Image.Image:
-    """Return the image as RGB; what is transparent becomes white.
+    """Return the image as a viewer shows it, in mode RGB: turned as its EXIF data state, over white.
 
     Raises:
-        InputError: if the image is empty, of an unknown mode, or too thin to be resized sensibly.
+        InputError: if it is no image, empty, of 32 bits a channel, or too thin to be resized sensibly.
     """
+    if not isinstance(image, Image.Image):
+        raise InputError(f"expected an image of Pillow (Image.open(path) gives one), not {image!r:.60}")
     width, height = image.size
     if width == 0 or height == 0:
         raise InputError("the image is empty (a side of 0 pixels)")
@@ -86,16 +88,7 @@ def load_rgb(image: Image.Image) -> Image.Image:
         raise InputError(
             f"the image is {width}x{height}: sides may differ {MAX_ASPECT}-fold at most; crop it"
         )
-    if image.mode not in MODES:
-        raise InputError(
-            f"image mode {image.mode!r} is not supported; convert it to one of {', '.join(MODES)} first"
-        )
-    if image.mode in ("RGBA", "LA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGB", rgba.size, (255, 255, 255))
-        white.paste(rgba, mask=rgba.getchannel("A"))
-        return white
-    return image.convert("RGB")
+    return as_seen(image)
 
 
 def resize(image: Image.Image, limits: ImageLimits) -> Image.Image:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer as RawTokenizer
 from tokenizers.models import BPE
 
 from strokewise.errors import CheckpointError
-from strokewise.io.outside import read_object
+from strokewise.io.outside import check_downloaded, read_object, read_text
 
 TEXT_START, TEXT_END = "<|im_start|>", "<|im_end|>"
 IMAGE_START, IMAGE_END = "<|vision_start|>", "<|vision_end|>"
@@ -62,9 +62,11 @@ class Tokenizer:
         whole, vocab, merges = (folder / name for name in ("tokenizer.json", "vocab.json", "merges.txt"))
         try:
             if whole.exists():
-                return cls(RawTokenizer.from_file(str(whole)))
+                return cls(RawTokenizer.from_str(read_text(whole, CheckpointError)))
             if vocab.exists() and merges.exists():
                 return cls(_qwen2(vocab, merges, folder / "tokenizer_config.json"))
+        except CheckpointError:
+            raise
         except Exception as error:  # the library raises bare Exception
             raise CheckpointError(f"the tokenizer files in {folder} cannot be read: {error}") from error
         raise CheckpointError(
@@ -92,6 +94,8 @@ class Tokenizer:
 
 def _qwen2(vocab: Path, merges: Path, config: Path) -> RawTokenizer:
     """Put Qwen2's byte-level tokenizer together from its separate files."""
+    for file in (vocab, merges):
+        check_downloaded(file, CheckpointError)
     raw = RawTokenizer(BPE.from_file(str(vocab), str(merges)))
     raw.normalizer = normalizers.NFC()
     raw.pre_tokenizer = pre_tokenizers.Sequence(

@@ -369,7 +369,7 @@ class Manager:
         self.check_prompt(instruct[0], "instruction")
         vocabulary = self.painter.vocabulary
         if vocabulary is None:
-            return Request(live.state.prompt, instruct=tuple(instruct)).instruct
+            return tuple(Request(live.state.prompt, instruct=instruct).instruct)
         return vocabulary.prepare(live.state.prompt, instruct, True).instruct
 
     def check_prompt(self, text: str, param: str = "prompt") -> None:

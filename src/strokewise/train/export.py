@@ -12,6 +12,7 @@ import torch
 
 from strokewise.errors import CheckpointError, ConfigError
 from strokewise.io.atomic import write_text, writing_folder
+from strokewise.io.digests import digest_of, write_digests
 from strokewise.models import architecture_of, find_checkpoint, is_local, module_of
 from strokewise.models.hub import TRAINING
 from strokewise.train.checkpoint import Checkpoints, read_facts, read_tensors
@@ -34,7 +35,8 @@ def export(
 ) -> None:
     """Write the weights of a run's last checkpoint as a model folder in bfloat16, tokenizer included.
 
-    The folder appears whole or not at all; until then one that is replaced stays as it is.
+    The folder appears whole or not at all; until then one that is replaced stays as it is. It lists
+    the digests of its files, which are compared where it is loaded.
 
     Args:
         run: folder of the run.
@@ -77,6 +79,8 @@ def export(
                 shutil.copyfile(start / name, partial / name)
         stated = _training(config, facts["step"], averaged)
         write_text(partial / TRAINING, json.dumps(stated, indent=2) + "\n", CheckpointError)
+        digests = {file.name: digest_of(file, CheckpointError) for file in sorted(partial.iterdir())}
+        write_digests(partial, digests, CheckpointError)
 
 
 def _destination(out: Path, start: Path, replace: bool) -> Path:

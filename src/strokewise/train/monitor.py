@@ -59,9 +59,10 @@ class Monitor:
             ConfigError: if TensorBoard is switched on and not installed.
         """
         self.folder, self.config, self.costs, self.leads = folder, config, costs, leads
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, markup=False)
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.description}", markup=False), BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
             TimeRemainingColumn(), console=self.console, disable=not (leads and self.console.is_terminal),
         )  # fmt: skip
         self.task = self.progress.add_task(config.name, total=last, completed=first)

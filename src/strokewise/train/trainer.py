@@ -107,7 +107,7 @@ class Trainer:
             if self.world.leads:
                 speed = Speed.measured(self.world.device, config.precision)
                 found = estimate(config, self.data, self.world.size, speed)
-                Console(stderr=True).print(table(config, found, self.world.size))
+                Console(stderr=True, markup=False).print(table(config, found, self.world.size))
             self.train_to(last, math.inf if minutes is None else time.monotonic() + 60 * minutes)
 
     def train_to(self, last: int, until: float = math.inf) -> None:

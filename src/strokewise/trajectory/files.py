@@ -158,12 +158,13 @@ def image_names(trajectory: Trajectory) -> Iterator[str]:
     yield from (f"canvas-{i}.png" for i in range(1, len(trajectory.images) + 1))
 
 
-def save(trajectory: Trajectory, folder: Path) -> None:
+def save(trajectory: Trajectory, folder: str | Path) -> None:
     """Write a folder of ``trajectory.json`` and PNGs; it appears whole or not at all.
 
     Raises:
         RecordError: if other files stand there (an older trajectory is replaced), or it cannot be written.
     """
+    folder = Path(folder)
     if folder.exists() and not (folder / FILE).exists() and any(folder.iterdir()):
         raise RecordError(f"{folder} holds other files; give another folder")
     names = list(image_names(trajectory))
@@ -175,12 +176,13 @@ def save(trajectory: Trajectory, folder: Path) -> None:
         (partial / FILE).write_bytes(text.encode("utf-8", "replace"))
 
 
-def load(folder: Path) -> Trajectory:
+def load(folder: str | Path) -> Trajectory:
     """Read a folder.
 
     Raises:
         RecordError: if a file is missing or damaged, or names a file outside the folder.
     """
+    folder = Path(folder)
     path = folder / FILE
     value = read_json(path)
     names = value.pop("images", None) if isinstance(value, dict) else None

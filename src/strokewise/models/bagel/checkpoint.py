@@ -12,33 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from strokewise.errors import CheckpointError
-from strokewise.io.outside import parse_json
+from strokewise.io.outside import check_downloaded, parse_json
 from strokewise.models.bagel.config import AutoencoderConfig, ModelConfig
 
-DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
+DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 PIECE = 4 * 2**20
+MAX_HEADER = 100 * 2**20  # bytes; the format's own limit
 EXPERTS = (("understanding", ""), ("generation", "_moe_gen"))
 PARTS = ("weight", "bias")
 AUTOENCODER = "autoencoder."
 
 # Our names to the stored ones; several mean that ours is their concatenation along the first dimension.
 Names = dict[str, tuple[str, ...]]
-
-
-# What stands in place of weights after a download that went wrong, by its first eight bytes.
-NO_WEIGHTS = {b"version ": "a Git LFS pointer", b"<!DOCTYP": "a web page", b"<!doctyp": "a web page"}
 
 
 @dataclass(frozen=True)
@@ -53,31 +42,37 @@ class StoredTensor:
 
 
 def read_header(path: Path) -> dict[str, StoredTensor]:
-    """Return the tensors of a safetensors file.
+    """Return the tensors of a safetensors file, none of which overlap.
 
     Raises:
-        CheckpointError: if the file is missing, truncated, or not safetensors.
+        CheckpointError: if the file is missing, truncated, or not safetensors, or holds tensors that are no
+            weights.
     """
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist")
+    check_downloaded(path, CheckpointError)
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            beginning = file.read(8)
-            if beginning in NO_WEIGHTS:
-                raise CheckpointError(f"{path} is {NO_WEIGHTS[beginning]}; download the file itself")
-            (length,) = struct.unpack("<Q", beginning)
-            if length > size - 8:
-                raise CheckpointError(
-                    f"{path} is truncated: its header is longer than the file; copy it again"
-                )
-            header = parse_json(
-                file.read(length), f"{path} is not a safetensors file: its header", CheckpointError
-            )
-        header.pop("__metadata__", None)
-        entries = {name: _entry(path, value, 8 + length) for name, value in header.items()}
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist") from error
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        entries = _entries(path)
+        # The format's own reader also refuses gaps, overlaps and offsets outside of the file.
+        with safe_open(str(path), "pt"):
+            return entries
+    except (OSError, SafetensorError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
+
+
+def _entries(path: Path) -> dict[str, StoredTensor]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > size - 8:
+            raise CheckpointError(f"{path} is truncated: its header is longer than the file; copy it again")
+        if length > MAX_HEADER:
+            raise ValueError(f"its header has {length:,} bytes")
+        header = parse_json(
+            file.read(length), f"{path} is not a safetensors file: its header", CheckpointError
+        )
+    header.pop("__metadata__", None)
+    entries = {name: _entry(path, value, 8 + length) for name, value in header.items()}
     end = max((entry.stop for entry in entries.values()), default=0)
     if end > size:
         raise CheckpointError(
@@ -116,14 +111,19 @@ def read_into(entry: StoredTensor, target: Tensor, name: str) -> None:
     """Fill ``target`` (contiguous, same number of elements) from the file, converting the precision.
 
     Raises:
-        CheckpointError: if a value is NaN or infinite.
+        CheckpointError: if a value is NaN or infinite, in the file or in the precision of ``target``.
     """
     flat = target.view(-1)
     for at, piece in _pieces(entry):
         # The extremes show NaN and infinity in one pass and without a copy.
-        if piece.is_floating_point() and not bool(torch.isfinite(torch.stack(piece.aminmax())).all()):
+        extremes = torch.stack(piece.aminmax())
+        if not bool(extremes.isfinite().all()):
             raise CheckpointError(
                 f"{name} in {entry.path} holds NaN or infinite values; the weights are damaged"
+            )
+        if not bool(extremes.to(target.dtype).isfinite().all()):
+            raise CheckpointError(
+                f"{name} in {entry.path} holds values beyond {target.dtype}; load it as bfloat16 or float32"
             )
         flat[at : at + len(piece)].copy_(piece)
 

@@ -1,10 +1,21 @@
 """Sizes of the unified model and its parts. Numbers only: no tensors, no files, no prompts."""
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from strokewise.errors import ConfigError
+from strokewise.io.schema import checked
 from strokewise.sequence import ImageLimits
+
+LARGEST = 2**31  # any size of a model
+
+
+def _check_sizes(config: object) -> None:
+    """Refuse sizes that no network can have."""
+    for name, value in vars(config).items():
+        sizes = value if isinstance(value, tuple) else [value]
+        if not all(0 < size < LARGEST for size in sizes if isinstance(size, int)):
+            raise ConfigError(f"{name} is {value}; sizes lie in 1..{LARGEST - 1}")
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,8 @@ class LanguageConfig:
         return self.hidden_size // self.num_heads
 
     def __post_init__(self) -> None:
-        """Refuse sizes that do not divide."""
+        """Refuse sizes that cannot be, or do not divide."""
+        _check_sizes(self)
         if self.hidden_size % self.num_heads or self.head_dim % 2:
             raise ConfigError(
                 f"hidden_size {self.hidden_size} over {self.num_heads} heads gives no even head size"
@@ -50,6 +62,10 @@ class VisionConfig:
     image_size: int = 980
     norm_eps: float = 1e-6
     side: int = 70
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot be."""
+        _check_sizes(self)
 
     @property
     def patch_channels(self) -> int:
@@ -79,6 +95,12 @@ class AutoencoderConfig:
     shift: float = 0.1159
     groups: int = 32
 
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot be."""
+        _check_sizes(self)
+        if not 0 < len(self.multipliers) <= 16:
+            raise ConfigError(f"multipliers are {len(self.multipliers)}; an autoencoder has 1 to 16 levels")
+
     @property
     def downsample(self) -> int:
         """Pixels per latent along one side."""
@@ -106,6 +128,10 @@ class ModelConfig:
     canvas_max: int | None = None
     vision_min: int = 224
     vision_max: int = 980
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot be."""
+        _check_sizes(self)
 
     @property
     def latent_stride(self) -> int:
@@ -149,25 +175,9 @@ class ModelConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
-        """Invert :meth:`to_dict`; unknown or missing-typed keys are errors."""
-        parts = {"language": LanguageConfig, "vision": VisionConfig, "autoencoder": AutoencoderConfig}
-        made: dict[str, Any] = {}
-        for key, value in values.items():
-            made[key] = _build(parts[key], value) if key in parts else value
-        return _build(cls, made)
-
-
-def _build(kind: Any, values: dict[str, Any]) -> Any:
-    known = {f.name for f in fields(kind)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ConfigError(
-            f"{kind.__name__} does not know {', '.join(unknown)}; known: {', '.join(sorted(known))}"
-        )
-    if "multipliers" in values:
-        values = {**values, "multipliers": tuple(values["multipliers"])}
-    return kind(**values)
+    def from_dict(cls, values: object) -> "ModelConfig":
+        """Invert :meth:`to_dict`; ConfigError if an entry is unknown, or of another type or size."""
+        return checked(cls, values, "the sizes of a model", ConfigError)
 
 
 def bagel_7b() -> ModelConfig:

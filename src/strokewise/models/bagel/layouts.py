@@ -9,10 +9,13 @@ Refuses to build models.
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 from strokewise.errors import CheckpointError, ConfigError
 from strokewise.io.outside import read_object
+from strokewise.io.schema import Shape, checked
 from strokewise.models.bagel.checkpoint import StoredTensor, read_header
 from strokewise.models.bagel.config import AutoencoderConfig, LanguageConfig, ModelConfig, VisionConfig
 from strokewise.models.registry import CONFIG
@@ -38,62 +41,100 @@ def read_config(folder: Path) -> ModelConfig:
     """
     if (folder / CONFIG).exists():
         try:
-            return ModelConfig.from_dict(read_object(folder / CONFIG, CheckpointError)["model"])
-        except (ConfigError, KeyError, TypeError, AttributeError) as error:
+            return ModelConfig.from_dict(read_object(folder / CONFIG, CheckpointError).get("model"))
+        except ConfigError as error:
             raise CheckpointError(f"{folder / CONFIG} holds no configuration of a model: {error}") from error
-    llm, vit = (read_object(folder / name, CheckpointError) for name in BAGEL_CONFIGS)
+    llm = _stated(folder / BAGEL_CONFIGS[0], _LanguageFile)
+    vit = _stated(folder / BAGEL_CONFIGS[1], _VisionFile)
     return bagel_config(llm, vit, stored_weights(folder), read_header(folder / BAGEL_AUTOENCODER))
 
 
+def _stated(path: Path, shape: type[Shape]) -> Shape:
+    """The entries of a file of others' that are taken from it."""
+    return checked(shape, read_object(path, CheckpointError), path, CheckpointError, extra="ignore")
+
+
+class _LanguageFile(TypedDict):
+    """What is taken from ``llm_config.json``."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    rope_theta: NotRequired[float]
+    rms_norm_eps: NotRequired[float]
+    max_position_embeddings: NotRequired[int]
+
+
+class _VisionFile(TypedDict):
+    """What is taken from ``vit_config.json``; the last four are not in released files, but in our exports."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    patch_size: int
+    image_size: int
+    layer_norm_eps: NotRequired[float]
+    canvas_min: NotRequired[int]
+    canvas_max: NotRequired[int | None]
+    vision_min: NotRequired[int]
+    vision_max: NotRequired[int]
+
+
+class _Index(TypedDict):
+    """What is taken from the index of sharded weights: the file of each."""
+
+    weight_map: dict[str, str]
+
+
 def bagel_config(
-    llm: dict[str, Any],
-    vit: dict[str, Any],
+    llm: _LanguageFile,
+    vit: _VisionFile,
     weights: dict[str, StoredTensor],
     autoencoder: dict[str, StoredTensor],
 ) -> ModelConfig:
     """Our configuration from BAGEL's files and the shapes of the stored weights."""
 
     def shape(name: str) -> tuple[int, ...]:
-        if name not in weights:
+        if name not in weights or len(weights[name].shape) < 2:
             raise CheckpointError(f"the weights lack {name}; is this a BAGEL checkpoint?")
         return weights[name].shape
 
-    try:
-        language = LanguageConfig(
-            vocab_size=shape("language_model.model.embed_tokens.weight")[0],
-            hidden_size=llm["hidden_size"],
-            intermediate_size=llm["intermediate_size"],
-            num_layers=llm["num_hidden_layers"],
-            num_heads=llm["num_attention_heads"],
-            num_kv_heads=llm["num_key_value_heads"],
-            rope_theta=float(llm.get("rope_theta", 1e6)),
-            norm_eps=llm.get("rms_norm_eps", 1e-6),
-            max_positions=llm.get("max_position_embeddings", 32768),
-        )
-        vision = VisionConfig(
-            hidden_size=vit["hidden_size"],
-            intermediate_size=vit["intermediate_size"],
-            num_layers=_vision_layers(vit["num_hidden_layers"], weights),
-            num_heads=vit["num_attention_heads"],
-            patch_size=vit["patch_size"],
-            image_size=vit["image_size"],
-            norm_eps=vit.get("layer_norm_eps", 1e-6),
-            side=_side(shape("vit_pos_embed.pos_embed")),
-        )
-    except KeyError as error:
-        raise CheckpointError(f"BAGEL's configuration files lack the entry {error}") from error
+    language = LanguageConfig(
+        vocab_size=shape("language_model.model.embed_tokens.weight")[0],
+        hidden_size=llm["hidden_size"],
+        intermediate_size=llm["intermediate_size"],
+        num_layers=llm["num_hidden_layers"],
+        num_heads=llm["num_attention_heads"],
+        num_kv_heads=llm["num_key_value_heads"],
+        rope_theta=llm.get("rope_theta", 1e6),
+        norm_eps=llm.get("rms_norm_eps", 1e-6),
+        max_positions=llm.get("max_position_embeddings", 32768),
+    )
+    vision = VisionConfig(
+        hidden_size=vit["hidden_size"],
+        intermediate_size=vit["intermediate_size"],
+        num_layers=_vision_layers(vit["num_hidden_layers"], weights),
+        num_heads=vit["num_attention_heads"],
+        patch_size=vit["patch_size"],
+        image_size=vit["image_size"],
+        norm_eps=vit.get("layer_norm_eps", 1e-6),
+        side=_side(shape("vit_pos_embed.pos_embed")),
+    )
     coder = autoencoder_config(autoencoder)
     patch = (shape("vae2llm.weight")[1] / coder.latent_channels) ** 0.5
     if patch != int(patch):
         raise CheckpointError("vae2llm and the autoencoder's latent channels do not fit each other")
+    sides: dict[str, Any] = {name: side for name, side in vit.items() if name in IMAGE_SIDES}
     config = ModelConfig(
         language,
         vision,
         coder,
         latent_patch=int(patch),
         latent_side=_side(shape("latent_pos_embed.pos_embed")),
-        # Not in released files: our exports state the sizes that they were trained on.
-        **{name: vit[name] for name in IMAGE_SIDES if name in vit},
+        **sides,
     )
     return _fit_limits(config)
 
@@ -165,10 +206,12 @@ def autoencoder_config(weights: dict[str, StoredTensor]) -> AutoencoderConfig:
         widths = [weights[f"encoder.down.{i}.block.0.conv1.weight"].shape[0] for i in range(levels)]
         blocks = sum(bool(re.fullmatch(r"encoder\.down\.0\.block\.\d+\.conv1\.weight", k)) for k in weights)
         latent = weights["decoder.conv_in.weight"].shape[1]
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(
             f"these are not the weights of a FLUX autoencoder: {error} is missing"
         ) from error
+    if not channels:
+        raise CheckpointError("these are not the weights of a FLUX autoencoder: its first layer is empty")
     return AutoencoderConfig(channels, tuple(w // channels for w in widths), blocks, latent)
 
 
@@ -178,7 +221,7 @@ def stored_weights(folder: Path) -> dict[str, StoredTensor]:
         if (folder / name).exists():
             return read_header(folder / name)
     if (folder / INDEX).exists():
-        files = set(read_object(folder / INDEX, CheckpointError).get("weight_map", {}).values())
+        files = set(_stated(folder / INDEX, _Index)["weight_map"].values())
         paths = [folder / Path(name).name for name in sorted(files) if Path(name).name != BAGEL_AUTOENCODER]
     else:
         paths = sorted(p for p in folder.glob("*.safetensors") if p.name != BAGEL_AUTOENCODER)

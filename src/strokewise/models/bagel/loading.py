@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from strokewise.errors import CheckpointError
+from strokewise.io.digests import SUMS, check_digest, read_digests
 from strokewise.models.bagel.checkpoint import (
     Names,
     StoredTensor,
@@ -99,13 +100,17 @@ def fill_model(
 
 
 def _open(folder: Path) -> tuple[ModelConfig, Names, dict[str, StoredTensor]]:
-    """Sizes of a checkpoint, our names to the stored ones, and where these lie."""
+    """Sizes of a checkpoint, our names to the stored ones, and where these lie, in files that are whole."""
     config, stored = read_config(folder), stored_weights(folder)
-    ours = {*bagel_names(config), *autoencoder_names(config.autoencoder)}
-    if (folder / CONFIG).exists():
-        return config, {name: (name,) for name in ours}, stored
     names = bagel_names(config) | autoencoder_names(config.autoencoder)
-    return config, names, stored | read_header(folder / BAGEL_AUTOENCODER)
+    if (folder / CONFIG).exists():
+        names = {name: (name,) for name in names}
+    else:
+        stored |= read_header(folder / BAGEL_AUTOENCODER)
+    if (folder / SUMS).exists():  # released checkpoints have none
+        for file, digest in read_digests(folder, CheckpointError).items():
+            check_digest(folder / file, digest, CheckpointError)
+    return config, names, stored
 
 
 def _own_tensors(module: nn.Module) -> list[tuple[str, Tensor]]:

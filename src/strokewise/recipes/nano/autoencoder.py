@@ -188,7 +188,7 @@ def _train(
     if latest is not None:
         first = read_facts(latest)["step"]
         read_tensors(latest, tensors, ALONE)
-    console, since = Console(stderr=True), time.monotonic()
+    console, since = Console(stderr=True, markup=False), time.monotonic()
     for done in range(first + 1, run.steps + 1):
         losses = step(done - 1)
         if done % run.log_every == 0:
