@@ -49,19 +49,18 @@ def serving(model: str) -> Iterator[str]:
             process.wait()
 
 
-def paint(url: str, prompt: str, seed: int, times: list[float]) -> None:
-    """Paint one prompt and follow its events to the end; appends the time to the first text."""
+def paint(client: httpx.Client, prompt: str, seed: int) -> float:
+    """Paint one prompt and follow its events to the end; the time to the first text."""
     start, first = time.perf_counter(), 0.0
-    with httpx.Client(base_url=url, timeout=600) as client:
-        body = {"prompt": prompt, "seed": seed, "options": {"previews": 0}}
-        session = client.post("/v1/sessions", json=body).raise_for_status().json()
-        with client.stream("GET", f"/v1/sessions/{session['id']}/events") as answer:
-            for line in answer.iter_lines():
-                if not first and line == "event: text_delta":
-                    first = time.perf_counter() - start
-                if line == "event: finished" or ('"status": "finished"' in line):
-                    break
-    times.append(first)
+    body = {"prompt": prompt, "seed": seed, "options": {"previews": 0}}
+    session = client.post("/v1/sessions", json=body).raise_for_status().json()
+    with client.stream("GET", f"/v1/sessions/{session['id']}/events") as answer:
+        for line in answer.iter_lines():
+            if not first and line == "event: text_delta":
+                first = time.perf_counter() - start
+            if line == "event: finished" or ('"status": "finished"' in line):
+                break
+    return first
 
 
 def served(url: str, count: int, pictures: int) -> tuple[float, float]:
@@ -69,8 +68,9 @@ def served(url: str, count: int, pictures: int) -> tuple[float, float]:
     times: list[float] = []
 
     def paint_all(client: int) -> None:
-        for seed in range(pictures):
-            paint(url, PROMPTS[client % len(PROMPTS)], client + count * seed, times)
+        with httpx.Client(base_url=url, timeout=600) as connection:
+            for seed in range(pictures):
+                times.append(paint(connection, PROMPTS[client % len(PROMPTS)], client + count * seed))
 
     threads = [threading.Thread(target=paint_all, args=(client,)) for client in range(count)]
     start = time.perf_counter()

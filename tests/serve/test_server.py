@@ -1,6 +1,8 @@
 """The server process: who may ask, what survives its end, and what it tells of itself."""
 
+import json
 import random
+import re
 import signal
 import socket
 import time
@@ -9,7 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from tests.serve.conftest import FAST, Api
+
+from strokewise.serve.server import run
 
 
 def test_only_this_machine_is_answered_without_a_key(api, server):
@@ -33,9 +38,24 @@ def test_every_response_has_the_headers_of_a_careful_server(api):
 
 
 def test_files_of_the_page_are_kept_by_browsers(api):
-    first = api.get("/static/app.js")
-    again = api.get("/static/app.js", headers={"If-None-Match": first.headers["etag"]})
-    assert (first.headers["cache-control"], again.status_code, again.content) == ("no-cache", 304, b"")
+    page = api.get("/")
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert page.headers["cache-control"] == "no-store"
+    assert {Path(one).name for one in addresses} >= {"app.js", "studio.css", "htm-preact-3.1.1.js"}
+    for address in addresses:
+        packed = api.get(f"/{address}")
+        plain = api.get(f"/{address}", headers={"Accept-Encoding": "identity"})
+        assert "immutable" in packed.headers["cache-control"], address
+        assert (packed.headers["content-encoding"], packed.content) == ("gzip", plain.content), address
+    old = api.get("/static/0123456789abcdef/app.js")
+    assert (old.status_code, old.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_the_page_holds_the_first_answers(api):
+    known = re.search(r'id="known">(.*)</script>', api.get("/").text)[1]
+    known = json.loads(known)
+    assert known["world"] == api.ok("GET", "/v1/world")
+    assert known["server"]["model"] == api.ok("GET", "/v1/server")["model"]
 
 
 def test_errors_are_json(api):
@@ -63,6 +83,7 @@ def test_keys(serving, tmp_path):
         assert client.get("/v1/server").status_code == 401
         assert client.get("/v1/server", headers={"Authorization": "Bearer wrong"}).status_code == 401
         assert client.get("/health").text == "ok"
+        assert 'id="known">{}<' in client.get("/").text, "nothing is told without a key"
         first = {"Authorization": "Bearer first-secret"}
         session = client.ok("POST", "/v1/sessions", {"prompt": "a cup", "options": FAST}, headers=first)
         other = client.get(f"/v1/sessions/{session['id']}", headers={"Authorization": "Bearer second-secret"})
@@ -172,6 +193,14 @@ def test_twenty_kills_lose_no_finished_canvas(serving, tmp_path):
                         seen[node["canvas"]] = client.get(node["canvas"]).content
             process.stop(signal.SIGKILL)
     assert seen
+
+
+def test_small_answers_are_sent_at_once(monkeypatch):
+    """Python switches Nagle's algorithm off only for sockets that say that they are TCP."""
+    sockets = []
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, given: sockets.extend(one.proto for one in given))
+    run(FastAPI(), "127.0.0.1", 0)
+    assert sockets == [socket.IPPROTO_TCP]
 
 
 def test_two_servers_do_not_share_a_folder(server, refused):

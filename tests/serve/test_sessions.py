@@ -71,6 +71,14 @@ def test_events_tell_all_and_are_rejoined(api):
     # A message may be finished before anybody listens; then it is in the snapshot.
     before = [node["text"] for node in seen[0][2]["session"]["nodes"]]
     assert [*before, *texts] == [node["text"] for node in api.wait(session)["nodes"]]
+    pieces = None
+    for _, kind, event in seen:
+        if kind == "text_started":
+            pieces = ""
+        elif kind == "text_delta" and pieces is not None:
+            pieces += event["text"]
+        elif kind == "text_finished" and pieces is not None:
+            assert pieces == event["text"], "all of it is told before it is finished"
 
 
 def test_a_listener_continues_after_the_last_event_it_saw(api):

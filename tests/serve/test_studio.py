@@ -211,7 +211,8 @@ def test_an_answer_that_events_overtook_changes_nothing(studio):
     """The critic may have judged a corrected canvas before the page learns that it was taken."""
     found = studio.page.evaluate(
         """async () => {
-          const { later } = await import("./static/session.js");
+          const app = document.querySelector("script[src$='app.js']").src;
+          const { later } = await import(app.replace("app.js", "session.js"));
           const [known, same, restarted] = ["a.10", "a.10", "b.2"].map((id) => ({ event_id: id }));
           const [older, newer] = ["a.9", "a.11"].map((id) => ({ event_id: id }));
           return [later(known, older) === known, later(known, same) === same,

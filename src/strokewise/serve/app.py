@@ -4,7 +4,6 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.staticfiles import StaticFiles
 
 from strokewise import __version__
 from strokewise.errors import StrokewiseError
 from strokewise.inference.painter import Painter
+from strokewise.inference.prompt_check import Vocabulary
 from strokewise.serve import (
     critic,
     file_routes,
@@ -34,6 +32,7 @@ from strokewise.serve.limits import Limits
 from strokewise.serve.live import Live, Registry
 from strokewise.serve.manager import Manager
 from strokewise.serve.metrics import Metrics
+from strokewise.serve.page import Page
 from strokewise.serve.problems import RequestError
 from strokewise.serve.requests import Login
 from strokewise.serve.security import COOKIE, Guard, Keys
@@ -42,18 +41,7 @@ from strokewise.serve.values import Node
 from strokewise.serve.worker import Worker
 
 log = logging.getLogger(__name__)
-STATIC = Path(str(files("strokewise.serve") / "static"))
 GRACE = 60.0  # seconds for the stage under way when the server stops
-
-
-class PageFiles(StaticFiles):
-    """The page's files; a browser keeps them, and asks each time whether they are still the same."""
-
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """See :class:`StaticFiles`."""
-        response = super().file_response(*args, **kwargs)
-        response.headers["cache-control"] = "no-cache"
-        return response
 
 
 class Judging:
@@ -125,13 +113,12 @@ def make_app(
     app.state.parts = Parts(manager, secret, metrics, limits)
     _answer_errors(app)
     _add_basics(app)
+    _add_page(app, painter.vocabulary)
     app.include_router(file_routes.router)
     app.include_router(routes.router)
     app.include_router(world_routes.router)
     app.include_router(openai_images.router)
     app.include_router(openai_responses.router)
-    if STATIC.is_dir():
-        app.mount("/static", GZipMiddleware(PageFiles(directory=STATIC)))
     return app
 
 
@@ -167,15 +154,23 @@ def _answer_errors(app: FastAPI) -> None:
         return JSONResponse(RequestError(500, "internal", "the server failed; its log says more").body(), 500)
 
 
-def _add_basics(app: FastAPI) -> None:
-    """The page, health, metrics, and the key of a browser."""
+def _add_page(app: FastAPI, vocabulary: Vocabulary | None) -> None:
+    """The studio; whoever may ask the server is given the first answers with it."""
+    studio = Page()
+    # Reading the pictures of all words takes a moment; nobody shall wait for it.
+    world = None if vocabulary is None else critic.words(vocabulary)
 
     @app.get("/", include_in_schema=False)
-    async def page() -> Response:
-        index = STATIC / "index.html"
-        if not index.is_file():
-            raise problems.not_found("page in this installation")
-        return Response(index.read_bytes(), media_type="text/html; charset=utf-8")
+    def page(parts: Server, request: Request) -> Response:
+        caller = request.state.caller
+        known = {} if caller is None else {"server": routes.server(parts, caller), "world": world}
+        return studio.response(request, known)
+
+    app.add_route("/static/{version}/{name:path}", studio.file, include_in_schema=False)
+
+
+def _add_basics(app: FastAPI) -> None:
+    """Health, metrics, models, and the key of a browser."""
 
     @app.get("/health", response_class=Response)
     async def health(parts: Server) -> Response:

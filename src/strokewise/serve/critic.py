@@ -87,6 +87,7 @@ def draw(things: list[CanvasThing], background: str, size: int) -> Image.Image:
     return render(Scene(SceneGraph(tuple(objects), (), background), tuple(placements)), size)
 
 
+@lru_cache(maxsize=1)
 def words(vocabulary: Vocabulary) -> dict[str, Any]:
     """All that a model of this world was trained to paint."""
     return {

@@ -52,6 +52,7 @@ class Live:
         painting: the engine's session, under way or set aside.
         stream: its events.
         png: the last preview.
+        unsent: what was written since the last event of it, at time ``sent``.
     """
 
     owner: str
@@ -65,6 +66,8 @@ class Live:
     stream: Stream = field(init=False)
     png: bytes | None = None
     queued: float = 0.0
+    unsent: str = ""
+    sent: float = 0.0
 
     def __post_init__(self) -> None:
         """Begin the stream of events."""

@@ -41,12 +41,12 @@ async def follow(registry: Registry, live: Live, last: str | None) -> AsyncItera
                     seen, text = live.stream.last, snapshot(registry, live)
                 yield text
                 continue
-            for frame in frames:
-                yield sse(frame.kind, frame.data, f"{registry.boot}.{frame.number}")
-                seen = frame.number
-                if frame.kind == "deleted":
+            if frames:
+                yield "".join(sse(one.kind, one.data, f"{registry.boot}.{one.number}") for one in frames)
+                seen = frames[-1].number
+                if any(one.kind == "deleted" for one in frames):
                     return
-            if not frames and not await listener.wait(ALIVE):
+            elif not await listener.wait(ALIVE):
                 yield PING
     finally:
         live.stream.leave(listener)

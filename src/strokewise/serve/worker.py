@@ -34,6 +34,7 @@ from strokewise.trajectory.events import (
 from strokewise.trajectory.values import Message, Step, StopReason
 
 log = logging.getLogger(__name__)
+GATHER = 0.03  # seconds of writing that make one event: no eye sees more of them, and each costs time
 UNSEEN = "the server met an error that it does not know; its log says more"
 
 
@@ -279,6 +280,7 @@ class Worker:
         live = self.running.get(session.name)
         if live is None:
             return
+        self._tell_text(live, event)
         head, state = live.head, live.state
         open_ = head if head is not None and head.canvas is None and head.state == "written" else None
         match event:
@@ -287,8 +289,8 @@ class Worker:
                 state.under_way = UnderWay(parent=parent, step=event.step, stage=event.stage)
                 if event.step == 0:
                     self.metrics.first.observe(time.time() - live.queued)
-            case TextDelta() if state.under_way is not None:
-                state.under_way.text += event.text
+            case TextDelta():
+                return
             case ImageStarted():
                 parent = open_.parent if open_ else state.head
                 text = state.under_way.text if state.under_way is not None else ""
@@ -311,6 +313,19 @@ class Worker:
                 self._end(live, StopReason.FAILED, event.message)
                 return
         live.stream.add(event)
+
+    @staticmethod
+    def _tell_text(live: Live, event: Event) -> None:
+        """Announce what is being written, a few pieces together; all of it before any other event."""
+        sent = 0.0
+        if isinstance(event, TextDelta):
+            live.unsent, sent = live.unsent + event.text, time.monotonic()
+            if sent - live.sent < GATHER:
+                return
+        if live.unsent and live.state.under_way is not None:
+            live.state.under_way.text += live.unsent
+            live.stream.add(TextDelta(event.step, live.unsent))
+        live.unsent, live.sent = "", sent
 
     def _written(self, live: Live, session: Session, event: TextFinished, node: Node | None) -> None:
         """A message is whole: a new node, unless it is one that a person wrote."""

@@ -13,6 +13,7 @@ import { T } from "./text.js";
 import { Tree } from "./tree.js";
 import { Words } from "./words.js";
 
+const ICON = new URL("./icon.svg", import.meta.url).href; // wherever this version lies
 const LIST_EVERY = 5000, HELLO_EVERY = 2000; // milliseconds
 
 function App() {
@@ -26,7 +27,7 @@ function App() {
   }}>${T.skip}</a>
     <header class="top">
       <${Button} quiet icon="menu" class="menu" hint=${T.menu} aria-expanded=${String(state.listOpen)} onClick=${() => set({ listOpen: !state.listOpen })} />
-      <a class="brand" href="#"><img src="static/icon.svg" alt="" width="24" height="24" />${T.title}</a>
+      <a class="brand" href="#"><img src=${ICON} alt="" width="24" height="24" />${T.title}</a>
       ${server && html`<span class="model">${server.model}</span>`}
       <span class="gap" />
       ${server && (server.queue.running || server.queue.waiting) ? html`<span class="soft queue">${T.queue(server.queue.running, server.queue.waiting)}</span>` : null}
@@ -72,11 +73,14 @@ function stayInTouch() {
   }, HELLO_EVERY);
 }
 
+/** What the server told of itself with the page; nothing where it asks for a key first. */
+const known = () => JSON.parse(document.getElementById("known").textContent);
+
 onChange(() => render(html`<${App} />`, document.getElementById("app")));
-set();
 window.addEventListener("keydown", onKey);
 window.addEventListener("hashchange", openPlace);
-hello().then(() => {
+set(known());
+(state.server ? Promise.resolve() : hello()).then(() => {
   listAgain();
   openPlace();
 });
