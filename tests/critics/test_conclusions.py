@@ -11,8 +11,11 @@ PLAN = "a red cup on the left; a bus on the right; a white background."
 
 
 def concluded(seen, plan=PLAN, prompt=PROMPT):
-    message = Message.parse(conclude(prompt, plan, seen))
-    return message, read_verdict(message)
+    found = conclude(prompt, plan, seen)
+    message = Message.parse(found.message.text())
+    verdict = read_verdict(message)
+    assert found.fits == verdict.accepted
+    return message, verdict
 
 
 def test_words_that_agree_are_accepted_and_nothing_is_corrected():
@@ -62,7 +65,7 @@ def test_a_plan_that_contradicts_the_prompt_is_at_fault_and_another_is_left_to_t
     "texts", [("paint me something", PLAN, PLAN), (PROMPT, "", PLAN), (PROMPT, PLAN, "a cup: a cup")]
 )
 def test_nothing_follows_from_other_words(texts):
-    assert conclude(*texts) == ""
+    assert conclude(*texts) is None
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from strokewise.critics.verdicts import read_verdict
 from strokewise.errors import ConfigError
 from strokewise.inference import Engine, PaintingOptions, Request, WriteOptions
 from strokewise.inference.formats import PROTOCOL_FORMATS
@@ -16,7 +17,7 @@ from strokewise.inference.policies import Instruct, Policy, Say
 from strokewise.inference.writing import Written
 from strokewise.sequence import Segment, pack
 from strokewise.train.objectives.outputs import outputs_of
-from strokewise.trajectory.events import TextFinished
+from strokewise.trajectory.events import TextDelta, TextFinished
 from strokewise.trajectory.values import Message
 from strokewise.world.language import listed_text, seen_text
 
@@ -121,16 +122,16 @@ def test_a_look_that_describes_nothing_is_left_out(generator, tiny_tokenizer, mo
 
 
 class Refining(Policy):
-    """A plan, then corrections of its canvas, then the end; ``revises`` gives each a new plan."""
+    """A plan, then corrections of its canvas, then another reply; ``revises`` gives each a new plan."""
 
-    def __init__(self, corrections, revises=False):
-        self.corrections, self.revises = corrections, revises
+    def __init__(self, corrections, then=None, revises=False):
+        self.corrections, self.then, self.revises = corrections, then, revises
 
     def message(self, session):
         if session.number == 0:
             return Say(PLAN)
         if session.number > self.corrections:
-            return None
+            return self.then
         new = {"ins": "add a bus.", "des": "a bus on the left."} if self.revises else {}
         return Say(Message("the sketch lacks a cup.", "add a cup.", **new))
 
@@ -140,7 +141,7 @@ def test_a_refined_canvas_is_read_in_the_place_of_its_sketch(generator, tiny_tok
     """The model then stands where it would stand had the sketch been so, to the bit; the record keeps all."""
     options = replace(OPTIONS, look=False, replace_refined=True)
     engine = Engine(generator, tiny_tokenizer, "tiny", batch=1)
-    session = engine.open(Request("a cup"), options, policy=Refining(2, revises))
+    session = engine.open(Request("a cup"), options, policy=Refining(2, revises=revises))
     while session.number < 3:
         list(engine.advance())
     assert [step.message.refine is not None for step in session.steps] == [False, True, True]
@@ -161,7 +162,7 @@ def test_a_branch_refines_as_its_session_would(generator, tiny_tokenizer, revise
     """Forked, resumed from its steps, cut back and repeated, or without kept contexts: the same."""
     options = replace(OPTIONS, look=False, replace_refined=True)
     engine = Engine(generator, tiny_tokenizer, "tiny", batch=1)
-    policy = Refining(2, revises)
+    policy = Refining(2, revises=revises)
     session = engine.open(Request("a cup", 3), options, policy=policy)
     while session.number < 3:
         list(engine.advance())
@@ -211,6 +212,36 @@ def test_a_canvas_refined_often_enough_is_taken_to_show_its_plan(generator, tiny
     written = [event.text for _, event in engine.run() if isinstance(event, TextFinished)]
     assert written[2].startswith(seen_text(PLAN.des))
     assert not described
+
+
+def test_what_is_wrong_after_the_last_refinement_is_said(generator, tiny_tokenizer, described):
+    """The model reads that the canvas shows its plan, as without comparison, and writes the same after it."""
+    read, said = [], []
+    for compare in (False, True):
+        options = replace(OPTIONS, max_refinements=1, compare_words=compare)
+        engine = Engine(generator, tiny_tokenizer, "tiny", batch=1)
+        session = engine.open(Request("a cup"), options, policy=Refining(1))
+        events = [event for _, event in engine.run()]
+        read.append([entry.ids for entry in session.context.entries])
+        said.append([event.text for event in events if isinstance(event, TextFinished)][2])
+        streamed = "".join(e.text for e in events if isinstance(e, TextDelta) and e.step == 2)
+        assert said[-1].startswith(streamed)
+        assert streamed
+    assert read[0] == read[1]
+    assert said[1].startswith("the sketch shows: two buses on the left and right. prompt: a cup: fits.")
+    assert "also shows two buses." in said[1]
+    verdict = read_verdict(Message(said[1].partition(" <")[0]))
+    assert (verdict.plan, verdict.sketch) == (True, False)
+
+
+def test_what_is_said_after_the_last_refinement_gives_way_to_an_instruction(
+    generator, tiny_tokenizer, described
+):
+    options = replace(OPTIONS, max_refinements=1, compare_words=True)
+    engine = Engine(generator, tiny_tokenizer, "tiny", batch=1)
+    session = engine.open(Request("a cup"), options, policy=Refining(1, Instruct("add a bus.")))
+    list(engine.run())
+    assert "also shows two buses. <ins>add a bus.</ins> <des>" in session.steps[2].message.inspect
 
 
 def test_log_likelihoods_equal_those_of_a_training_sample(generator, tiny_model, special):

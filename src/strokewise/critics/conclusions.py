@@ -4,6 +4,8 @@ Knows the sprite world's language and how descriptions are compared. It refuses 
 seen is what the model said of them, right or wrong.
 """
 
+from dataclasses import dataclass
+
 from strokewise.critics.oracle import judge_plan, judge_sketch, with_checks
 from strokewise.critics.verdicts import word_inspection
 from strokewise.errors import LanguageError, SceneError
@@ -18,17 +20,28 @@ from strokewise.world.language import (
 )
 
 
-def conclude(prompt: str, planned: str, seen: str) -> str:
-    """The beginning of the message that follows from these words.
+@dataclass(frozen=True)
+class Conclusion:
+    """What follows.
+
+    Attributes:
+        message: how it begins: the inspection, from what is seen to the verdict on the sketch, and the
+            correction of a sketch that does not show a fitting plan.
+        fits: whether the plan fits the prompt and the sketch the plan.
+    """
+
+    message: Message
+    fits: bool
+
+
+def conclude(prompt: str, planned: str, seen: str) -> Conclusion | None:
+    """Return what follows from these words; None where one of the three is in other words than the
+    language's.
 
     Args:
         prompt: what is requested.
         planned: the description of the scene in force.
         seen: a description of the canvas.
-
-    Returns:
-        The inspection, from what is seen to the verdict on the sketch, and the correction of a sketch that
-        does not show a fitting plan; "" where one of the three is in other words than the language's.
     """
     wording_rng = PlainWording(0)
     try:
@@ -37,6 +50,7 @@ def conclude(prompt: str, planned: str, seen: str) -> str:
         # A plan that fails needs another plan, which does not follow from words.
         strokes = repair(plan, shown) if found.sketch and not found.plan else ()
         refine = write_correction(strokes, wording_rng) if strokes else None
-        return Message(word_inspection(found, wording_rng)[0], refine).text()
+        message = Message(word_inspection(found, wording_rng)[0], refine)
     except (LanguageError, SceneError):
-        return ""
+        return None
+    return Conclusion(message, not found.plan and not found.sketch)

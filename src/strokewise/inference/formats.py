@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from strokewise.critics.conclusions import conclude
+from strokewise.critics.conclusions import Conclusion, conclude
 from strokewise.critics.verdicts import read_verdict
 from strokewise.errors import ProtocolError
 from strokewise.inference.histories import History, first_canvas_bare, last_canvas_only, views_while_writing
@@ -50,8 +50,8 @@ class ProtocolFormat:
         read_verdict: what an inspection says of the canvas before, as values.
         say_seen: how an inspection begins that states what the canvas shows, given a description of it.
         listed: a planned description in the words in which a look would describe a canvas that shows it.
-        conclude: how a message begins, by rules, given the prompt, the planned description and a description
-            of what is seen; "" where nothing follows. None: the family's texts cannot be compared by rules.
+        conclude: what follows by rules from the prompt, the planned description and a description of what is
+            seen, if anything does. None: the family's texts cannot be compared by rules.
         fault_words: words, with the space before them, that an inspection uses only where it finds a fault.
         bare_first: whether the first canvas comes right after the prompt, without a message.
         begin: how an inspection begins, given the number of canvases before it, whatever the model would say.
@@ -68,7 +68,7 @@ class ProtocolFormat:
     read_verdict: VerdictReader = no_verdict
     say_seen: Callable[[str], str] | None = None
     listed: Callable[[str], str] = str
-    conclude: Callable[[str, str, str], str] | None = None
+    conclude: Callable[[str, str, str], Conclusion | None] | None = None
     fault_words: tuple[str, ...] = ()
     bare_first: bool = False
     begin: Callable[[int], str] | None = None

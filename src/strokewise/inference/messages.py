@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from time import perf_counter
 
+from strokewise.critics.conclusions import Conclusion
 from strokewise.errors import ContextLengthError
 from strokewise.inference.context import Context
 from strokewise.inference.formats import Following
@@ -36,6 +37,8 @@ class Draft:
         self.before = ""
         self.ended: Ended | None = None
         self.stop_id: int | None = None
+        # What the message says of the canvas before, where the model reads something else.
+        self.inspection = ""
         self.emitted = ""
 
     @property
@@ -43,13 +46,23 @@ class Draft:
         """What is written so far."""
         return self.before + self.tokenizer.decode(self.ids)
 
+    @property
+    def shown(self) -> str:
+        """The text as it is shown and stored."""
+        if not self.inspection:
+            return self.text
+        tag = TAG.search(self.text)
+        return f"{self.inspection} {self.text[tag.start() :]}" if tag else self.inspection
+
     def turn(self) -> None:
         """Begin a further text of the same message."""
         self.before, self.ids, self.ended, self.stop_id = self.text + "\n", [], None, None
 
     def new_text(self, until: str = "") -> str:
-        """Whole characters not emitted yet, up to the first ``until``; they count as emitted from now on."""
-        text = self.text.rstrip("\ufffd")  # the first bytes of a character whose rest is still to come
+        """Return whole characters not emitted yet, up to the first ``until``; they count as emitted from now
+        on.
+        """
+        text = self.shown.rstrip("\ufffd")  # the first bytes of a character whose rest is still to come
         if until:
             text = text.partition(until)[0]
         # A further token can change how earlier bytes decode; what was emitted cannot be taken back.
@@ -67,14 +80,15 @@ class Draft:
 
     @property
     def accepts(self) -> bool:
-        """Whether the canvas is taken to show its plan, for it was refined as often as may be."""
+        """Whether the canvas is kept whatever it shows, for it was refined as often as may be."""
         spent = self.session.refinements >= self.session.options.max_refinements
         return self.inspects and spent and self.session.planned != ""
 
     @property
     def looks(self) -> bool:
         """Whether it begins with what the canvas before it shows, read from the canvas alone."""
-        return self.session.options.look and self.inspects and not self.accepts
+        options = self.session.options
+        return options.look and self.inspects and (options.compare_words or not self.accepts)
 
     def keep(self, beginning: str) -> str:
         """Drop the ids behind ``beginning`` of the text; returns the part of it that no whole id makes up."""
@@ -102,8 +116,8 @@ class Messages:
         for draft in self.drafts:
             yield draft.session, TextStarted(draft.number, draft.session.stage)
         yield from self._look([draft for draft in self.drafts if draft.looks])
-        for draft in [draft for draft in self.drafts if draft.accepts]:
-            yield draft.session, self._say_seen(draft, draft.session.planned)
+        for draft in [draft for draft in self.drafts if draft.accepts and not draft.looks]:
+            yield draft.session, self._accept(draft, None)
         if self.protocol.tagged:
             # The verdict on the canvas before is the model's; what it would paint next is dropped.
             yield from self._stream([d for d in self._with(Instruct) if d.number], TAG_START)
@@ -122,8 +136,8 @@ class Messages:
         for draft, following in zip(self.drafts, self._followings(), strict=True):
             assert draft.ended is not None, "every text was written to its end"
             draws = isinstance(draft.supplied, Instruct | Say)
-            message, verdict = draft.session.wrote(draft.text, draft.ended, following, seconds, draws)
-            yield draft.session, TextFinished(draft.number, draft.text, seconds, message, verdict)
+            message, verdict = draft.session.wrote(draft.shown, draft.ended, following, seconds, draws)
+            yield draft.session, TextFinished(draft.number, draft.shown, seconds, message, verdict)
 
     def _with(self, *kinds: type) -> list[Draft]:
         return [draft for draft in self.drafts if isinstance(draft.supplied, kinds)]
@@ -187,19 +201,31 @@ class Messages:
         for draft, (text, tokens) in zip(drafts, self._descriptions(drafts), strict=True):
             draft.session.usage.text_tokens += tokens
             described = self.protocol.readable(text).des
-            if described:
-                yield draft.session, self._say_seen(draft, described, self._concluded(draft, described))
+            conclusion = self._conclusion(draft, described) if described else None
+            if draft.accepts:
+                yield draft.session, self._accept(draft, conclusion)
+            elif described:
+                yield draft.session, self._say_seen(draft, described, conclusion)
 
-    def _concluded(self, draft: Draft, described: str) -> str:
-        """The beginning of the message, where it is to be concluded from the model's words and can be."""
+    def _conclusion(self, draft: Draft, described: str) -> Conclusion | None:
+        """Return what follows from the model's words, where that is wanted and anything does."""
         if not self.options.compare_words or self.protocol.conclude is None:
-            return ""
+            return None
         return self.protocol.conclude(draft.session.request.prompt, draft.session.planned, described)
 
-    def _say_seen(self, draft: Draft, description: str, concluded: str = "") -> TextDelta:
+    def _say_seen(self, draft: Draft, description: str, conclusion: Conclusion | None) -> TextDelta:
         assert self.protocol.say_seen is not None, "only such drafts inspect"
-        self._begin(draft, concluded or self.protocol.say_seen(description))
-        return TextDelta(draft.number, draft.new_text())
+        text = conclusion.message.text() if conclusion else self.protocol.say_seen(description)
+        return self._begin(draft, text)
+
+    def _accept(self, draft: Draft, conclusion: Conclusion | None) -> TextDelta:
+        """Keep a canvas that was refined as often as may be; what is wrong with it is said all the same.
+
+        A model that reads of a fault corrects it. So it reads that the canvas shows its plan, and continues.
+        """
+        if conclusion is not None and not conclusion.fits:
+            draft.inspection, conclusion = conclusion.message.inspect, None
+        return self._say_seen(draft, draft.session.planned, conclusion)
 
     def _descriptions(self, drafts: list[Draft]) -> list[tuple[str, int]]:
         """Return what the model writes, greedily, after each canvas alone, and in how many tokens."""
@@ -251,9 +277,10 @@ class Messages:
         draft.ended = "whole"
         self._append(draft, ids, Segment.text(ids, opens=False))
 
-    def _begin(self, draft: Draft, text: str) -> None:
+    def _begin(self, draft: Draft, text: str) -> TextDelta:
         ids = self.tokenizer.encode(text)
         self._append(draft, ids, Segment.text(ids, closes=False))
+        return TextDelta(draft.number, draft.new_text())
 
     def _append(self, draft: Draft, ids: Sequence[int], segment: Segment) -> None:
         if has_room(self.generator, draft.session.context, segment.length):

@@ -48,7 +48,8 @@ class PaintingOptions:
         evaluate_every: the velocity is computed at every n-th step and extrapolated in between.
         guide_every: the unconditional velocities of guidance are computed at every n-th step and
             extrapolated in between.
-        max_refinements: refinements of one sketch at most; the next inspection then accepts the canvas.
+        max_refinements: refinements of one sketch at most; the canvas is then kept. With words compared, the
+            next inspection still says what is wrong with it, while the model reads that nothing is.
         replace_refined: read a refined canvas in the place of the sketch that it corrects, which is dropped
             from the context, so that it is inspected as any other; otherwise after it, with the correction.
         look: begin each inspection with what the model sees on the canvas alone, without its plan in
@@ -109,7 +110,7 @@ class PaintingOptions:
             self.painting(after_image)
 
     def changed(self, changes: Mapping[str, Any]) -> "PaintingOptions":
-        """These options with some others in place.
+        """Return these options with some others in place.
 
         Raises:
             ConfigError: if there is no option of such a name, or its value has no meaning.
