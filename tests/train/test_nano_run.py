@@ -40,10 +40,9 @@ def test_a_models_own_records_stand_beside_rendered_ones(tmp_path):
         own = weights.get(f"self-sampled {entry.name}", 0.0)
         subset, view = getattr(entry.source, "subset", ""), getattr(entry.source, "view", "")
         assert (own > 0) == (subset in ("conflict", "alignment") and view != "planning")
-        if view == "planning":
-            assert weights[entry.name] > 5 * entry.weight
-        else:
-            assert own + weights[entry.name] == pytest.approx(entry.weight)
+        wanted = nano_recipes.MORE.get(entry.name, entry.weight)
+        assert own + weights[entry.name] == pytest.approx(wanted)
+        assert wanted >= entry.weight
     folders = {entry.source.folder for entry in made.sources if isinstance(entry.source, Shards)}
     assert folders == {str(tmp_path / "conflict"), str(tmp_path / "alignment")}
     # What a model said and painted before it was judged is a condition, never a target.
@@ -54,8 +53,8 @@ def test_a_models_own_records_stand_beside_rendered_ones(tmp_path):
 
 def test_the_control_spends_what_the_process_stages_spend(tmp_path):
     first, control = nano_recipes.nano_process("m"), nano_recipes.nano_control("m")
-    own = nano_recipes.nano_self_sampled("m", tmp_path)
-    spent = [run.steps * run.pack_tokens for run in (first, own)]
+    comparison, own = nano_recipes.nano_comparison("m"), nano_recipes.nano_self_sampled("m", tmp_path)
+    spent = [run.steps * run.pack_tokens for run in (first, comparison, own)]
     assert control.steps * control.pack_tokens == sum(spent)
     assert [entry.source.view for entry in control.sources] == ["caption"]
 
@@ -98,6 +97,7 @@ def test_all_stages_one_after_another(careless, tmp_path, monkeypatch):
         "language",
         "verification",
         "first",
+        "comparison",
         "self-sampled",
         "process",
         "control",

@@ -14,16 +14,17 @@ from strokewise.sequence import Tokenizer
 SCENES = {"nano": NANO_SCENES, "default": SceneMix()}
 # Digests of the first eight samples for seed 3. Those without inspections are those of version 0.1.0; others
 # have since said first what is seen, and judged item by item; those of conflicts also state a wrong relation;
-# those of plans hold all steps.
+# those of plans hold all steps; those of single canvases have more of a
+# thing.
 DIGESTS = {
-    "canvas text-to-image nano": "4578bd26d297",
-    "canvas text-to-image default": "22ab2e1a0968",
-    "canvas description nano": "179721b83ba4",
-    "canvas description default": "179721b83ba4",
-    "canvas verification nano": "fcb28618b196",
-    "canvas verification default": "f687d18a74f8",
-    "canvas comparison nano": "f46ba882facd",
-    "canvas comparison default": "a2fb19aba196",
+    "canvas text-to-image nano": "3ff9ce9661cd",
+    "canvas text-to-image default": "e72f9ab3e7f6",
+    "canvas description nano": "efa61255727f",
+    "canvas description default": "efa61255727f",
+    "canvas verification nano": "e99319637797",
+    "canvas verification default": "f759a2f6da67",
+    "canvas comparison nano": "e466e2865c25",
+    "canvas comparison default": "20e9f9ec8060",
     "multi-turn process nano": "84ac0a97d910",
     "multi-turn process default": "626d7f5ab214",
     "multi-turn planning nano": "2ea6c4bb4e4b",

@@ -97,7 +97,9 @@ class AutoencoderRun:
     log_every: int = 50
 
     def pictures(self, step: int) -> Tensor:
-        """The images of a step: pixels (batch, 3, side, side) in [-1, 1], a function of seed and step."""
+        """Return the images of a step: pixels (batch, 3, side, side) in [-1, 1], a function of seed and
+        step.
+        """
         draw = random.Random(f"autoencoder/{self.seed}/{step}")
         if step >= self.crops * self.steps:
             found = [canvas for _ in range(self.batch // 2) for canvas in self._stroke(draw)]
@@ -108,7 +110,7 @@ class AutoencoderRun:
         return normalize(torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous())
 
     def _cropped(self, pixels: Pixels, boxes: tuple[Box, ...], draw: random.Random) -> Pixels:
-        """A crop around one of the things, which need not be in its middle."""
+        """Return a crop around one of the things, which need not be in its middle."""
         x0, y0, x1, y1 = draw.choice(boxes)
         room, jitter = self.side - self.crop, self.crop / 4
         left, top = (
@@ -119,26 +121,27 @@ class AutoencoderRun:
         return pixels[top : top + self.crop, left : left + self.crop]
 
     def _stroke(self, draw: random.Random) -> tuple[Pixels, Pixels]:
-        """The canvas before and after some stroke on the way to a random scene."""
+        """Return the canvas before and after some stroke on the way to a random scene."""
         scene = self.scene(draw)
         scenes = [empty_scene(scene), *(canvas.plan for canvas in strokes(scene, draw))]
         at = draw.randrange(1, len(scenes))
         return render_array(scenes[at - 1], self.side), render_array(scenes[at], self.side)
 
     def scene(self, draw: random.Random) -> Scene:
-        """A random scene, with or without layout jitter."""
+        """Return a random scene, with or without layout jitter."""
         return sample_scene(draw, replace(CROWDED, layout_jitter=float(draw.random() >= self.even)))
 
 
 @lru_cache(maxsize=1100)
 def _canvas(run: AutoencoderRun, number: int) -> tuple[Pixels, tuple[Box, ...]]:
-    """A rendered scene of a run and where its things are."""
+    """Return a rendered scene of a run and where its things are."""
     scene = run.scene(random.Random(f"autoencoder/{run.seed}/canvas/{number}"))
     return render_array(scene, run.side), tuple(placed.box for placed in scene.placements)
 
 
 def untouched(before: Tensor, after: Tensor, cell: int) -> Tensor:
-    """1 for the latents that a stroke leaves alone, 0 within a latent of it, (n, 1, side/cell, side/cell).
+    """Return 1 for the latents that a stroke leaves alone, 0 within a latent of it, (n, 1, side/cell,
+    side/cell).
 
     Args:
         before: pixels (n, 3, side, side) in [-1, 1].
@@ -206,7 +209,8 @@ def _train(
 
 
 def fresh_autoencoder(config: AutoencoderConfig, seed: int) -> Autoencoder:
-    """Random weights that begin as a thumbnail: colors pass straight through, residual branches are small.
+    """Return random weights that begin as a thumbnail: colors pass straight through, residual branches are
+    small.
 
     With PyTorch's own initialization every convolution outside the residual branches takes two thirds of the
     variance away, and the encoder gets next to no gradient.
@@ -237,7 +241,7 @@ def _bias(module: nn.Conv2d) -> Tensor:
 
 
 def _step(model: Autoencoder, optimizer: Optimizer, run: AutoencoderRun, step: int) -> dict[str, float]:
-    """One optimizer step; returns each part of the loss."""
+    """Return one optimizer step; returns each part of the loss."""
     pixels = run.pictures(step)
     draw = torch.Generator().manual_seed(derive_seed(run.seed, 7, step))
     with torch.autocast("cpu", torch.bfloat16):
@@ -270,7 +274,7 @@ def _step(model: Autoencoder, optimizer: Optimizer, run: AutoencoderRun, step: i
 
 @torch.no_grad()
 def _scaled(model: Autoencoder, run: AutoencoderRun) -> Autoencoder:
-    """The same autoencoder, its latents brought to mean 0 and deviation 1 over canvases."""
+    """Return the same autoencoder, its latents brought to mean 0 and deviation 1 over canvases."""
     pixels = torch.cat([run.pictures(run.steps + i) for i in range(-(-MEASURED // run.batch))])
     means = torch.cat([model.moments(part)[0] for part in pixels.split(16)])
     config = AutoencoderConfig(

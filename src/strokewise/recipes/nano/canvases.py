@@ -35,7 +35,7 @@ from strokewise.world.render import render_array
 # About four things a canvas, where a stroke adds one. Places imply all relations.
 CROWDED: dict[str, Any] = {
     "objects": (0.15, 0.25, 0.25, 0.15, 0.1, 0.1),
-    "counts": (0.8, 0.1, 0.06, 0.04),
+    "counts": (0.62, 0.14, 0.12, 0.12),
     "relation_share": 0.0,
 }
 # Weight of 0, 1, 2, … faults of a canvas that is inspected.
@@ -62,7 +62,7 @@ class Canvases:
     side: int = 128
 
     def open(self, tokenizer: Tokenizer) -> "CanvasSource":
-        """The source.
+        """Return the source.
 
         Raises:
             ConfigError: if there is no such view.
@@ -81,7 +81,7 @@ class CanvasSource:
     size: None = None
 
     def sample(self, index: int) -> Sample:
-        """One sample."""
+        """Return one sample."""
         config, view = self.config, CANVAS_VIEWS[self.config.view]
         draw = random.Random(f"canvas/{view.stream}/{config.seed}/{index}")
         scene = sample_scene(draw, replace(config.scenes, **CROWDED))
@@ -121,14 +121,14 @@ class CanvasPart:
 def text_to_image(
     scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
 ) -> list[CanvasPart]:
-    """A description, and its scene on one canvas."""
+    """Return a description, and its scene on one canvas."""
     return [CanvasPart(scene), CanvasPart(scene, loss=True, rendered=True)]
 
 
 def description(
     scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
 ) -> list[CanvasPart]:
-    """A canvas, described from the upper left to the lower right: no other order can be seen on it."""
+    """Return a canvas, described from the upper left to the lower right: no other order can be seen on it."""
     seen = Message(des=write_seen(describe(scene))).text()
     return [CanvasPart(scene, rendered=True), CanvasPart(seen, loss=True)]
 
@@ -136,7 +136,9 @@ def description(
 def verification(
     scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
 ) -> list[CanvasPart]:
-    """A plan, a canvas with some faults, and its inspection behind the given words for what it shows."""
+    """Return a plan, a canvas with some faults, and its inspection behind the given words for what it
+    shows.
+    """
     shown = _faulty(scene, classes, draw)
     parts = _inspected(scene, shown, wording_rng)
     inspection = CanvasPart(f"{parts.seen} {parts.of_sketch}", loss=True, given=parts.seen)
@@ -146,7 +148,7 @@ def verification(
 def comparison(
     scene: Scene, classes: Sequence[str], draw: random.Random, wording_rng: random.Random
 ) -> list[CanvasPart]:
-    """The same without the canvas, and with the correction that follows."""
+    """Return the same without the canvas, and with the correction that follows."""
     shown = _faulty(scene, classes, draw)
     parts = _inspected(scene, shown, wording_rng)
     strokes = repair(describe(scene), describe(shown))
@@ -177,7 +179,7 @@ CANVAS_VIEWS = {
 
 
 def _faulty(scene: Scene, classes: Sequence[str], draw: random.Random) -> Scene:
-    """A scene with no, one or some faults."""
+    """Return a scene with no, one or some faults."""
     for _ in range(draw.choices(range(len(FAULTS)), FAULTS)[0]):
         spoilt = spoil(scene, classes, draw) if scene.graph.objects else None
         scene = spoilt[1] if spoilt else scene

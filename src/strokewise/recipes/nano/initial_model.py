@@ -24,7 +24,7 @@ VOCABULARY = 1000
 
 
 def texts(seed: int) -> Iterator[str]:
-    """Prompts and messages of records of all three subsets."""
+    """Yield prompts and messages of records of all three subsets."""
     painter = SpritePainter(64)
     for subset, (make, mix) in MAKERS.items():
         for number in range(RECORDS):
@@ -33,7 +33,8 @@ def texts(seed: int) -> Iterator[str]:
 
 
 def nano_tokenizer(seed: int = 0) -> Tokenizer:
-    """A byte-level pair tokenizer trained on the sprite world's language; each of the six tags is one token.
+    """Return a byte-level pair tokenizer trained on the sprite world's language; each of the six tags is one
+    token.
 
     Every byte is a token, so any text can be read; every word of the sprite world becomes one token.
     """

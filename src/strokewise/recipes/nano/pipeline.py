@@ -1,8 +1,8 @@
 """How nano is trained from scratch to the shipped folder, in stages that resume where they stopped.
 
 autoencoder → initial model → base → strokes → language → verification → first process (rendered faults) →
-self-sampling → process; beside the last two, a control that spends the same steps on single-pass data. The
-data of each stage are decided in ``stages``; a stage whose folder exists is done.
+comparison → self-sampling → process; beside these, a control that spends the same steps on single-pass data.
+The data of each stage are decided in ``stages``; a stage whose folder exists is done.
 """
 
 import json
@@ -22,6 +22,7 @@ from strokewise.recipes.nano.initial_model import write_initial_model
 from strokewise.recipes.nano.stages import (
     NANO_SCENES,
     nano_base,
+    nano_comparison,
     nano_control,
     nano_language,
     nano_process,
@@ -74,12 +75,13 @@ def train_nano(folder: Path, report: Callable[[str], None] = print) -> Path:
     language = trained(folder, "language", nano_language(str(strokes)), report)
     verification = trained(folder, "verification", nano_verification(str(language)), report)
     first = trained(folder, "first", nano_process(str(verification)), report)
+    comparison = trained(folder, "comparison", nano_comparison(str(first)), report)
     sampled = folder / "self-sampled"
     if not (sampled / "alignment" / "manifest.json").exists():
         report(f"self-sampling: {PROMPTS} prompts")
-        sampling = SelfSampling(first.name, PROMPTS, scenes=NANO_SCENES, painting=SAMPLING)
-        self_sample(sampling, PainterSampler(Painter.load(first), SAMPLING), sampled)
-    process = trained(folder, "process", nano_self_sampled(str(first), sampled), report)
+        sampling = SelfSampling(comparison.name, PROMPTS, scenes=NANO_SCENES, painting=SAMPLING)
+        self_sample(sampling, PainterSampler(Painter.load(comparison), SAMPLING), sampled)
+    process = trained(folder, "process", nano_self_sampled(str(comparison), sampled), report)
     trained(folder, "control", nano_control(str(verification)), report)
     return process
 
@@ -112,7 +114,7 @@ def trained(folder: Path, name: str, config: TrainConfig, report: Callable[[str]
 
 
 def _stage(out: Path, report: Callable[[str], None], make: Callable[[Path], None]) -> Path:
-    """A folder that ``make`` fills under a temporary name, unless it exists."""
+    """Return a folder that ``make`` fills under a temporary name, unless it exists."""
     if not out.exists():
         report(f"{out.name} …")
         with writing_folder(out) as partial:

@@ -30,7 +30,7 @@ NANO_SCENES = SceneMix(
 NANO_TIME_SHIFT = 3.0
 # Optimizer steps of the stages.
 BASE_STEPS, STROKES_STEPS, LANGUAGE_STEPS, VERIFICATION_STEPS = 2_600, 1_700, 1_200, 1_000
-FIRST_STEPS, SELF_SAMPLED_STEPS = 420, 720
+FIRST_STEPS, COMPARISON_STEPS, SELF_SAMPLED_STEPS = 420, 1_050, 800
 # Share of self-sampled records among conflicts and alignments.
 SELF_SAMPLED_SHARE = 0.6
 # Views of self-sampled records in the place of those of rendered ones: what a model said and painted before
@@ -72,6 +72,17 @@ VERIFICATION = {
     "alignment stroke": 0.06,
     "canvas text-to-image": 0.09,
 }
+# Comparing words with words takes many samples to learn. They have no canvas, so that a step holds ten times
+# as many; the others keep what is seen and painted from being forgotten.
+COMPARISON = {
+    "canvas comparison": 0.45,
+    "multi-turn planning": 0.14,
+    "conflict planning": 0.14,
+    "canvas description": 0.14,
+    "alignment inspection": 0.04,
+    "multi-turn stroke": 0.05,
+    "alignment stroke": 0.04,
+}
 # Beside whole processes: shorter samples, of which more fit into a step, so that nothing is forgotten. In a
 # process what a sketch shows is given, so that describing a canvas is learned from canvases alone.
 BESIDE = {
@@ -84,10 +95,18 @@ BESIDE = {
     "multi-turn stroke": 0.16,
     "alignment stroke": 0.04,
 }
-# Most wrong pictures are planned wrong: things stand on the wrong side of others above all. A sample of plans
-# is a tenth as long as one with canvases, so that the last stage has many, of scenes with more relations.
-MORE_PLANNING = {"multi-turn planning": 0.48, "conflict planning": 0.2}
+# The last stage has more of what is short: of plans, for things stand on the wrong side of others in most
+# wrong pictures, and of comparisons.
+MORE = {
+    "canvas description": 0.2,
+    "canvas comparison": 0.45,
+    "multi-turn planning": 0.4,
+    "conflict planning": 0.2,
+    "alignment stroke": 0.07,
+}
+# Of scenes with more relations, for plans, and with three and four of a thing.
 RELATED_SCENES = replace(NANO_SCENES, objects=(0.08, 0.37, 0.25, 0.18, 0.12), relation_share=0.8)
+COUNTED_SCENES = replace(NANO_SCENES, counts=(0.5, 0.15, 0.17, 0.18))
 # The paper's proportions of its subsets, beside plain text-to-image.
 PROCESSES = {
     **{f"{name} process": (1 - ANCHORS) * n / sum(SUBSET_SIZES.values()) for name, n in SUBSET_SIZES.items()},
@@ -99,7 +118,7 @@ Data = Path | None
 
 
 def nano_base(model: str, data: Data = None) -> TrainConfig:
-    """First stage: canvases painted and described, strokes, some texts, single-pass painting."""
+    """Return first stage: canvases painted and described, strokes, some texts, single-pass painting."""
     return TrainConfig(
         name="nano-base",
         model=model,
@@ -123,23 +142,23 @@ def nano_base(model: str, data: Data = None) -> TrainConfig:
 
 
 def nano_strokes(model: str, data: Data = None) -> TrainConfig:
-    """Second stage: strokes and corrections of canvases above all."""
+    """Return second stage: strokes and corrections of canvases above all."""
     return _further("nano-strokes", model, STROKES, data, 11, steps=STROKES_STEPS, warmup_steps=60)
 
 
 def nano_language(model: str, data: Data = None) -> TrainConfig:
-    """Third stage: plans, and inspections of them."""
+    """Return third stage: plans, and inspections of them."""
     return _further("nano-language", model, LANGUAGE, data, 21, steps=LANGUAGE_STEPS, final_lr=0.1)
 
 
 def nano_verification(model: str, data: Data = None) -> TrainConfig:
-    """Fourth stage: verification of sketches."""
+    """Return fourth stage: verification of sketches."""
     changes = {"steps": VERIFICATION_STEPS, "final_lr": 0.1, "noised_copies": 3}
     return _further("nano-verification", model, VERIFICATION, data, 31, **changes)
 
 
 def nano_process(model: str, data: Data = None) -> TrainConfig:
-    """Fifth stage: the paper's three subsets."""
+    """Return fifth stage: the paper's three subsets."""
     rest = 1 - sum(BESIDE.values())
     mixture = {**{name: weight * rest for name, weight in PROCESSES.items()}, **BESIDE}
     slower = {"learning_rate": 5e-4, "muon": 0.01, "steps": FIRST_STEPS}
@@ -147,8 +166,17 @@ def nano_process(model: str, data: Data = None) -> TrainConfig:
     return _further("nano-process", model, mixture, data, 41, **slower, **longer)
 
 
+def nano_comparison(model: str, data: Data = None) -> TrainConfig:
+    """Return sixth stage: what is seen compared with what was planned, and plans with prompts, in words."""
+    sources = tuple(_of_harder_scenes(entry) for entry in _sources(COMPARISON, data, seed=71))
+    settings: dict[str, Any] = {"learning_rate": 7e-4, "muon": 0.014, "final_lr": 0.1, "seed": 71}
+    return replace(
+        nano_process(model), name="nano-comparison", sources=sources, steps=COMPARISON_STEPS, **settings
+    )
+
+
 def nano_self_sampled(model: str, sampled: Path) -> TrainConfig:
-    """Last stage: most conflicts and alignments are now what the model itself planned and painted.
+    """Return last stage: most conflicts and alignments are now what the model itself planned and painted.
 
     Rendered faults stay in a smaller share, because few self-sampled records show a rare fault.
 
@@ -158,14 +186,11 @@ def nano_self_sampled(model: str, sampled: Path) -> TrainConfig:
     """
     rendered = nano_process(model)
     mixed: list[WeightedSource] = []
-    for entry in rendered.sources:
+    for each in rendered.sources:
+        entry = _of_harder_scenes(replace(each, weight=MORE.get(each.name, each.weight)))
         source = entry.source
         # A self-sampled plan has no canvases of its own; texts alone are learned from rendered records.
-        if isinstance(source, Rendered) and source.view == "planning":
-            related = replace(source, scenes=RELATED_SCENES)
-            mixed.append(WeightedSource(entry.name, MORE_PLANNING[entry.name], related))
-            continue
-        if not isinstance(source, Rendered) or source.subset == "multi-turn":
+        if not isinstance(source, Rendered) or source.subset == "multi-turn" or source.view == "planning":
             mixed.append(entry)
             continue
         view = SELF_SAMPLED_VIEWS.get(source.view, source.view)
@@ -177,11 +202,21 @@ def nano_self_sampled(model: str, sampled: Path) -> TrainConfig:
     )
 
 
+def _of_harder_scenes(entry: WeightedSource) -> WeightedSource:
+    """Return the source with scenes in which models fail more often; canvases alone are crowded anyway."""
+    source = entry.source
+    if not isinstance(source, Rendered):
+        return entry
+    scenes = RELATED_SCENES if source.view == "planning" else COUNTED_SCENES
+    return replace(entry, source=replace(source, scenes=scenes))
+
+
 def nano_control(model: str) -> TrainConfig:
-    """The control of the process stages: their steps, spent on single-pass painting alone."""
+    """Return the control of the process stages: their steps, spent on single-pass painting alone."""
     process = nano_process(model)
     sources = _sources({"multi-turn caption": 1.0}, None, seed=41)
-    return replace(process, name="nano-control", sources=sources, steps=process.steps + SELF_SAMPLED_STEPS)
+    steps = FIRST_STEPS + COMPARISON_STEPS + SELF_SAMPLED_STEPS
+    return replace(process, name="nano-control", sources=sources, steps=steps)
 
 
 STAGES: dict[str, Callable[[str, Data], TrainConfig]] = {
@@ -190,13 +225,14 @@ STAGES: dict[str, Callable[[str, Data], TrainConfig]] = {
     "nano-language": nano_language,
     "nano-verification": nano_verification,
     "nano-process": nano_process,
+    "nano-comparison": nano_comparison,
 }
 
 
 def _further(
     name: str, model: str, mixture: Mapping[str, float], data: Data, seed: int, **changes: Any
 ) -> TrainConfig:
-    """A stage with the settings of the first, at a lower rate, but for ``changes``."""
+    """Return a stage with the settings of the first, at a lower rate, but for ``changes``."""
     settings: dict[str, Any] = {"learning_rate": 7e-4, "muon": 0.014, "warmup_steps": 50, **changes}
     sources = _sources(mixture, data, seed)
     return replace(nano_base(model), name=name, sources=sources, seed=seed, **settings)
