@@ -24,7 +24,7 @@ PARTS = {"rendering": "render_array", "PNG": "encode_png", "placing": "place", "
 
 
 def rate(recipe: Recipe, executor: Executor) -> tuple[float, DataFigures]:
-    """Records per second of a whole build, and the figures of what was built."""
+    """Return records per second of a whole build, and the figures of what was built."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         build(recipe, Path(folder), executor)

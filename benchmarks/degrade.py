@@ -13,7 +13,7 @@ from PIL import Image
 
 
 def degrade(image: Image.Image, way: str, rng: np.random.Generator) -> Image.Image:
-    """The picture spoiled in a way; "clean" leaves it as it is."""
+    """Return the picture spoiled in a way; "clean" leaves it as it is."""
     pixels = np.asarray(image, np.float32)
     for part in way.split("+"):
         found = re.fullmatch(r"([a-z]+)([\d.]*)", part)
@@ -64,7 +64,7 @@ def _bend(pixels: np.ndarray, deviation: float, rng: np.random.Generator) -> np.
 
 
 def _shift(pixels: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
-    """The whole picture's color moved."""
+    """Return the whole picture's color moved."""
     return pixels + rng.normal(0, deviation, 3)
 
 

@@ -51,7 +51,7 @@ class Case:
 
 
 def small() -> ModelConfig:
-    """A small model of BAGEL's proportions."""
+    """Return a small model of BAGEL's proportions."""
     return ModelConfig(
         language=LanguageConfig(1024, 256, 768, num_layers=6, num_heads=8, num_kv_heads=2),
         vision=VisionConfig(128, 512, num_layers=4, num_heads=4, patch_size=16, image_size=256, side=16),
@@ -64,7 +64,7 @@ def small() -> ModelConfig:
 
 
 def tiny() -> ModelConfig:
-    """A model so small that what is timed is the engine, not the arithmetic."""
+    """Return a model so small that what is timed is the engine, not the arithmetic."""
     return ModelConfig(
         language=LanguageConfig(256, 64, 192, num_layers=3, num_heads=4, num_kv_heads=2),
         vision=VisionConfig(48, 96, num_layers=2, num_heads=3, patch_size=8, image_size=64, side=8),
@@ -114,7 +114,7 @@ class Engines:
     generator: Generator
 
     def prompts(self, rows: int) -> list[list[int]]:
-        """Prompts of 40 ids; the first is the same for any number of rows."""
+        """Return prompts of 40 ids; the first is the same for any number of rows."""
         draw = torch.Generator().manual_seed(1)
         high = self.case.config.language.vocab_size
         return torch.randint(10, high, (rows, PROMPT_TOKENS), generator=draw).tolist()
@@ -147,7 +147,7 @@ class Engines:
         self.paint([context.fork() for context in contexts], 0, feedback="none")
 
     def trajectory(self, rows: int, feedback: Any = "pixels") -> list[list[Tensor]]:
-        """A prompt, then three rounds of text and image; latents by round and row."""
+        """Return a prompt, then three rounds of text and image; latents by round and row."""
         contexts, results = self.begin(rows), []
         for round_number in range(ROUNDS):
             self.write(contexts)
@@ -158,7 +158,7 @@ class Engines:
 
     @torch.inference_mode()
     def naive_trajectory(self) -> list[Tensor]:
-        """The same for one prompt by the naive engine; latents by round."""
+        """Return the same for one prompt by the naive engine; latents by round."""
         engine, results = NaiveEngine(self.generator, [self.prompts(1)[0]]), []
         size = (self.case.side, self.case.side)
         tokens = (self.case.side // self.case.config.latent_stride) ** 2
@@ -172,13 +172,13 @@ class Engines:
 
 
 def bound_text(engines: Engines, rows: int, itemsize: int, rates: tuple[float, float]) -> float:
-    """The least seconds in which 40 tokens can be written in ``rows`` contexts."""
+    """Return the least seconds in which 40 tokens can be written in ``rows`` contexts."""
     steps = range(PROMPT_TOKENS + 2, PROMPT_TOKENS + 2 + TEXT_TOKENS)
     return sum(costs.text_token(engines.case.config, n, itemsize, rows).seconds(*rates) for n in steps)
 
 
 def bound_image(engines: Engines, rows: int, itemsize: int, rates: tuple[float, float]) -> float:
-    """The least seconds in which the first image's flow can be integrated, guidance included."""
+    """Return the least seconds in which the first image's flow can be integrated, guidance included."""
     case, guidance = engines.case, guidance_of(0)
     times = timesteps(case.num_steps, 3.0)[:-1]
     passes = [2 * rows if guidance.acts_at(time) else rows for time in times]

@@ -30,7 +30,7 @@ from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS
 
 
 def scenes(count: int, seed: int, side: int) -> Tensor:
-    """Rendered scenes of one to four things, (count, 3, side, side) in [-1, 1]."""
+    """Return rendered scenes of one to four things, (count, 3, side, side) in [-1, 1]."""
     draw = random.Random(seed)
     pictures = []
     for i in range(count):

@@ -40,7 +40,7 @@ class _StoredCase(TypedDict):
 
 
 def read_cases(path: Path) -> Iterator[Case]:
-    """The cases of a file in its order.
+    """Yield the cases of a file in its order.
 
     Raises:
         InputError: if the file cannot be read.

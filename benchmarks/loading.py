@@ -72,7 +72,9 @@ def packs_of(steps: list[list[list[tuple[int, float]]]], room: int) -> Packs:
 def simulated(
     config: TrainConfig, sizes: ModelConfig, tokenizer: Tokenizer, steps: int
 ) -> tuple[Packs, Packs]:
-    """The packs of a run on eight ranks, and what closing packs at the first that does not fit gives."""
+    """Return the packs of a run on eight ranks, and what closing packs at the first that does not fit
+    gives.
+    """
     opened = [entry.source.open(tokenizer) for entry in config.sources]
     names, weights = [x.name for x in config.sources], [x.weight for x in config.sources]
     mixture = Mixture(names, opened, weights, config.seed)

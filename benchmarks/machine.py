@@ -10,7 +10,7 @@ import torch
 
 
 def describe(device: str) -> str:
-    """One line on hardware and versions."""
+    """Return one line on hardware and versions."""
     name = torch.cuda.get_device_name() if device == "cuda" else _processor()
     threads = "" if device == "cuda" else f", {torch.get_num_threads()} threads"
     return f"{name}{threads}, torch {torch.__version__}, Python {platform.python_version()}"
@@ -29,7 +29,7 @@ def wait(device: str) -> None:
 
 
 def seconds(run: Callable[[], object], device: str, repeat: int) -> float:
-    """The fastest of ``repeat`` runs after one to warm up."""
+    """Return the fastest of ``repeat`` runs after one to warm up."""
     run()
     times = []
     for _ in range(repeat):

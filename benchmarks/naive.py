@@ -29,7 +29,7 @@ class CopyingCache(KVCache):
         self.written: dict[int, tuple[Tensor, Tensor]] = {}
 
     def write(self, layer: int, keys: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """All keys and values of the layer, as a new copy."""
+        """Return all keys and values of the layer, as a new copy."""
         merged = (
             torch.cat([self.keys[layer], *(x.transpose(1, 2) for x in keys)], dim=2),
             torch.cat([self.values[layer], *(x.transpose(1, 2) for x in values)], dim=2),

@@ -102,7 +102,7 @@ class Recorded:
         return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
 
     def vit_segment(self, pixels: Tensor, **options: Any) -> Segment:
-        """An image (3, height, width) as ViT patches."""
+        """Return an image (3, height, width) as ViT patches."""
         patch = self.config.vision.patch_size
         grid = (pixels.shape[1] // patch, pixels.shape[2] // patch)
         return Segment(Kind.VIT, patchify(pixels, patch), grid=grid, **options)
@@ -133,7 +133,7 @@ def compare_images(recorded: Recorded, report: Report) -> None:
 
 
 def training_samples(recorded: Recorded) -> list[list[Segment]]:
-    """The recorded training plans as segments, with the recorded latents, noise and timesteps."""
+    """Return the recorded training plans as segments, with the recorded latents, noise and timesteps."""
     meta, patch = recorded.meta, recorded.config.latent_patch
     latents, shapes = iter(recorded["train.padded_latents"]), iter(meta["train.latent_shapes"])
     times = training_times(recorded["train.raw_timesteps"], meta["config"]["timestep_shift"])
@@ -259,7 +259,9 @@ def compare_step(packed: Packed, form: str, seen: Visible, recorded: Recorded, r
 
 
 def build_context(generator: Generator, recorded: Recorded, report: Report) -> Context:
-    """The recorded context: system text, prompt, image, plan; positions and lengths compared on the way."""
+    """Return the recorded context: system text, prompt, image, plan; positions and lengths compared on the
+    way.
+    """
     context = generator.context()
 
     texts, pixels = recorded.meta["infer.texts"], recorded["vit.image0"]
@@ -332,7 +334,7 @@ def compare_text(generator: Generator, context: Context, recorded: Recorded, rep
 
 
 def compare_painting(generator: Generator, context: Context, recorded: Recorded, report: Report) -> None:
-    """Final latents for each sampler setting, and the last decoded image."""
+    """Return final latents for each sampler setting, and the last decoded image."""
     size = tuple(recorded.meta["infer.image_size"])
     stride = recorded.config.latent_stride
     grid = (size[0] // stride, size[1] // stride)

@@ -96,7 +96,7 @@ def report(title: str, scenes: list[Scene], way: str, size: int = SIZE) -> None:
 
 
 def judge(scene: Scene, found: Recognition) -> Counter[str]:
-    """Counts of things, of right, wrong and unknown ones, and whether all is exact."""
+    """Return counts of things, of right, wrong and unknown ones, and whether all is exact."""
     counts = Counter(things=len(scene.placements), unknown=len(found.unknown))
     for instance in found.instances:
         counts["right" if (instance.name, instance.color) in looks_at(scene, instance) else "wrong"] += 1
@@ -108,7 +108,7 @@ def judge(scene: Scene, found: Recognition) -> Counter[str]:
 
 
 def looks_at(scene: Scene, instance: Instance) -> list[tuple[str, str | None]]:
-    """The looks that really stand where an instance was seen."""
+    """Return the looks that really stand where an instance was seen."""
     return [look(scene, p.object_id) for p in scene.placements if near(p.box, instance.box)]
 
 
@@ -118,7 +118,7 @@ def look(scene: Scene, object_id: str) -> tuple[str, str | None]:
 
 
 def near(a: Box, b: Box) -> bool:
-    """Whether the centers of two boxes are close."""
+    """Return whether the centers of two boxes are close."""
     return all(abs(a[i] + a[i + 2] - b[i] - b[i + 2]) / 2 < NEAR for i in (0, 1))
 
 

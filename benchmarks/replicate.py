@@ -51,7 +51,7 @@ class Stage:
 
 
 def euros(hours: float) -> float:
-    """The price of so many hours on all GPUs."""
+    """Return the price of so many hours on all GPUs."""
     return hours * GPUS * EUROS_PER_GPU_HOUR
 
 
@@ -72,7 +72,7 @@ def painting_seconds(canvases: float, messages: float, side: int, branches: floa
 
 
 def building() -> list[Stage]:
-    """Everything before the last training but the first one."""
+    """Return everything before the last training but the first one."""
     first, later = kontext_seconds(False), kontext_seconds(True)
     painted = PAINTED_RECORDS * (first + (CANVASES - 1) * later)
     sampled = SELF_SAMPLED * painting_seconds(ROUNDS, MESSAGES, SIDE, BRANCHES)
@@ -102,7 +102,7 @@ def scoring() -> list[Stage]:
 
 
 def training(recipe: str, model: str) -> tuple[Stage, Estimate]:
-    """A run by its dry run; three checkpoints are there while one is written."""
+    """Return a run by its dry run; three checkpoints are there while one is written."""
     config = recipe_config(recipe, model)
     found = estimate(config, RunData.open(config), GPUS, Speed.stated(FLOPS))
     stored = (config.running.keep + 1) * STORED * found.trainable

@@ -11,7 +11,7 @@ LOOKS = (None, *COLORS)
 
 
 def random_scene(rng: random.Random, most: int = 4) -> Scene:
-    """A scene of one to `most` objects of one to four instances each, often with a relation."""
+    """Return a scene of one to `most` objects of one to four instances each, often with a relation."""
     while True:
         looks = {(rng.choice(CLASSES), rng.choice(LOOKS)) for _ in range(rng.randint(1, most))}
         objects = tuple(
@@ -29,7 +29,7 @@ def random_scene(rng: random.Random, most: int = 4) -> Scene:
 
 
 def every_scene(rng: random.Random) -> list[Scene]:
-    """Each class in each look and count alone, on one of the backgrounds in turn: 3520 scenes."""
+    """Return each class in each look and count alone, on one of the backgrounds in turn: 3520 scenes."""
     return [
         place(
             SceneGraph((SceneObject("o", name, color, count),), (), BACKGROUNDS[number % len(BACKGROUNDS)]),

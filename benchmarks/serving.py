@@ -35,7 +35,7 @@ BATCH = 16
 
 @contextmanager
 def serving(model: str) -> Iterator[str]:
-    """The address of a server in a process of its own."""
+    """Yield the address of a server in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "strokewise", "serve", model, "--port", "0", "--data", folder]
         process = subprocess.Popen([*command, "--batch", str(BATCH)], stdout=subprocess.PIPE, text=True)

@@ -36,7 +36,7 @@ VARIED = ("text_guidance=1.0,1.5", "steps=2,3,4,6,8,12")
 
 
 def run_of(folder: Path, painter: Painter, weights: str, seeds: list[int], options: dict[str, Any]) -> Run:
-    """The finished run of one setting."""
+    """Return the finished run of one setting."""
     settings: dict[str, Any] = {
         "model": painter.name,
         "weights": weights,
@@ -50,7 +50,7 @@ def run_of(folder: Path, painter: Painter, weights: str, seeds: list[int], optio
 
 
 def parse_values(text: str) -> tuple[str, list[Any]]:
-    """The name and the values of an option, from a text such as ``steps=2,4``; values are JSON.
+    """Return the name and the values of an option, from a text such as ``steps=2,4``; values are JSON.
 
     Raises:
         ConfigError: if it is of another form.
@@ -66,13 +66,13 @@ def parse_values(text: str) -> tuple[str, list[Any]]:
 
 
 def combinations(varied: list[str]) -> list[dict[str, Any]]:
-    """Every combination of the values of the options named."""
+    """Return every combination of the values of the options named."""
     options = dict(map(parse_values, varied))
     return [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
 
 
 def figures_row(process: ProcessMetrics, ended: NamedShare) -> list[str]:
-    """What a run shows of Inspect and Refine."""
+    """Return what a run shows of Inspect and Refine."""
     found = [
         f"{part.found}/{part.found + part.missed}, {part.alarms} alarms"
         for part in (process.plan, process.sketch)

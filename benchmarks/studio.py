@@ -40,7 +40,7 @@ def milliseconds(browser: Browser, url: str, again: bool) -> float:
 
 
 def row(name: str, times: Sequence[float]) -> tuple[str, ...]:
-    """A row of the table."""
+    """Return a row of the table."""
     return (name, f"{statistics.median(times):.0f}", f"{min(times):.0f}", f"{max(times):.0f}")
 
 

@@ -37,7 +37,7 @@ SPECIAL = SpecialTokens(1, 2, 3, 4, 0)
 
 
 def sizes(name: str) -> tuple[ModelConfig, int]:
-    """The model, and the side of its images."""
+    """Return the model, and the side of its images."""
     if name == "nano":
         return nano(), 128
     big = bagel_7b()

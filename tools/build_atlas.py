@@ -93,7 +93,9 @@ def wrapped(text: str) -> list[str]:
 
 
 def sprite(sets: Path, glyph: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """The natural sprite [height, width, 4] and its tones [height, width], both uint8, longer side SIZE."""
+    """Return the natural sprite [height, width, 4] and its tones [height, width], both uint8, longer side
+    SIZE.
+    """
     drawn = draw(sets, glyph)
     if glyph.get("largest"):
         drawn = keep_largest(drawn)
@@ -110,7 +112,7 @@ def sprite(sets: Path, glyph: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw(sets: Path, glyph: dict[str, Any]) -> np.ndarray:
-    """The glyph in its own paints, [DRAWN, DRAWN, 4] uint8."""
+    """Return the glyph in its own paints, [DRAWN, DRAWN, 4] uint8."""
     icons = json.loads((sets / glyph["set"] / "icons.json").read_text())
     name = glyph["glyph"]
     icon = icons["icons"].get(name) or icons["icons"][icons["aliases"][name]["parent"]]
@@ -129,7 +131,7 @@ def draw(sets: Path, glyph: dict[str, Any]) -> np.ndarray:
 
 
 def drop_path(body: str, index: int) -> str:
-    """The SVG body without its path of this number."""
+    """Return the SVG body without its path of this number."""
     start = -1
     for _ in range(index + 1):
         start = body.index("<path", start + 1)
@@ -137,7 +139,7 @@ def drop_path(body: str, index: int) -> str:
 
 
 def keep_largest(drawn: np.ndarray) -> np.ndarray:
-    """Only the largest connected part."""
+    """Return only the largest connected part."""
     labels, count = ndimage.label(drawn[..., 3] >= 128)
     sizes = ndimage.sum_labels(np.ones_like(labels), labels, range(1, count + 1))
     near = ndimage.binary_dilation(labels == 1 + int(np.argmax(sizes)), iterations=2)
@@ -168,7 +170,8 @@ def crop(drawn: np.ndarray, margin: int) -> np.ndarray:
 
 
 def paint_tones(colors: np.ndarray, solid: np.ndarray, anchor: str | None) -> np.ndarray:
-    """The tone of every pixel, 0..255: ANCHOR for the dominant paint, less where darker, more where lighter.
+    """Return the tone of every pixel, 0..255: ANCHOR for the dominant paint, less where darker, more where
+    lighter.
 
     anchor: the paint to take as dominant; the one of largest area when None.
     """
@@ -184,7 +187,9 @@ def paint_tones(colors: np.ndarray, solid: np.ndarray, anchor: str | None) -> np
 
 
 def main_paints(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The paints [paints, 3] that cover at least 0.4 % each, near ones joined, and their areas in pixels."""
+    """Return the paints [paints, 3] that cover at least 0.4 % each, near ones joined, and their areas in
+    pixels.
+    """
     values, counts = np.unique(pixels, axis=0, return_counts=True)
     order = np.argsort(-counts)
     kept: list[np.ndarray] = []

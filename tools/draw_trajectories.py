@@ -26,7 +26,7 @@ WANTED = {"multi-turn": 12, "conflict": 4, "alignment": 4}
 
 
 def chosen(seed: int = 5) -> list[Record]:
-    """Records with many canvases, in the mix of WANTED."""
+    """Return records with many canvases, in the mix of WANTED."""
     draw = random.Random(seed)
     found: list[Record] = []
     for subset, count in WANTED.items():
@@ -41,7 +41,7 @@ def chosen(seed: int = 5) -> list[Record]:
 
 
 def card(trajectory: Trajectory) -> Image.Image:
-    """One trajectory: prompt, canvases, and under each what was said before it."""
+    """Return one trajectory: prompt, canvases, and under each what was said before it."""
     image = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
     draw = ImageDraw.Draw(image)
     draw.rounded_rectangle((2, 2, WIDTH - 3, HEIGHT - 3), 14, CARD, EDGE)

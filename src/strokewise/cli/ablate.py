@@ -26,7 +26,7 @@ def ablate(
     prompts: Annotated[str, typer.Option(help="geneval, or a file as for eval run.")] = "geneval",
     batch: Batch = 16,
 ) -> None:
-    """The paper's ablations: train variants of the process data alike, paint, score, tabulate."""
+    """Run the paper's ablations: train variants of the process data alike, paint, score, tabulate."""
     from strokewise.cli.output import print_table
     from strokewise.evals.ablations import TABLES, Ablation
     from strokewise.evals.ablations import ablate as run

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """``WIDTHxHEIGHT`` to (height, width).
+    """Convert ``WIDTHxHEIGHT`` to (height, width).
 
     Raises:
         ConfigError: if it is of another form.
@@ -22,7 +22,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_interval(text: str) -> tuple[float, float]:
-    """``LOW,HIGH`` to two numbers.
+    """Convert ``LOW,HIGH`` to two numbers.
 
     Raises:
         ConfigError: if it is of another form.
@@ -35,7 +35,7 @@ def parse_interval(text: str) -> tuple[float, float]:
 
 
 def parse_dtype(text: str) -> "torch.dtype":
-    """A precision by name.
+    """Return a precision by name.
 
     Raises:
         ConfigError: if there is none of that name.
@@ -49,7 +49,7 @@ def parse_dtype(text: str) -> "torch.dtype":
 
 
 def read_prompts(path: Path) -> dict[str, str]:
-    """The prompts of a file, one a line, by place ("FILE, line 3"); blank lines are skipped.
+    """Return the prompts of a file, one a line, by place ("FILE, line 3"); blank lines are skipped.
 
     Raises:
         InputError: if it cannot be read, or holds none.

@@ -268,7 +268,7 @@ def report(
 
 
 def _identity(model: str, painter: "Painter", options: dict[str, Any]) -> dict[str, Any]:
-    """What decides how a model paints."""
+    """Return what decides how a model paints."""
     from dataclasses import asdict
 
     from strokewise.evals.generate import fingerprint
@@ -281,7 +281,7 @@ def _identity(model: str, painter: "Painter", options: dict[str, Any]) -> dict[s
 
 
 def _helpers(world: str, asker: "VlmClient | None") -> "Helpers":
-    """The verifier, inspector and planner of strategies: a vision model, or the sprite world's."""
+    """Return the verifier, inspector and planner of strategies: a vision model, or the sprite world's."""
     from strokewise.critics.judges import VlmJudge
     from strokewise.critics.verifiers import SpriteVerifier, VlmVerifier
     from strokewise.evals.strategies.external import GraphPlanner, JudgeInspector, SpriteInspector

@@ -33,7 +33,7 @@ MaxTokens = Annotated[
 
 
 def judge_named(name: str, url: str | None, cache: Path, requests: int | None, tokens: int | None) -> "Judge":
-    """The oracle, or a vision model behind an API."""
+    """Return the oracle, or a vision model behind an API."""
     from strokewise.critics.judges import OracleJudge, VlmJudge
 
     return OracleJudge() if name == ORACLE else VlmJudge(client_named(name, url, cache, requests, tokens))
@@ -42,7 +42,7 @@ def judge_named(name: str, url: str | None, cache: Path, requests: int | None, t
 def critic_named(
     name: str, url: str | None, cache: Path, requests: int | None, tokens: int | None
 ) -> "RewardCritic":
-    """The oracle with the recognizer, or a vision model as judge and as verifier, with one budget."""
+    """Return the oracle with the recognizer, or a vision model as judge and as verifier, with one budget."""
     from strokewise.critics.judges import OracleJudge, VlmJudge
     from strokewise.critics.rewards import RewardCritic
     from strokewise.critics.verifiers import SpriteVerifier, VlmVerifier
@@ -56,7 +56,7 @@ def critic_named(
 def client_named(
     name: str, url: str | None, cache: Path, requests: int | None, tokens: int | None
 ) -> "VlmClient":
-    """A vision model behind an API."""
+    """Return a vision model behind an API."""
     from strokewise.critics.vlm_client import VlmClient
     from strokewise.io.services import QueryLimits
 

@@ -156,7 +156,7 @@ def _usage(error: Exception) -> int:
 
 
 def _report(message: str) -> None:
-    """One line on standard error, if anybody still reads it."""
+    """Print one line on standard error, if anybody still reads it."""
     line = " ".join(message.split())
     if len(line) > LONGEST:
         line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"

@@ -71,7 +71,7 @@ DryRun = Annotated[
 
 
 def executor_named(name: str | None, workers: int, address: str | None, gpus: float) -> "Executor":
-    """The executor that the options name."""
+    """Return the executor that the options name."""
     from strokewise.data.executor import INLINE, PROCESSES, Executor
 
     return Executor(name or (PROCESSES if workers > 1 else INLINE), workers, address, gpus)
@@ -102,7 +102,7 @@ def workshop_of(
 
 
 def _prices(judge: str | None) -> "Prices":
-    """The price of queries and answers; ConfigError if it is no pair of numbers."""
+    """Return the price of queries and answers; ConfigError if it is no pair of numbers."""
     from strokewise.io.services import Prices
 
     if judge is None:

@@ -58,7 +58,7 @@ class DocumentedField:
 
 @functools.cache
 def documented_fields(source: str) -> tuple[DocumentedField, ...]:
-    """The fields of a dataclass of this package, in the order of its source.
+    """Return the fields of a dataclass of this package, in the order of its source.
 
     Args:
         source: ``package.module:Class``; every field must be documented under "Attributes:".
@@ -112,7 +112,7 @@ def options_of(
 
 
 def _attributes(docstring: str) -> Iterator[tuple[str, str]]:
-    """Names and texts of the entries under "Attributes:"; continued lines are joined."""
+    """Yield names and texts of the entries under "Attributes:"; continued lines are joined."""
     _, _, section = docstring.partition("Attributes:\n")
     name, text = "", ""
     for line in section.split("\n\n")[0].splitlines():
@@ -128,13 +128,13 @@ def _attributes(docstring: str) -> Iterator[tuple[str, str]]:
 
 
 def _plain(text: str) -> str:
-    """A docstring's text without markup, as a sentence."""
+    """Return a docstring's text without markup, as a sentence."""
     plain = _ROLE.sub(r"\1", text).replace("``", "").strip()
     return plain[:1].upper() + plain[1:]
 
 
 def _parameter(field: DocumentedField) -> inspect.Parameter:
-    """The typer parameter of a field; None stands for "not given"."""
+    """Return the typer parameter of a field; None stands for "not given"."""
     annotation = field.annotation.removesuffix(" | None")
     if annotation == "bool":
         kind: Any = bool

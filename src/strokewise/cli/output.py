@@ -25,7 +25,9 @@ class Update(Protocol):
 
 
 def console(stderr: bool = False, markup: bool = False) -> "Console":
-    """A console on standard output or standard error; text is taken for rich markup only on request."""
+    """Return a console on standard output or standard error; text is taken for rich markup only on
+    request.
+    """
     return _console_class()(stderr=stderr, markup=markup, emoji=False)
 
 
@@ -43,7 +45,7 @@ def print_table(table: "TextTable") -> None:
 
 @contextmanager
 def progress(description: str, total: int | None = None) -> Iterator[Update]:
-    """A bar with counts and the remaining time on standard error; nothing where that is no terminal."""
+    """Yield a bar with counts and the remaining time on standard error; nothing where that is no terminal."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -71,7 +73,7 @@ def progress(description: str, total: int | None = None) -> Iterator[Update]:
 
 
 def tracked(items: Iterable[T], description: str, total: int) -> Iterator[T]:
-    """The items, with a progress bar on standard error."""
+    """Yield the items, with a progress bar on standard error."""
     with progress(description, total) as update:
         for done, item in enumerate(items, 1):
             yield item

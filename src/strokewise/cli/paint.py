@@ -118,7 +118,7 @@ def paint(
 
 
 def _prompts(prompt: str | None, path: Path | None) -> dict[str, str]:
-    """The prompts by where they stand; the one of the command line needs no place."""
+    """Return the prompts by where they stand; the one of the command line needs no place."""
     if (prompt is None) == (path is None):
         raise ConfigError("give either a prompt or --prompts FILE")
     if path is None:
@@ -157,7 +157,7 @@ def _prepare(painter: "Painter", requests: "Sequence[Request]", places: Sequence
 def _gallery(
     out: Path | None, requests: "Sequence[Request]", settings: dict[str, Any], as_json: bool
 ) -> "Iterator[Gallery | None]":
-    """Where to write, claimed; None for nowhere."""
+    """Yield where to write, claimed; None for nowhere."""
     from strokewise.trajectory.gallery import Gallery
 
     if out is None and as_json:
@@ -232,7 +232,7 @@ def _write_unfinished(engine: "Engine", gallery: "Gallery") -> None:
 
 
 def _view(as_json: bool, several: bool, prompt: str) -> tuple[AbstractContextManager[Emit], int]:
-    """How events are shown, and how many previews of each canvas that needs."""
+    """Return how events are shown, and how many previews of each canvas that needs."""
     if as_json or several:
         return _plain(_json_line if as_json else _text_line), 0
     return _live(prompt), PREVIEWS if sys.stdout.isatty() else 0
@@ -240,7 +240,7 @@ def _view(as_json: bool, several: bool, prompt: str) -> tuple[AbstractContextMan
 
 @contextmanager
 def _live(prompt: str) -> Iterator[Emit]:
-    """One painting as it grows, or plain lines where the output is no terminal."""
+    """Yield one painting as it grows, or plain lines where the output is no terminal."""
     from strokewise.cli.terminal import LiveView
 
     with LiveView(prompt) as view:
@@ -257,12 +257,12 @@ def _plain(line: Callable[["Session", "Event"], str | None]) -> Iterator[Emit]:
 
 
 def _json_line(session: "Session", event: "Event") -> str:
-    """An event in its envelope, as JSON."""
+    """Return an event in its envelope, as JSON."""
     return json.dumps(session.stamp(event).to_json(), ensure_ascii=False)
 
 
 def _text_line(session: "Session", event: "Event") -> str | None:
-    """An event of one of several paintings as a line of text, if it is worth one."""
+    """Return an event of one of several paintings as a line of text, if it is worth one."""
     from strokewise.trajectory.events import Finished, ImageFinished, TextFinished
 
     if isinstance(event, TextFinished):

@@ -53,7 +53,7 @@ def serve(
 
 
 def _keys(given: list[str]) -> list[str]:
-    """The keys; those of the environment are separated by spaces."""
+    """Return the keys; those of the environment are separated by spaces."""
     keys = [key for text in given for key in text.split()]
     if short := [key for key in keys if len(key) < 8]:
         raise ConfigError(f"an API key of {len(short[0])} characters is guessed too easily; take 8 or more")

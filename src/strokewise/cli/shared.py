@@ -9,7 +9,7 @@ from strokewise.cli.options import MAX_BATCH, MAX_SEED, MAX_VALUE
 
 
 def local_data(text: str) -> Path:
-    """A path as it is, or a copy of the data sets at a URL."""
+    """Return a path as it is, or a copy of the data sets at a URL."""
     from strokewise.io.remote import local
 
     return local(text)

@@ -69,13 +69,15 @@ class HalfBlocks:
             yield Segment.line()
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """The requested width, or the available one where that is less."""
+        """Return the requested width, or the available one where that is less."""
         width = max(1, min(self.columns, options.max_width))
         return Measurement(width, width)
 
 
 def resampled(image: Image.Image, columns: int) -> np.ndarray:
-    """The pixels of a picture ``columns`` wide, as (height, width, 3); pixels are square, two to a cell."""
+    """Return the pixels of a picture ``columns`` wide, as (height, width, 3); pixels are square, two to a
+    cell.
+    """
     height = max(1, round(image.height * columns / image.width))
     # Sharper than an average, and without the bright rims that Lanczos gives at so few pixels.
     smooth = image.convert("RGB").resize((columns, height), Image.Resampling.HAMMING)
@@ -83,13 +85,13 @@ def resampled(image: Image.Image, columns: int) -> np.ndarray:
 
 
 def pairs(pixels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """Rows of pixels two by two; an odd last one is alone."""
+    """Return rows of pixels two by two; an odd last one is alone."""
     rows = list(pixels)
     return [(rows[i], rows[i + 1] if i + 1 < len(rows) else None) for i in range(0, len(rows), 2)]
 
 
 def _colored(upper: np.ndarray, lower: np.ndarray | None) -> list[Segment]:
-    """A line of half blocks; neighbors of the same colors share a segment."""
+    """Return a line of half blocks; neighbors of the same colors share a segment."""
     rows = [upper] if lower is None else [upper, lower]
     cells = [tuple(tuple(map(int, row[x])) for row in rows) for x in range(len(upper))]
     found: list[Segment] = []
@@ -104,7 +106,7 @@ def _colored(upper: np.ndarray, lower: np.ndarray | None) -> list[Segment]:
 
 
 def _shaded(upper: np.ndarray, lower: np.ndarray | None) -> list[Segment]:
-    """A line of characters as dense as the pixels are light."""
+    """Return a line of characters as dense as the pixels are light."""
     both = (upper if lower is None else (upper.astype(int) + lower) // 2) @ np.array([0.299, 0.587, 0.114])
     return [Segment("".join(SHADES[min(9, int(light * len(SHADES) / 256))] for light in both))]
 
@@ -113,7 +115,7 @@ def _shaded(upper: np.ndarray, lower: np.ndarray | None) -> list[Segment]:
 
 
 def labeled(text: str) -> list[tuple[str, str]]:
-    """A message, finished or not, as labels and texts, without a tag that has only begun."""
+    """Return a message, finished or not, as labels and texts, without a tag that has only begun."""
     found, label, at = [], LABELS[""], 0
     for match in TAG.finditer(text):
         found.append((label, text[at : match.start()]))
@@ -130,7 +132,7 @@ def _without_partial_tag(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text that cannot steer the terminal: control characters show as �."""
+    """Return a text that cannot steer the terminal: control characters show as �."""
     return "".join(c if c.isprintable() or c == "\n" else " " if c == "\t" else "�" for c in text)
 
 
@@ -153,7 +155,7 @@ class StepView:
     seconds: float = 0.0
 
     def line(self) -> str:
-        """What was done, in a line."""
+        """Return what was done, in a line."""
         parts = dict(labeled(self.text))
         text = parts.get("refinement") or parts.get("plan") or parts.get("inspection") or "painted"
         return " ".join(text.split())
@@ -216,7 +218,9 @@ def _show(step: StepView, png: bytes) -> None:
 
 
 def render_story(story: Story, width: int, height: int, moving: bool = True) -> Group:
-    """The whole view for a console of a size; ``moving`` with a spinner while something is under way."""
+    """Return the whole view for a console of a size; ``moving`` with a spinner while something is under
+    way.
+    """
     steps = [step for _, step in sorted(story.steps.items())]
     past, now = (steps, None) if story.over or not steps else (steps[:-1], steps[-1])
     room = height - _lines(story.prompt, width) - 3
@@ -240,7 +244,7 @@ def render_story(story: Story, width: int, height: int, moving: bool = True) -> 
 
 
 def thumbnails(steps: list[StepView], width: int) -> Table:
-    """Small pictures side by side with their numbers; the newest ones where not all have room."""
+    """Return small pictures side by side with their numbers; the newest ones where not all have room."""
     room = max(1, width // (THUMBNAIL + 2))
     table = Table.grid(padding=(0, 2, 0, 0))
     row = [step for step in steps if step.picture is not None][-room:]
@@ -250,12 +254,12 @@ def thumbnails(steps: list[StepView], width: int) -> Table:
 
 
 def fitting(image: Image.Image, width: int, height: int) -> int:
-    """The columns at which a picture fits into so many columns and lines."""
+    """Return the columns at which a picture fits into so many columns and lines."""
     return max(1, min(PICTURE, width, round(2 * height * image.width / image.height)))
 
 
 def _stage(story: Story, now: StepView | None, width: int, height: int, moving: bool) -> RenderableType:
-    """The newest picture, and beside or above it the texts under way."""
+    """Return the newest picture, and beside or above it the texts under way."""
     beside = width >= SIDE_BY_SIDE
     latest, texts = story.latest, _texts(now, moving)
     picture: RenderableType = Text()
@@ -307,12 +311,12 @@ def _past_line(step: StepView, width: int) -> Text:
 
 
 def _lines(text: str, width: int) -> int:
-    """About how many lines a text takes."""
+    """Return about how many lines a text takes."""
     return -(-max(1, len(text)) // max(1, width))
 
 
 def plain_lines(story: Story, event: Event) -> list[str]:
-    """What an event adds for a reader of plain lines; the story holds it already."""
+    """Return what an event adds for a reader of plain lines; the story holds it already."""
     at = f"step {event.step + 1}"
     if isinstance(event, TextFinished):
         return [f"{at} {label}: {' '.join(words.split())}" for label, words in labeled(event.text)]
@@ -367,5 +371,5 @@ class LiveView:
             return render_story(self.story, *self.console.size)
 
     def _print(self, line: str) -> None:
-        """A line as it is: not wrapped, not colored."""
+        """Print a line as it is: not wrapped, not colored."""
         self.console.print(Text(line), soft_wrap=True)

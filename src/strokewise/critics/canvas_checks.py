@@ -54,7 +54,7 @@ class CanvasCheck:
 
 
 def check_canvas(judge: VlmClient, message: Message, canvas: Image.Image) -> CanvasCheck:
-    """Whether a canvas shows the plan of the message before it.
+    """Return whether a canvas shows the plan of the message before it.
 
     Raises:
         InputError: if the judge refuses to look at it.
@@ -72,7 +72,7 @@ def _faults_go_with_verdicts(found: Any) -> Any:
 
 @cache
 def _answer() -> "type[BaseModel]":
-    """The schema of an answer; made when it is first needed, because pydantic takes its time."""
+    """Return the schema of an answer; made when it is first needed, because pydantic takes its time."""
     from pydantic import AfterValidator, ConfigDict, create_model, model_validator
 
     fault: Any = (Literal[FAULTS] | None, ...)

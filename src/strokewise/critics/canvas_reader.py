@@ -14,12 +14,14 @@ from strokewise.world.recognize import Recognition, recognize
 
 
 def read_canvas(image: Image.Image) -> Description | None:
-    """A description of all that a canvas shows, comparable with a plan; None if parts are not recognized."""
+    """Return a description of all that a canvas shows, comparable with a plan; None if parts are not
+    recognized.
+    """
     return describe_canvas(recognize(image))
 
 
 def describe_canvas(found: Recognition) -> Description | None:
-    """The same of a canvas that is recognized already."""
+    """Return the same of a canvas that is recognized already."""
     try:
         return None if found.unknown else describe(found.scene)
     except SceneError:
@@ -27,12 +29,14 @@ def describe_canvas(found: Recognition) -> Description | None:
 
 
 def fulfills(found: Recognition, prompt: SceneGraph) -> bool:
-    """Whether a recognized canvas shows all that the prompt asks for, and nothing that is not recognized."""
+    """Return whether a recognized canvas shows all that the prompt asks for, and nothing that is not
+    recognized.
+    """
     return not found.unknown and prompt_fulfilled(prompt, found.scene)
 
 
 def shows_prompt(image: Image.Image, prompt: SceneGraph) -> bool:
-    """Whether a picture is right: it shows all that the prompt asks for, and nothing unknown.
+    """Return whether a picture is right: it shows all that the prompt asks for, and nothing unknown.
 
     Raises:
         InputError: if the picture is too small to be recognized.

@@ -69,7 +69,7 @@ class ClipColors:
             raise CheckpointError(f"{model} cannot be loaded on {device}: {error}") from error
 
     def name(self, image: Image.Image, detections: Sequence[Detection]) -> list[str]:
-        """The color of each thing: the nearest of the ten, whatever the thing looks like."""
+        """Return the color of each thing: the nearest of the ten, whatever the thing looks like."""
         return [self._nearest(crop(image, one), one.name) for one in detections]
 
     @torch.inference_mode()
@@ -81,7 +81,7 @@ class ClipColors:
         return COLORS[int(logits.argmax())]
 
     def _classifier(self, name: str) -> Tensor:
-        """[colors, features]: the mean of the phrases' unit vectors, made a unit vector again."""
+        """Return [colors, features]: the mean of the phrases' unit vectors, made a unit vector again."""
         if name not in self._classifiers:
             phrases = [phrase.format(color=color, name=name) for color in COLORS for phrase in _PHRASES]
             tokens = self.tokenizer(phrases, padding=True, return_tensors="pt").to(self.clip.device)
@@ -92,7 +92,7 @@ class ClipColors:
 
 
 def crop(image: Image.Image, detection: Detection) -> Image.Image:
-    """The thing cut out along its box, with gray where its mask is not."""
+    """Return the thing cut out along its box, with gray where its mask is not."""
     if detection.mask is not None:
         ground = Image.new("RGB", image.size, _GROUND)
         image = Image.composite(image, ground, Image.fromarray(detection.mask))
@@ -100,7 +100,8 @@ def crop(image: Image.Image, detection: Detection) -> Image.Image:
 
 
 def preprocess(picture: Image.Image, side: int) -> Tensor:
-    """As OpenCLIP does: bicubic to `side` along the shorter edge, the middle square, normalized.
+    """Return pixels as OpenCLIP prepares them: bicubic to `side` along the shorter edge, the middle square,
+    normalized.
 
     Returns:
         [3, side, side] float32.

@@ -21,11 +21,15 @@ class Detector(Protocol):
     """A critic that finds things in a picture, as GenEval's rules need them."""
 
     def detect(self, image: Image.Image) -> list[Detection]:
-        """The things in an RGB picture with scores that pass GenEval's least; colors may be left out."""
+        """Return the things in an RGB picture with scores that pass GenEval's least; colors may be left
+        out.
+        """
         ...
 
     def name_colors(self, image: Image.Image, detections: Sequence[Detection]) -> list[str | None]:
-        """The color of each of some detections in the picture; None for a thing in none of the ten colors."""
+        """Return the color of each of some detections in the picture; None for a thing in none of the ten
+        colors.
+        """
         ...
 
 
@@ -33,16 +37,16 @@ class SpriteDetector:
     """The recognizer of the sprite world. What looks natural there has no color."""
 
     def detect(self, image: Image.Image) -> list[Detection]:
-        """The things in a picture of the sprite world; InputError if it is too small."""
+        """Return the things in a picture of the sprite world; InputError if it is too small."""
         return [Detection(one.name, one.score, one.box, one.color) for one in detect(image, SCORE)]
 
     def name_colors(self, image: Image.Image, detections: Sequence[Detection]) -> list[str | None]:
-        """The colors that `detect` has named already."""
+        """Return the colors that `detect` has named already."""
         return [one.color for one in detections]
 
 
 def load_detector(name: str, device: str = "cpu") -> Detector:
-    """A detector by its name in DETECTORS.
+    """Return a detector by its name in DETECTORS.
 
     Args:
         name: sprite, mask2former (loads released weights), or mask2former:FOLDER (loads those of a folder).

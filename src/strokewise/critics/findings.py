@@ -31,7 +31,7 @@ class Findings:
 
 
 def find(prompt: SceneGraph | None, plan: Description | None, seen: Recognition) -> Findings:
-    """What is wrong in a step.
+    """Return what is wrong in a step.
 
     Args:
         prompt: of the painting; None: not understood.
@@ -50,7 +50,7 @@ def find(prompt: SceneGraph | None, plan: Description | None, seen: Recognition)
 
 
 def prompt_graph(text: str) -> SceneGraph | None:
-    """What a prompt asks for; None if it is not of the sprite world."""
+    """Return what a prompt asks for; None if it is not of the sprite world."""
     try:
         return parse_prompt(text)
     except LanguageError:
@@ -58,7 +58,7 @@ def prompt_graph(text: str) -> SceneGraph | None:
 
 
 def scene_described(text: str | None) -> Description | None:
-    """The scene of a description; None if it is not understood, or contradicts itself."""
+    """Return the scene of a description; None if it is not understood, or contradicts itself."""
     try:
         found = parse_description(text or "")
         found.validate()

@@ -74,7 +74,7 @@ class RuleFault(NamedTuple):
 
 
 def keep(tag: str, detections: Iterable[Detection]) -> dict[str, list[Detection]]:
-    """The detections that the rules consider, by class, the surest first.
+    """Return the detections that the rules consider, by class, the surest first.
 
     Those above SCORE (COUNTING_SCORE for the tag "counting"), at most MOST of a class. Boxes that overlap are
     all kept, as the scorer does by default.
@@ -88,7 +88,8 @@ def keep(tag: str, detections: Iterable[Detection]) -> dict[str, list[Detection]
 
 
 def needing_color(metadata: Mapping[str, Any], detections: Iterable[Detection]) -> list[Detection]:
-    """The detections whose color decides the verdict: what a detector that names colors at a cost must name.
+    """Return the detections whose color decides the verdict: what a detector that names colors at a cost must
+    name.
 
     Args:
         metadata: as for `evaluate`.
@@ -108,7 +109,7 @@ def needing_color(metadata: Mapping[str, Any], detections: Iterable[Detection]) 
 
 
 def find_faults(metadata: Mapping[str, Any], detections: Iterable[Detection]) -> list[RuleFault]:
-    """Where the detections differ from what the metadata require; empty for a correct picture.
+    """Return where the detections differ from what the metadata require; empty for a correct picture.
 
     Every clause of `include` must be met by the `count` detections of its class with the highest scores: they
     must exist, have its color, and each stand in the stated relation to each thing of the clause it points
@@ -139,7 +140,7 @@ def find_faults(metadata: Mapping[str, Any], detections: Iterable[Detection]) ->
 
 
 def relations(first: Box, second: Box) -> list[str]:
-    """How the first box stands to the second: none, one, or a horizontal and a vertical relation.
+    """Return how the first box stands to the second: none, one, or a horizontal and a vertical relation.
 
     The offset of the centers is shortened on each axis by SHRINK of both boxes' sizes and divided by its
     unshortened length; a relation holds beyond SHARE. Computed apart from the layout of the sprite world, in
@@ -169,7 +170,7 @@ def check_metadata(metadata: Mapping[str, Any], where: object = "GenEval metadat
 
 
 def _one_of(kind: str, known: Sequence[str]) -> AfterValidator:
-    """Words of a list; others with the nearest one of it."""
+    """Return words of a list; others with the nearest one of it."""
 
     def check(word: str) -> str:
         if word not in known:
@@ -215,7 +216,7 @@ class _Metadata(TypedDict):
 def _fault(
     clause: Mapping[str, Any], chosen: Sequence[Detection], met: Sequence[Sequence[Detection] | None]
 ) -> RuleFault | None:
-    """The first thing that is wrong with the detections chosen for a clause."""
+    """Return the first thing that is wrong with the detections chosen for a clause."""
     name, count = clause["class"], clause["count"]
     if len(chosen) < count:
         kind = FaultKind.TOO_FEW if chosen else FaultKind.MISSING

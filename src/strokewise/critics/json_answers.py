@@ -21,7 +21,7 @@ _MOST = 200  # places where an object may begin that are tried
 
 
 def unbounded_schema(answer: "type[BaseModel]") -> dict[str, Any]:
-    """The JSON schema of an answer without bounds on values, lengths and forms of texts."""
+    """Return the JSON schema of an answer without bounds on values, lengths and forms of texts."""
     found: dict[str, Any] = _without_bounds(answer.model_json_schema())
     return found
 
@@ -42,7 +42,7 @@ def _without_bounds(schema: Any) -> Any:
 
 
 def parse_answer(text: str, answer: type[Answer]) -> Answer:
-    """The answer in a text: all of it, or the last fitting object in it.
+    """Return the answer in a text: all of it, or the last fitting object in it.
 
     Models write their thoughts before it (closed by ``</think>``), introduce it, or put it into a code fence.
 
@@ -69,7 +69,7 @@ def parse_answer(text: str, answer: type[Answer]) -> Answer:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The outermost JSON objects in a text, in order."""
+    """Yield the outermost JSON objects in a text, in order."""
     decoder, at = json.JSONDecoder(), 0
     for _ in range(_MOST):
         at = text.find("{", at)

@@ -68,13 +68,13 @@ class Judge(Protocol):
     """
 
     def plan(self, prompt: str, message: Message) -> Critique:
-        """Whether the plan (<ins>, <des>) of a message is consistent with the whole prompt."""
+        """Return whether the plan (<ins>, <des>) of a message is consistent with the whole prompt."""
 
     def sketch(self, message: Message, canvas: Image.Image) -> Critique:
-        """Whether a canvas shows the plan of the message before it."""
+        """Return whether a canvas shows the plan of the message before it."""
 
     def graph(self, prompt: str) -> SceneGraph:
-        """What a prompt asks for, as a scene graph."""
+        """Return what a prompt asks for, as a scene graph."""
 
 
 class OracleJudge:
@@ -126,7 +126,7 @@ class VlmJudge:
 
 
 def critiques_of_steps(judge: Judge, trajectory: Trajectory) -> Iterator[tuple[int, Critique, Critique]]:
-    """For each canvas: the number of its step, and the critiques of its plan and of the canvas.
+    """Yield for each canvas: the number of its step, and the critiques of its plan and of the canvas.
 
     A canvas that was only refined is compared with the plan it was refined for.
     """
@@ -141,14 +141,14 @@ def critiques_of_steps(judge: Judge, trajectory: Trajectory) -> Iterator[tuple[i
 
 
 def stated_plan(message: Message) -> str:
-    """The plan of a message as a judge is given it."""
+    """Return the plan of a message as a judge is given it."""
     return f"Instruction: {message.ins or message.refine or ''}\nScene after it: {message.des or ''}"
 
 
 def judge_many(
     judge: Judge, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[tuple[Item, Result]]:
-    """Items with a function's results, several at once where the judge is queried over a network."""
+    """Return items with a function's results, several at once where the judge is queried over a network."""
 
     def paired(item: Item) -> tuple[Item, Result]:
         return item, function(item)
@@ -157,14 +157,14 @@ def judge_many(
 
 
 def stated_text(text: str) -> str:
-    """A text that can stand in a message, for schemas; ValueError if it is empty or holds a tag."""
+    """Return a text that can stand in a message, for schemas; ValueError if it is empty or holds a tag."""
     if not text.strip() or TAG.search(text):
         raise ValueError("a text is expected, without the tags <refine>, <ins> and <des>")
     return text.strip()
 
 
 def optional_text(text: str | None) -> str | None:
-    """The same, or None where there is no text."""
+    """Return the same, or None where there is no text."""
     return stated_text(text) if text and text.strip() else None
 
 
@@ -179,7 +179,7 @@ def _check_ids(graph: Any) -> Any:
 
 @cache
 def _answers() -> Any:
-    """The schemas of answers; made when they are first needed, because pydantic takes its time."""
+    """Return the schemas of answers; made when they are first needed, because pydantic takes its time."""
     from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
     class Strict(BaseModel):

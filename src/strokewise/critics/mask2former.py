@@ -82,7 +82,7 @@ class Mask2FormerDetector:
 
     @torch.inference_mode()
     def detect(self, image: Image.Image) -> list[Detection]:
-        """The things in a picture with boxes and masks, without colors."""
+        """Return the things in a picture with boxes and masks, without colors."""
         pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
         batch, seen = preprocess(pixels, *self.bounds)
         output = self.segmenter(pixel_values=batch.to(self.segmenter.device))
@@ -97,14 +97,14 @@ class Mask2FormerDetector:
         ]
 
     def name_colors(self, image: Image.Image, detections: Sequence[Detection]) -> list[str | None]:
-        """The color of each thing by CLIP, always one of the ten."""
+        """Return the color of each thing by CLIP, always one of the ten."""
         return list(self.colors.name(image.convert("RGB"), detections))
 
 
 def preprocess(
     pixels: Tensor, longer: int = _LONGER, shorter: int = _SHORTER
 ) -> tuple[Tensor, tuple[int, int]]:
-    """A picture as the harness brings it to the detector.
+    """Return a picture as the harness brings it to the detector.
 
     Resized so that neither edge exceeds its bound, bilinear without smoothing and rounded to whole values as
     OpenCV does; padded with gray at the lower right; normalized.
@@ -128,7 +128,7 @@ def preprocess(
 
 
 def _candidates(classes: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores, labels and mask logits of the surest pairs of query and class.
+    """Return scores, labels and mask logits of the surest pairs of query and class.
 
     A query may stand for several classes. The score only falls by the sureness of the mask, so what is not
     above SCORE by now need not be brought to the size of the picture.
@@ -151,12 +151,12 @@ def _to_picture(
 
 
 def _sureness(masks: Tensor) -> Tensor:
-    """The mean probability within each mask; 0 for an empty one."""
+    """Return the mean probability within each mask; 0 for an empty one."""
     inside = (masks > 0).float()
     return (masks.sigmoid() * inside).sum((1, 2)) / (inside.sum((1, 2)) + 1e-6)
 
 
 def _box(mask: np.ndarray) -> tuple[float, float, float, float]:
-    """The box around a mask that is not empty, its lower right corner outside the last pixel."""
+    """Return the box around a mask that is not empty, its lower right corner outside the last pixel."""
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

@@ -127,7 +127,7 @@ def convert_detector(file: Path, out: Path) -> None:
 
 
 def read_pickle(file: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint of mmdetection, by name.
+    """Return the tensors of a checkpoint of mmdetection, by name.
 
     Raises:
         CheckpointError: if it cannot be read, holds anything but tensors and plain values, or no state.
@@ -148,7 +148,7 @@ def read_pickle(file: Path) -> dict[str, Tensor]:
 
 
 def _converted(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """The tensors in transformers' files that one of mmdetection's stands for."""
+    """Yield the tensors in transformers' files that one of mmdetection's stands for."""
     if name.endswith(UNSTORED):
         return
     renamed = _renamed(name)
@@ -179,7 +179,8 @@ def _renamed(name: str) -> str:
 
 
 def _merging_order(tensor: Tensor) -> Tensor:
-    """Inputs of a merging of 2 x 2 patches, ordered by channel and then row by row, in the original's order.
+    """Return inputs of a merging of 2 x 2 patches, ordered by channel and then row by row, in the original's
+    order.
 
     The original has the channels of each patch together, and the patches column by column.
     """
@@ -189,7 +190,7 @@ def _merging_order(tensor: Tensor) -> Tensor:
 
 
 def _config(stored: dict[str, Tensor]) -> Mask2FormerConfig:
-    """The sizes of a model, read off its weights."""
+    """Return the sizes of a model, read off its weights."""
     from transformers import Mask2FormerConfig, SwinConfig
 
     def count(pattern: str) -> int:

@@ -24,7 +24,7 @@ from strokewise.world.vocabulary import DEFAULT_BACKGROUND, GRID, region_cell
 
 
 def judge_plan(prompt: SceneGraph, plan: Description) -> Inspection:
-    """Where the plan contradicts the prompt, and what of the prompt is still to come.
+    """Return where the plan contradicts the prompt, and what of the prompt is still to come.
 
     Faults: things that the prompt lacks, more of them than it has, another color, a relation that does not
     hold, another background. What is merely not there yet, is too few, or has no color yet, is
@@ -54,12 +54,13 @@ def judge_plan(prompt: SceneGraph, plan: Description) -> Inspection:
 
 
 def judge_sketch(plan: Description, seen: Description) -> tuple[Fault, ...]:
-    """How a canvas differs from the plan; () if it shows it."""
+    """Return how a canvas differs from the plan; () if it shows it."""
     return compare(replace(plan, graph=replace(plan.graph, relations=())), seen).faults
 
 
 def prompt_checks(prompt: SceneGraph, plan: Description, faults: tuple[Fault, ...]) -> tuple[Check, ...]:
-    """The plan's last thing and its relations beside what the prompt asks for, and all else that is wrong.
+    """Return the plan's last thing and its relations beside what the prompt asks for, and all else that is
+    wrong.
 
     What stands earlier in the plan was checked when it was planned.
 
@@ -90,7 +91,8 @@ def prompt_checks(prompt: SceneGraph, plan: Description, faults: tuple[Fault, ..
 
 
 def plan_checks(plan: Description, faults: tuple[Fault, ...]) -> tuple[Check, ...]:
-    """The plan's things, the last with its places, each as the sketch shows it, and what else is wrong.
+    """Return the plan's things, the last with its places, each as the sketch shows it, and what else is
+    wrong.
 
     Args:
         plan: what is planned.
@@ -113,7 +115,9 @@ def with_checks(
     plan: Description,
     seen: Description | None,
 ) -> Inspection:
-    """An inspection of a plan with that of its sketch, which says what is seen and judges item by item."""
+    """Return an inspection of a plan with that of its sketch, which says what is seen and judges item by
+    item.
+    """
     found = replace(judged, sketch=sketch)
     if judged.plan is not None:
         found = replace(found, prompt_checks=prompt_checks(prompt, plan, judged.plan))
@@ -123,12 +127,12 @@ def with_checks(
 
 
 def _as_planned(thing: Thing, planned: dict[str, tuple[str, ...]]) -> tuple[Thing, tuple[str, ...]]:
-    """A thing of the prompt with its places in the plan, in the plan's number."""
+    """Return a thing of the prompt with its places in the plan, in the plan's number."""
     return replace(thing, count=len(planned[thing.name])), planned[thing.name]
 
 
 def _backgrounds(faults: tuple[Fault, ...]) -> list[Check]:
-    """A check of the background, where it is wrong."""
+    """Return a check of the background, where it is wrong."""
     wrong = [fault for fault in faults if fault.kind == "wrong background"]
     return [Check(CheckItem(None, kind=str(fault.wanted)), FAILS) for fault in wrong]
 
@@ -138,7 +142,7 @@ def _check(item: CheckItem, fails: bool) -> Check:
 
 
 def prompt_fulfilled(prompt: SceneGraph, scene: Scene) -> bool:
-    """Whether a finished scene shows all that the prompt asks for, relations by GenEval's rule."""
+    """Return whether a finished scene shows all that the prompt asks for, relations by GenEval's rule."""
     if diff(replace(prompt, relations=()), replace(scene.graph, relations=())):
         if prompt.background is None or scene.background != prompt.background:
             return False
@@ -156,7 +160,7 @@ def prompt_fulfilled(prompt: SceneGraph, scene: Scene) -> bool:
 
 
 def _relation_faults(prompt: SceneGraph, plan: Description) -> list[Fault]:
-    """Relations of the prompt between things that the plan places otherwise."""
+    """Return relations of the prompt between things that the plan places otherwise."""
     places = {
         obj.id: [_nominal_box(region) for region in regions]
         for obj, regions in zip(plan.graph.objects, plan.regions, strict=True)
@@ -179,13 +183,13 @@ def _relation_faults(prompt: SceneGraph, plan: Description) -> list[Fault]:
 def _matching(
     prompt: SceneGraph, object_id: str, graph: SceneGraph, boxes: dict[str, list[Box]]
 ) -> list[Box]:
-    """Boxes of another graph's object that stands for one of the prompt (classes do not repeat)."""
+    """Return boxes of another graph's object that stands for one of the prompt (classes do not repeat)."""
     wanted = prompt[object_id]
     return [box for obj in graph.objects if obj.name == wanted.name for box in boxes[obj.id]]
 
 
 def _nominal_box(region: str) -> Box:
-    """A sprite in the middle of a region."""
+    """Return a sprite in the middle of a region."""
     row, column = region_cell(region)
     x, y = (column + 0.5) / GRID, (row + 0.5) / GRID
     return x - CROWDED / 2, y - CROWDED / 2, x + CROWDED / 2, y + CROWDED / 2

@@ -38,7 +38,7 @@ class RewardCritic:
     verifier: Verifier
 
     def rewards(self, trajectories: Sequence[Trajectory]) -> list[Rewards]:
-        """The rewards of each trajectory.
+        """Return the rewards of each trajectory.
 
         Raises:
             ServiceError: if the critic is a service that fails or costs too much.
@@ -54,7 +54,7 @@ class RewardCritic:
         return Rewards(first, picture, tuple(v for v, _ in steps), tuple(c for _, c in steps))
 
     def _of_steps(self, trajectory: Trajectory) -> Iterator[tuple[float | None, float | None]]:
-        """Of each step the rewards of its inspection and of its canvas."""
+        """Yield of each step the rewards of its inspection and of its canvas."""
         planned = Message()
         plan: bool | None = None
         sketch: bool | None = None
@@ -71,7 +71,7 @@ class RewardCritic:
 
 
 def agreement(step: Step, plan: bool | None, sketch: bool | None) -> float | None:
-    """How far a step's inspection agrees with the judge on the step before.
+    """Return how far a step's inspection agrees with the judge on the step before.
 
     Args:
         step: its verdict is compared in the parts that it judges; an inspection in words that nobody reads is
@@ -90,7 +90,7 @@ def agreement(step: Step, plan: bool | None, sketch: bool | None) -> float | Non
 
 
 def _decided(query: Callable[..., Critique], *of: object) -> bool | None:
-    """What the judge decides; None if it cannot."""
+    """Return what the judge decides; None if it cannot."""
     try:
         return query(*of).consistent
     except InputError:

@@ -18,13 +18,13 @@ from strokewise.world.language import (
 
 
 def word_inspection(inspection: Inspection, rng: random.Random) -> tuple[str, Verdict]:
-    """An inspection in words, and as values."""
+    """Return an inspection in words, and as values."""
     parts = write_inspection(inspection, rng)
     return parts.text, _verdict(inspection, parts)
 
 
 def read_verdict(message: Message) -> Verdict | None:
-    """The verdict of a message's inspection; None where it is in other words than the language's."""
+    """Return the verdict of a message's inspection; None where it is in other words than the language's."""
     try:
         return _verdict(parse_inspection(message.inspect), split_inspection(message.inspect))
     except LanguageError:

@@ -35,29 +35,33 @@ class Verifier(Protocol):
     """
 
     def clear(self, image: Image.Image) -> bool:
-        """Whether an unfinished picture shows enough to be judged."""
+        """Return whether an unfinished picture shows enough to be judged."""
 
     def potential(self, prompt: str, image: Image.Image) -> float:
-        """How likely an unfinished picture is to become what the prompt asks for, 0..1."""
+        """Return how likely an unfinished picture is to become what the prompt asks for, 0..1."""
 
     def score(self, prompt: str, image: Image.Image) -> float:
-        """How likely a finished picture is what the prompt asks for, 0..1."""
+        """Return how likely a finished picture is what the prompt asks for, 0..1."""
 
 
 class SpriteVerifier:
     """The recognizer, and the number of faults it finds against the prompt."""
 
     def clear(self, image: Image.Image) -> bool:
-        """Whether something is recognized, and nothing remains unknown."""
+        """Return whether something is recognized, and nothing remains unknown."""
         found = recognize(image)
         return bool(found.instances) and not found.unknown
 
     def potential(self, prompt: str, image: Image.Image) -> float:
-        """As :meth:`score`: what a sprite is does not change any more once it is recognized."""
+        """Return the score as :meth:`score` does: what a sprite is does not change any more once it is
+        recognized.
+        """
         return self.score(prompt, image)
 
     def score(self, prompt: str, image: Image.Image) -> float:
-        """1 for a right picture, else less the more faults there are; LanguageError for other prompts."""
+        """Return 1 for a right picture, else less the more faults there are; LanguageError for other
+        prompts.
+        """
         graph, found = parse_prompt(prompt), recognize(image)
         if fulfills(found, graph):
             return 1.0
@@ -89,7 +93,7 @@ class VlmVerifier:
 
 
 def scored(verifier: Verifier, prompt: str, image: Image.Image) -> float:
-    """The score of a picture; 0 of a prompt that the verifier does not understand."""
+    """Return the score of a picture; 0 of a prompt that the verifier does not understand."""
     try:
         return verifier.score(prompt, image)
     except LanguageError:
@@ -98,7 +102,7 @@ def scored(verifier: Verifier, prompt: str, image: Image.Image) -> float:
 
 @cache
 def _answers() -> dict[str, Any]:
-    """The schemas of answers; made when they are first needed, because pydantic takes its time."""
+    """Return the schemas of answers; made when they are first needed, because pydantic takes its time."""
     from pydantic import BaseModel, ConfigDict, Field, create_model
 
     class Strict(BaseModel):

@@ -89,7 +89,7 @@ class VlmClient:
         return self.budget.spent.tokens
 
     def query(self, task: str, text: str, answer: type[Answer], images: Sequence[Image.Image] = ()) -> Answer:
-        """The model's answer to one query.
+        """Return the model's answer to one query.
 
         Args:
             task: what the model is to do, the same for all queries of a kind.
@@ -116,7 +116,7 @@ class VlmClient:
             return found
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Results of a function that queries, in the order of the items, as many at once as may be."""
+        """Yield results of a function that queries, in the order of the items, as many at once as may be."""
         waiting, count = iter(items), self.limits.concurrent
         with ThreadPoolExecutor(count) as pool:
             futures = [pool.submit(function, item) for item in islice(waiting, count)]
@@ -129,7 +129,7 @@ class VlmClient:
                     future.cancel()
 
     def _answer(self, messages: list[dict[str, Any]], answer: type[Answer]) -> Answer:
-        """An answer that fits the schema; requested again, with the fault named, while it does not."""
+        """Return an answer that fits the schema; requested again, with the fault named, while it does not."""
         problem = ""
         for _ in range(self.limits.answers):
             text = self._send(messages, answer)
@@ -157,7 +157,9 @@ class VlmClient:
         )
 
     def _send(self, messages: list[dict[str, Any]], answer: "type[BaseModel]") -> str:
-        """The text of an answer, retries included; without a schema where the service refuses schemas."""
+        """Return the text of an answer, retries included; without a schema where the service refuses
+        schemas.
+        """
         create: Any = self._service.client.chat.completions.create
         options = {"response_format": _response_format(answer)} if self._takes_schemas else {}
         sent = messages if options else _with_schema_in_text(messages, answer)
@@ -172,7 +174,7 @@ class VlmClient:
         return text.encode("utf-8", "replace").decode("utf-8")
 
     def _cache_path(self, messages: list[dict[str, Any]], answer: "type[BaseModel]") -> Path | None:
-        """The file of a query: a digest of model, texts, pictures and schema."""
+        """Return the file of a query: a digest of model, texts, pictures and schema."""
         if self.cache is None:
             return None
         query = json.dumps([self.model, messages, answer.model_json_schema()], sort_keys=True)
@@ -181,7 +183,7 @@ class VlmClient:
 
 
 def _check_completion(data: bytes) -> None:
-    """ValueError unless a body is a chat completion with one text at least."""
+    """Raise ValueError unless a body is a chat completion with one text at least."""
     try:
         content = json.loads(data)["choices"][0]["message"].get("content")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -193,7 +195,7 @@ def _check_completion(data: bytes) -> None:
 
 
 def _said(message: Any) -> str:
-    """The text of an answer, also where a service gives it in parts; or its refusal to answer."""
+    """Return the text of an answer, also where a service gives it in parts; or its refusal to answer."""
     if not isinstance(message.content, list):
         return message.content or getattr(message, "refusal", None) or ""
     parts = [part for part in message.content if isinstance(part, dict) and part.get("type") == "text"]
@@ -201,7 +203,7 @@ def _said(message: Any) -> str:
 
 
 def _load(path: Path, answer: type[Answer]) -> Answer | None:
-    """The answer that is stored; None if there is none, or the file is damaged."""
+    """Return the answer that is stored; None if there is none, or the file is damaged."""
     try:
         return answer.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
@@ -219,7 +221,7 @@ def _response_format(answer: "type[BaseModel]") -> dict[str, Any]:
 
 
 def _with_schema_in_text(messages: list[dict[str, Any]], answer: "type[BaseModel]") -> list[dict[str, Any]]:
-    """The messages for a service that takes no schema: the task states it."""
+    """Return the messages for a service that takes no schema: the task states it."""
     task, *others = messages
     schema = json.dumps(unbounded_schema(answer))
     return [{**task, "content": f"{task['content']}\n\n{_PLAIN_TASK}{schema}"}, *others]

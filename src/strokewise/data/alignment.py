@@ -43,7 +43,7 @@ class AlignmentMix:
 
 
 def alignment(rng: random.Random, mix: AlignmentMix, painter: CanvasPainter) -> Record:
-    """One record of a rendered sketch."""
+    """Return one record of a rendered sketch."""
     while True:
         query = sample_query(rng, mix.scenes)
         canvases = strokes(query.scene, rng, classes=mix.scenes.classes, in_order=mix.scenes.plain)
@@ -63,7 +63,7 @@ def _positive(query: Query, canvases: list[Canvas], at: int, painter: CanvasPain
 def _negative(
     query: Query, canvases: list[Canvas], at: int, fault: str, shown: Scene, painter: CanvasPainter
 ) -> Record:
-    """The steps up to a faulty sketch, then its inspection, correction and the corrected canvas."""
+    """Return the steps up to a faulty sketch, then its inspection, correction and the corrected canvas."""
     right, prompt, wording_rng = canvases[at], query.scene.graph, query.wording_rng
     wrong = replace(right, shown=shown)
     steps = write_steps(prompt, [*canvases[:at], wrong], painter, wording_rng)[:-1]
@@ -82,7 +82,9 @@ def _negative(
 
 
 def spoil(scene: Scene, classes: Sequence[str], rng: random.Random) -> tuple[str, Scene] | None:
-    """A faulty scene in the place of a planned one, and the name of its fault; None if none is possible."""
+    """Return a faulty scene in the place of a planned one, and the name of its fault; None if none is
+    possible.
+    """
     obj = rng.choice(scene.graph.objects)
     for name, change in rng.sample(sorted(SPOILS.items()), len(SPOILS)):
         try:
@@ -131,7 +133,7 @@ SPOILS: dict[str, Callable[[Scene, SceneObject, Sequence[str], random.Random], S
 def judge_sketches(
     plans: Iterator[SampledPlan], painter: CanvasPainter, rng: random.Random
 ) -> Iterator[Record]:
-    """Records of self-sampled sketches, where all of the canvas was recognized."""
+    """Yield records of self-sampled sketches, where all of the canvas was recognized."""
     for plan in plans:
         found = plan.inspected(rng)
         faults = found.sketch

@@ -75,7 +75,7 @@ class Recipe:
         return -(-self.count // SHARD)
 
     def text(self) -> str:
-        """The recipe as stored beside the shards."""
+        """Return the recipe as stored beside the shards."""
         values = asdict(self)
         if self.painter == SPRITE:  # as it was stored before there was a choice
             del values["painter"]
@@ -83,7 +83,7 @@ class Recipe:
 
 
 def records_of(recipe: Recipe, shard: int, painter: CanvasPainter | None = None) -> Iterator[Record]:
-    """The records of one shard; each depends on its own number alone.
+    """Yield the records of one shard; each depends on its own number alone.
 
     What an image editor paints need not be the scene, so its records state no scenes.
     """

@@ -22,7 +22,7 @@ class CanvasPainter(Protocol):
     def paint(
         self, canvas: Image.Image | None, instruction: str, description: str, scene: Scene | None, seed: int
     ) -> Image.Image:
-        """The next canvas.
+        """Return the next canvas.
 
         Args:
             canvas: the one before; None for the first.
@@ -43,7 +43,7 @@ class SpritePainter:
     def paint(
         self, canvas: Image.Image | None, instruction: str, description: str, scene: Scene | None, seed: int
     ) -> Image.Image:
-        """The scene, rendered; the words are not needed."""
+        """Return the scene, rendered; the words are not needed."""
         assert scene is not None, "the sprite painter renders known scenes"
         return render(scene, self.size)
 
@@ -54,7 +54,7 @@ class NoPainter:
     def paint(
         self, canvas: Image.Image | None, instruction: str, description: str, scene: Scene | None, seed: int
     ) -> Image.Image:
-        """One black pixel."""
+        """Return one black pixel."""
         return Image.new("RGB", (1, 1))
 
 

@@ -41,7 +41,7 @@ from strokewise.world.vocabulary import DEFAULT_BACKGROUND
 
 
 def faults_of(record: Record, look: bool = False) -> Iterator[str]:
-    """What is wrong with a record, in words; nothing if it is sound.
+    """Yield what is wrong with a record, in words; nothing if it is sound.
 
     Args:
         record: the record.
@@ -70,7 +70,7 @@ class _Truth(TypedDict):
 
 
 def _truth(truth: dict[str, Any]) -> tuple[SceneGraph, list[Scene]]:
-    """What the prompt asks for, and the scene of every picture."""
+    """Return what the prompt asks for, and the scene of every picture."""
     data = checked(_Truth, truth, "the truth", SceneError, extra="ignore")
     return SceneGraph.from_json(data["prompt"]), [scene_from_json(value) for value in data["scenes"]]
 
@@ -93,7 +93,7 @@ def _check(record: Record, prompt: SceneGraph, scenes: Sequence[Scene], look: bo
 
 
 def _recognized_otherwise(scene: Scene, image: object) -> str:
-    """How the recognizer differs from the truth; it may leave places and natural colors open."""
+    """Return how the recognizer differs from the truth; it may leave places and natural colors open."""
     found = recognize(image)  # type: ignore[arg-type]
     wanted = describe(scene)
     seen = describe(found.scene) if found.instances else Description(SceneGraph(), ())
@@ -101,7 +101,7 @@ def _recognized_otherwise(scene: Scene, image: object) -> str:
 
 
 def _check_steps(steps: Sequence[Step], prompt: SceneGraph, scenes: Sequence[Scene]) -> Iterator[str]:
-    """Plans, inspections and corrections of all steps."""
+    """Yield plans, inspections and corrections of all steps."""
     empty = Description(SceneGraph((), (), scenes[0].graph.background or DEFAULT_BACKGROUND), ())
     plan, seen, earlier = empty, empty, empty
     for i, step in enumerate(steps):
@@ -142,7 +142,7 @@ def _check_inspection(
 
 
 def _check_plan(message: Message, start: Description, seen: Description, plan: Description) -> Iterator[str]:
-    """The stroke leads to the described scene, the correction from what is seen to it."""
+    """Yield the stroke leads to the described scene, the correction from what is seen to it."""
     if message.refine is not None:
         corrected = seen
         for stroke in parse_correction(message.refine):
@@ -159,7 +159,7 @@ def _check_plan(message: Message, start: Description, seen: Description, plan: D
 
 
 def _check_relation(stroke: Stroke, plan: Description) -> Iterator[str]:
-    """What a stroke stands beside is there, on the side that is stated."""
+    """Yield what a stroke stands beside is there, on the side that is stated."""
     if stroke.relation is None or stroke.thing is None:
         return
     beside, target = stroke.relation, stroke.relation.target
@@ -171,6 +171,6 @@ def _check_relation(stroke: Stroke, plan: Description) -> Iterator[str]:
 
 
 def _differ(one: Description, other: Description) -> bool:
-    """Whether either scene lacks something of the other."""
+    """Return whether either scene lacks something of the other."""
     plain = [replace(d, graph=replace(d.graph, relations=())) for d in (one, other)]
     return bool(compare(plain[0], plain[1])) or bool(compare(plain[1], plain[0]))

@@ -54,7 +54,7 @@ class ConflictMix:
 
 
 def conflict(rng: random.Random, mix: ConflictMix, painter: CanvasPainter) -> Record:
-    """One symbolic record."""
+    """Return one symbolic record."""
     while True:
         query = sample_query(rng, mix.scenes)
         canvases = strokes(query.scene, rng, classes=mix.scenes.classes, in_order=mix.scenes.plain)
@@ -67,7 +67,7 @@ def conflict(rng: random.Random, mix: ConflictMix, painter: CanvasPainter) -> Re
 
 
 def right_plan(query: Query, canvases: list[Canvas], at: int, painter: CanvasPainter) -> Record:
-    """The steps up to a right plan, its inspection, and the next step if there is one."""
+    """Return the steps up to a right plan, its inspection, and the next step if there is one."""
     kept, prompt = canvases[: at + 2], query.scene.graph
     steps, done = write_steps(prompt, kept, painter, query.wording_rng), at == len(canvases) - 1
     trajectory = Trajectory(
@@ -79,7 +79,7 @@ def right_plan(query: Query, canvases: list[Canvas], at: int, painter: CanvasPai
 def wrong_plan(
     query: Query, canvases: list[Canvas], at: int, fault: str, wrong: Canvas, painter: CanvasPainter
 ) -> Record:
-    """The steps up to a wrong plan, then its inspection, correction, revised plan and canvas."""
+    """Return the steps up to a wrong plan, then its inspection, correction, revised plan and canvas."""
     right, prompt, wording_rng = canvases[at], query.scene.graph, query.wording_rng
     steps = write_steps(prompt, [*canvases[:at], wrong], painter, wording_rng)[:-1]
     found = inspect(prompt, wrong, wording_rng)
@@ -98,7 +98,9 @@ def wrong_plan(
 def _break(
     prompt: SceneGraph, canvas: Canvas, classes: Sequence[str], rng: random.Random
 ) -> tuple[str, Canvas] | None:
-    """A wrong plan in the place of a right one, and the name of its fault; None if none is possible here."""
+    """Return a wrong plan in the place of a right one, and the name of its fault; None if none is possible
+    here.
+    """
     obj = next(o for o in canvas.plan.graph.objects if o.thing == canvas.stroke.thing)
     names = rng.sample(sorted(BREAKS), len(BREAKS))
     if rng.random() < RELATION_FIRST:  # few scenes have a relation to break; it must not be the rarest fault
@@ -143,7 +145,7 @@ BREAKS: dict[str, Callable[[SceneGraph, Scene, SceneObject, Sequence[str], rando
 
 
 def accepted(plan: SampledPlan, found: Inspection, rng: random.Random) -> Trajectory:
-    """The steps up to a plan without faults, its inspection, and the next step if that is right."""
+    """Return the steps up to a plan without faults, its inspection, and the next step if that is right."""
     (inspection, verdict), following = word_inspection(found, rng), plan.following
     message = replace(following.message, inspect=inspection) if following else Message(inspection)
     last = Step(message, following.image if following else None, verdict)
@@ -154,7 +156,7 @@ def accepted(plan: SampledPlan, found: Inspection, rng: random.Random) -> Trajec
 def judge_sampled(
     plans: Iterator[SampledPlan], painter: CanvasPainter, rng: random.Random
 ) -> Iterator[Record]:
-    """Records of self-sampled plans: the steps up to each, and the right inspection of it."""
+    """Yield records of self-sampled plans: the steps up to each, and the right inspection of it."""
     for plan in plans:
         found = plan.inspected(rng)
         steps = plan.restated(rng)

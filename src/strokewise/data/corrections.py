@@ -27,7 +27,7 @@ from strokewise.world.language import (
 
 
 def corrected(trajectory: Trajectory, better: Step) -> Record:
-    """The record of a step and a better one in its place.
+    """Return the record of a step and a better one in its place.
 
     Another plan makes a conflict record, another canvas alone an alignment record.
 
@@ -55,7 +55,7 @@ def corrected(trajectory: Trajectory, better: Step) -> Record:
 
 
 def accepted(trajectory: Trajectory, subset: str) -> Record:
-    """The record of a step that is right as it is, the last one of a trajectory.
+    """Return the record of a step that is right as it is, the last one of a trajectory.
 
     Args:
         trajectory: up to and with the step, which has a canvas.
@@ -80,7 +80,7 @@ def accepted(trajectory: Trajectory, subset: str) -> Record:
 
 
 def inspected(trajectory: Trajectory) -> Record:
-    """The record of an inspection that a person wrote, in the last step of a trajectory.
+    """Return the record of an inspection that a person wrote, in the last step of a trajectory.
 
     Raises:
         InputError: if the canvas of a correction is missing, or no record has such an order of stages.
@@ -113,7 +113,9 @@ def _described(step: Step) -> Description:
 
 
 def _sprite_words(prompt: str, worse: Step, better: Step, replans: bool) -> tuple[Message, Verdict]:
-    """Inspection and correction in the sprite world's language; LanguageError, SceneError elsewhere."""
+    """Return inspection and correction in the sprite world's language; LanguageError, SceneError
+    elsewhere.
+    """
     assert worse.image is not None, "it was checked"
     assert better.image is not None, "it was checked"
     plan, seen, rng = _described(worse), read_canvas(worse.image), PlainWording(0)

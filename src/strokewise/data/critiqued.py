@@ -23,7 +23,8 @@ CRITIQUED = ("conflict", "alignment")
 
 
 def filtered(judge: Judge, records: Iterable[Record]) -> Iterator[Record]:
-    """The records whose every plan and canvas the judge accepts (how the paper filters multi-turn data).
+    """Yield the records whose every plan and canvas the judge accepts (how the paper filters multi-turn
+    data).
 
     What the judge cannot decide is not accepted. A plan that the record itself leaves unjudged, because
     a temporary object will go again, need not fit the prompt.
@@ -46,7 +47,7 @@ def filtered(judge: Judge, records: Iterable[Record]) -> Iterator[Record]:
 
 
 def critiques(judge: Judge, trajectories: Iterable[Trajectory], painter: CanvasPainter) -> Iterator[Record]:
-    """Records of a model's trajectories, of whatever world.
+    """Yield records of a model's trajectories, of whatever world.
 
     Each goes up to the first step the judge finds fault with, or to its last. A wrong plan makes a conflict
     record, a wrong canvas an alignment record, each with analysis, correction and the canvas that ``painter``
@@ -67,7 +68,8 @@ def critiques(judge: Judge, trajectories: Iterable[Trajectory], painter: CanvasP
 
 
 def critiques_until_fault(judge: Judge, trajectory: Trajectory) -> list[tuple[int, Critique, Critique]]:
-    """For each step up to the first with a fault: its number, and the critiques of its plan and canvas.
+    """Return for each step up to the first with a fault: its number, and the critiques of its plan and
+    canvas.
 
     What comes after a correction of what was accepted, or after a step on which the judge cannot decide, is
     left out.
@@ -169,13 +171,13 @@ def critique_data(
 
 
 def _left_open(trajectory: Trajectory, number: int) -> bool:
-    """Whether the next step judges the canvas of this one, but not its plan."""
+    """Return whether the next step judges the canvas of this one, but not its plan."""
     verdicts = [step.verdict for step in trajectory.steps[number + 1 : number + 2]]
     return any(verdict is not None and verdict.plan is None for verdict in verdicts)
 
 
 def wrong_subset(plan: Critique, sketch: Critique) -> str | None:
-    """The subset to which a fault belongs; None if there is none."""
+    """Return the subset to which a fault belongs; None if there is none."""
     if plan.consistent and sketch.consistent:
         return None
     return "alignment" if plan.consistent else "conflict"
@@ -184,7 +186,7 @@ def wrong_subset(plan: Critique, sketch: Critique) -> str | None:
 def critique_record(
     subset: str, trajectory: Trajectory, number: int, plan: Critique, sketch: Critique, painter: CanvasPainter
 ) -> Record | None:
-    """What one judged step teaches in a subset; None if it is nothing.
+    """Return what one judged step teaches in a subset; None if it is nothing.
 
     Args:
         subset: conflict or alignment.

@@ -25,7 +25,7 @@ class Destination:
 
     @classmethod
     def of(cls, text: str) -> "Destination":
-        """A path; or a URL, with a folder beside it in the working directory, ``NAME.cache/out``."""
+        """Return a path; or a URL, with a folder beside it in the working directory, ``NAME.cache/out``."""
         return cls(beside(text) / "out", RemoteFolder(text)) if is_url(text) else cls(Path(text))
 
     @property
@@ -57,7 +57,9 @@ class Destination:
 
 
 def beside(text: str) -> Path:
-    """Folder for what a build keeps beside its data set: that of a path, or of the last name of a URL."""
+    """Return folder for what a build keeps beside its data set: that of a path, or of the last name of a
+    URL.
+    """
     if is_url(text):
         return Path(text.rstrip("/").rpartition("/")[2] + ".cache")
     return Path(text).with_name(Path(text).name + ".cache")

@@ -50,7 +50,7 @@ class Executor:
             raise ConfigError("an address and reserved GPUs are for the ray executor")
 
     def run(self, begin: Callable[[], Work[Unit, Result]], units: Sequence[Unit]) -> Iterator[Result]:
-        """The results of all units, in the order in which they are finished.
+        """Return the results of all units, in the order in which they are finished.
 
         Args:
             begin: called once in each worker; gives the function that does a unit. Both can be pickled.
@@ -157,7 +157,7 @@ def _connected(executor: Executor) -> Any:
 
 
 def _got(ray: Any, reference: Any) -> Any:
-    """A result; a unit's error as it was raised there."""
+    """Return a result; a unit's error as it was raised there."""
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:

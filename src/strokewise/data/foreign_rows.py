@@ -30,17 +30,17 @@ class Cell:
 
     @classmethod
     def of(cls, row: Mapping[str, Any], column: str, where: str) -> "Cell":
-        """A column of a row; its value is None where the row has no such column."""
+        """Return a column of a row; its value is None where the row has no such column."""
         return cls(row.get(column), f"{where}, {column}")
 
     def expected(self, what: str) -> RecordError:
-        """The error to raise where the value is something else."""
+        """Return the error to raise where the value is something else."""
         shown = repr(self.value)
         shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
         return RecordError(f"{self.where}: expected {what}, not {shown}")
 
     def items(self, optional: bool = False) -> list["Cell"]:
-        """The cells of a list; with ``optional`` none where there is no value."""
+        """Return the cells of a list; with ``optional`` none where there is no value."""
         if optional and self.value is None:
             return []
         if not isinstance(self.value, list | tuple):
@@ -48,13 +48,13 @@ class Cell:
         return [Cell(value, f"{self.where}[{i}]") for i, value in enumerate(self.value)]
 
     def field(self, name: str) -> "Cell":
-        """A field of an object, which may be absent."""
+        """Return a field of an object, which may be absent."""
         if not isinstance(self.value, Mapping):
             raise self.expected(f"an object with {name!r}")
         return Cell(self.value.get(name), f"{self.where}.{name}")
 
     def text(self, optional: bool = False) -> str:
-        """A text, or UTF-8 bytes of one; with ``optional`` the empty text where there is no value."""
+        """Return a text, or UTF-8 bytes of one; with ``optional`` the empty text where there is no value."""
         if optional and self.value is None:
             return ""
         if isinstance(self.value, str):
@@ -67,13 +67,15 @@ class Cell:
             raise self.expected("a text in UTF-8") from error
 
     def boolean(self, optional: bool = False) -> bool | None:
-        """True or false; with ``optional`` None where there is no value."""
+        """Return true or false; with ``optional`` None where there is no value."""
         if not isinstance(self.value, bool | None if optional else bool):
             raise self.expected("true or false")
         return self.value
 
     def picture(self) -> Image.Image:
-        """An encoded picture as a viewer shows it: bytes, or {bytes, path} as Hugging Face stores images."""
+        """Return an encoded picture as a viewer shows it: bytes, or {bytes, path} as Hugging Face stores
+        images.
+        """
         data = self.value.get("bytes") if isinstance(self.value, Mapping) else self.value
         if not isinstance(data, bytes):
             raise self.expected("the bytes of an encoded picture, or an object {bytes, path} with them")

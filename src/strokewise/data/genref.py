@@ -47,7 +47,7 @@ def import_genref(
 
 
 def genref_keys(path: Path) -> list[str]:
-    """The keys of a tar shard, in order; RecordError if it is damaged."""
+    """Return the keys of a tar shard, in order; RecordError if it is damaged."""
     with _opened(path) as shard:
         names = (Path(member.name).name for member in shard if member.isfile())
         found = [name.partition(".") for name in names]
@@ -55,7 +55,7 @@ def genref_keys(path: Path) -> list[str]:
 
 
 def read_genref(path: Path, keys: Container[str] | None = None) -> Iterator[Record]:
-    """The records of a tar shard: for each key a bad image with its reflection, and a good one.
+    """Yield the records of a tar shard: for each key a bad image with its reflection, and a good one.
 
     Args:
         path: of the shard.
@@ -85,7 +85,7 @@ def read_genref(path: Path, keys: Container[str] | None = None) -> Iterator[Reco
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tarfile.TarFile]:
-    """A tar shard to read; RecordError, also for what happens in the block, if it is damaged."""
+    """Yield a tar shard to read; RecordError, also for what happens in the block, if it is damaged."""
     check_downloaded(path, RecordError)
     try:
         with tarfile.open(path) as shard:

@@ -28,7 +28,7 @@ FORMATS = ("irg", "bagel", "strokewise")
 
 
 def to_irg(trajectory: Trajectory) -> Row:
-    """A row of the conversation format: the user's turn has no loss, the model's has."""
+    """Return a row of the conversation format: the user's turn has no loss, the model's has."""
     turns = []
     steps = to_parts(trajectory)
     given = 1 if trajectory.source is None else 2
@@ -52,7 +52,7 @@ def to_irg(trajectory: Trajectory) -> Row:
 
 
 def from_irg(row: Row, where: str) -> Trajectory:
-    """The trajectory of a conversation.
+    """Return the trajectory of a conversation.
 
     Raises:
         RecordError: naming the row, the column and what was expected, if the row has another form.
@@ -72,7 +72,7 @@ def from_irg(row: Row, where: str) -> Trajectory:
 
 
 def to_bagel(trajectory: Trajectory) -> Row:
-    """A row of the interleaved format."""
+    """Return a row of the interleaved format."""
     messages = [step.message for step in trajectory.steps if step.image is not None]
     return {
         "image_list": [encode_png(image) for image in all_images(trajectory)],
@@ -84,7 +84,8 @@ def to_bagel(trajectory: Trajectory) -> Row:
 
 
 def from_bagel(row: Row, where: str) -> Trajectory:
-    """The trajectory of an interleaved row; rows with instructions alone become plans without inspection.
+    """Return the trajectory of an interleaved row; rows with instructions alone become plans without
+    inspection.
 
     Such a row begins with the image that is edited, so it has one image more than instructions; it may also
     have an empty instruction for that image.
@@ -124,7 +125,9 @@ def from_bagel(row: Row, where: str) -> Trajectory:
 
 
 def _wording(group: Cell) -> str | None:
-    """The first wording of an instruction, which may also be a plain text; None where there is none."""
+    """Return the first wording of an instruction, which may also be a plain text; None where there is
+    none.
+    """
     wordings = [group] if isinstance(group.value, str) else group.items(optional=True)
     found = [cell.text(optional=True) for cell in wordings]
     return next((wording for wording in found if wording.strip()), None)
@@ -161,7 +164,7 @@ def convert(source: Path, out: Path, to: str) -> int:
 
 
 def trajectories(source: Path) -> Iterator[Trajectory]:
-    """Trajectories of a built data set, of a parquet file of any format, or of folders in a folder."""
+    """Yield trajectories of a built data set, of a parquet file of any format, or of folders in a folder."""
     if source.is_dir():
         folders = [] if (source / MANIFEST).exists() else sorted(path.parent for path in source.rglob(FILE))
         yield from map(load, folders) if folders else (record.trajectory for _, record in read(source))
@@ -171,7 +174,7 @@ def trajectories(source: Path) -> Iterator[Trajectory]:
 
 
 def trajectory_of_row(row: Row, where: str) -> Trajectory:
-    """The trajectory of a row of any format.
+    """Return the trajectory of a row of any format.
 
     Raises:
         RecordError: naming the row and what is wrong with it.

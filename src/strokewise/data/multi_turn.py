@@ -37,7 +37,7 @@ class MultiTurnMix:
 
 
 def multi_turn(rng: random.Random, mix: MultiTurnMix, painter: CanvasPainter) -> Record:
-    """One trajectory from a random scene."""
+    """Return one trajectory from a random scene."""
     query = sample_query(rng, mix.scenes)
     graph = query.scene.graph
     canvases = strokes(query.scene, rng, mix.edit_share, mix.scenes.classes, mix.scenes.plain)
@@ -52,7 +52,7 @@ def strokes(
     classes: Sequence[str] = CLASSES,
     in_order: bool = False,
 ) -> list[Canvas]:
-    """The canvases on the way to a scene.
+    """Return the canvases on the way to a scene.
 
     Args:
         scene: with all that is to be painted.
@@ -75,13 +75,13 @@ def strokes(
 
 
 def _added(scene: Scene, painted: tuple[str, ...]) -> Canvas:
-    """The canvas on which the last of the painted objects was added."""
+    """Return the canvas on which the last of the painted objects was added."""
     after = scene.subset(scene.graph.subgraph(painted))
     return Canvas(adding(after, painted[-1]), after, after)
 
 
 def adding(after: Scene, object_id: str) -> Stroke:
-    """The stroke that added an object of a scene, with its places and a relation if it has one."""
+    """Return the stroke that added an object of a scene, with its places and a relation if it has one."""
     graph = after.graph
     regions = regions_of(after, object_id)
     beside = [Beside(r.kind, graph[r.target].thing) for r in graph.relations if r.subject == object_id]
@@ -89,7 +89,7 @@ def adding(after: Scene, object_id: str) -> Stroke:
 
 
 def regions_of(scene: Scene, object_id: str) -> tuple[str, ...]:
-    """Where the instances of an object stand."""
+    """Return where the instances of an object stand."""
     return tuple(p.region for p in scene.placements if p.object_id == object_id)
 
 
@@ -97,7 +97,7 @@ def regions_of(scene: Scene, object_id: str) -> tuple[str, ...]:
 
 
 def _stand_in(canvases: list[Canvas], at: int, obj: SceneObject, last: Stroke, judged: bool) -> list[Canvas]:
-    """The canvases with another look or count of an object until a last stroke makes it right."""
+    """Return the canvases with another look or count of an object until a last stroke makes it right."""
     changed = []
     for i, canvas in enumerate(canvases):
         if i < at:
@@ -110,7 +110,7 @@ def _stand_in(canvases: list[Canvas], at: int, obj: SceneObject, last: Stroke, j
 
 
 def _renamed(stroke: Stroke, before: Scene, after: Scene, object_id: str) -> Stroke:
-    """A stroke whose relation names the object as it looks meanwhile."""
+    """Return a stroke whose relation names the object as it looks meanwhile."""
     if stroke.relation is None or stroke.relation.target != before.graph[object_id].thing:
         return stroke
     return replace(stroke, relation=Beside(stroke.relation.kind, after.graph[object_id].thing))
@@ -119,7 +119,7 @@ def _renamed(stroke: Stroke, before: Scene, after: Scene, object_id: str) -> Str
 def _pick(
     scene: Scene, order: tuple[str, ...], rng: random.Random, fits: Callable[[SceneObject], bool]
 ) -> int:
-    """Where in the order a fitting object stands; -1 if there is none."""
+    """Return where in the order a fitting object stands; -1 if there is none."""
     found = [i for i, object_id in enumerate(order) if fits(scene.graph[object_id])]
     return rng.choice(found) if found else -1
 

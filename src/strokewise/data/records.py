@@ -39,7 +39,7 @@ class Record:
 
 
 def to_table_row(record: Record) -> dict[str, Any]:
-    """Plain values of a parquet row."""
+    """Return plain values of a parquet row."""
     truth = json.dumps(record.truth, sort_keys=True) if record.truth else ""
     return {
         "subset": record.subset,
@@ -58,7 +58,7 @@ class _Row(TypedDict):
 
 
 def from_table_row(row: dict[str, Any], where: str) -> Record:
-    """The inverse of :func:`to_table_row`.
+    """Return the inverse of :func:`to_table_row`.
 
     Raises:
         RecordError: naming the row and what is wrong with it.
@@ -75,7 +75,8 @@ def from_table_row(row: dict[str, Any], where: str) -> Record:
 
 
 def _with_texts(trajectory: Trajectory) -> Trajectory:
-    """Records of versions that did not store what an inspection says of plan and canvas apart, with it.
+    """Return records of versions that did not store what an inspection says of plan and canvas apart, with
+    it.
 
     Where an inspection is not in the language of the sprite world, it stays unknown.
     """

@@ -18,7 +18,7 @@ LONGEST = 640  # pixels of a picture's longer side in the page
 
 
 def prompts_of(records: Iterable[Record]) -> list[str]:
-    """The prompts of records, each once, without those of GenEval, by which models are measured."""
+    """Return the prompts of records, each once, without those of GenEval, by which models are measured."""
     measured = {one.text for one in geneval_prompts()}
     found = dict.fromkeys(record.trajectory.prompt for record in records)
     return [prompt for prompt in found if prompt not in measured]
@@ -52,7 +52,7 @@ class DataFigures:
             self.faults[fault] += 1
 
     def rows(self) -> list[tuple[str, str]]:
-        """The figures for a table."""
+        """Return the figures for a table."""
         lengths = ", ".join(f"{n}: {count:,}" for n, count in sorted(self.lengths.items()))
         return [
             ("records", f"{self.records:,}"),
@@ -75,7 +75,7 @@ def write_records_page(records: Iterable[Record], path: Path, title: str) -> Non
 
 
 def _shown(record: Record) -> dict[str, Any]:
-    """A record as its template shows it."""
+    """Return a record as its template shows it."""
     trajectory = record.trajectory
     return {
         "prompt": trajectory.prompt,

@@ -38,7 +38,7 @@ class Prompts(Protocol):
     """What is painted; a frozen dataclass of plain values."""
 
     def draw(self, rng: random.Random) -> str:
-        """A prompt."""
+        """Return a prompt."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class RolloutSampling:
             raise ConfigError("a round needs at least one group of two siblings, and a batch of one")
 
     def files(self) -> range:
-        """Numbers of the files of a round."""
+        """Return numbers of the files of a round."""
         return range(-(-self.groups // self.batch))
 
 
@@ -190,12 +190,12 @@ def _whole(trajectory: Trajectory) -> bool:
 
 
 def round_folder(folder: Path, number: int) -> Path:
-    """The folder of a round."""
+    """Return the folder of a round."""
     return folder / f"round-{number:05d}"
 
 
 def round_files(folder: Path, number: int) -> list[Path]:
-    """The files of a round that are there, in their order."""
+    """Return the files of a round that are there, in their order."""
     return sorted(round_folder(folder, number).glob("part-*.parquet"))
 
 
@@ -207,7 +207,7 @@ def write_rollouts(folder: Path, number: int, file: int, rollouts: Sequence[Roll
 
 
 def read_rollout_facts(path: Path) -> list[Facts]:
-    """What is known of the rollouts of a file, without their pictures.
+    """Return what is known of the rollouts of a file, without their pictures.
 
     Raises:
         RecordError: if the file is missing or damaged.
@@ -218,7 +218,7 @@ def read_rollout_facts(path: Path) -> list[Facts]:
 
 
 def read_trajectories(path: Path) -> list[Trajectory]:
-    """The trajectories of a file, in the order of :func:`read_rollout_facts`; RecordError as there."""
+    """Return the trajectories of a file, in the order of :func:`read_rollout_facts`; RecordError as there."""
     check_with_digest(path, RecordError)
     rows = read_rows(path, ["trajectory", "images"])
     return [from_row(row, f"{path}, row {i}") for i, row in enumerate(rows)]

@@ -34,7 +34,7 @@ class Sampler(Protocol):
     """What self-sampling needs of a model."""
 
     def sample(self, prompts: list[str], seeds: list[int]) -> list[Trajectory]:
-        """A trajectory of each prompt that the model knows, as it paints it."""
+        """Return a trajectory of each prompt that the model knows, as it paints it."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ class SampledPlan:
         return None if self.seen is None else judge_sketch(self.described, self.seen)
 
     def inspected(self, wording_rng: random.Random) -> Inspection:
-        """The right inspection of plan and sketch."""
+        """Return the right inspection of plan and sketch."""
         judged = judge_plan(self.prompt, self.described)
         return with_sketch(self.prompt, judged, self.sketch_faults, self.described, self.seen, wording_rng)
 
     def restated(self, wording_rng: random.Random) -> tuple[Step, ...]:
-        """The steps, with what their inspections decided put into the words of the right inspections.
+        """Return the steps, with what their inspections decided put into the words of the right inspections.
 
         What a model overlooked is passed over in them, as somebody would who overlooks it; what it corrected
         without need stays in its own words.
@@ -100,7 +100,7 @@ class SampledPlan:
         return fits and self.steps[-1].message.refine is None
 
     def repaired(self, rng: random.Random) -> Canvas | None:
-        """A right plan in its place: one thing more that is asked for, if it can be one that it names.
+        """Return a right plan in its place: one thing more that is asked for, if it can be one that it names.
 
         None if what stands there already does not fit the prompt, nothing is to come, or no layout is found.
         """
@@ -127,7 +127,7 @@ class SampledPlan:
 
 
 def _overlooked(found: Inspection) -> Inspection:
-    """An inspection that finds nothing wrong."""
+    """Return an inspection that finds nothing wrong."""
     return replace(
         found,
         plan=None if found.plan is None else (),
@@ -138,7 +138,7 @@ def _overlooked(found: Inspection) -> Inspection:
 
 
 def plans_of(trajectories: Iterable[Trajectory], layout_jitter: float = 1.0) -> Iterator[SampledPlan]:
-    """The plans of trajectories, each up to the first text outside the world's language.
+    """Yield the plans of trajectories, each up to the first text outside the world's language.
 
     Args:
         trajectories: what a model painted.

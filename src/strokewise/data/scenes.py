@@ -55,7 +55,7 @@ class SceneMix:
 
 
 def sample_scene(rng: random.Random, mix: SceneMix) -> Scene:
-    """A random graph with a layout."""
+    """Return a random graph with a layout."""
     for _ in range(TRIES):
         graph = sample_graph(rng, mix)
         try:
@@ -66,7 +66,7 @@ def sample_scene(rng: random.Random, mix: SceneMix) -> Scene:
 
 
 def sample_graph(rng: random.Random, mix: SceneMix) -> SceneGraph:
-    """A random graph: classes without repetition, so that its class identifies every object."""
+    """Return a random graph: classes without repetition, so that its class identifies every object."""
     number = rng.choices(range(1, len(mix.objects) + 1), mix.objects)[0]
     room = MAX_INSTANCES - number
     objects: list[SceneObject] = []
@@ -85,7 +85,9 @@ def sample_graph(rng: random.Random, mix: SceneMix) -> SceneGraph:
 
 
 def in_prompt_order(prompt: SceneGraph, scene: Scene) -> Scene:
-    """A scene of the prompt with its objects in the prompt's order, related as in ``later_to_earlier``."""
+    """Return a scene of the prompt with its objects in the prompt's order, related as in
+    ``later_to_earlier``.
+    """
     ids = {obj.name: obj.id for obj in scene.graph.objects}
     by_prompt = {obj.id: ids[obj.name] for obj in prompt.objects}
     objects = tuple(scene.graph[by_prompt[obj.id]] for obj in prompt.objects)
@@ -97,7 +99,7 @@ def in_prompt_order(prompt: SceneGraph, scene: Scene) -> Scene:
 
 
 def later_to_earlier(graph: SceneGraph) -> SceneGraph:
-    """An equivalent graph: each relation states where a later object stands beside an earlier one."""
+    """Return an equivalent graph: each relation states where a later object stands beside an earlier one."""
     at = {obj.id: i for i, obj in enumerate(graph.objects)}
     turned = (
         r if at[r.subject] > at[r.target] else Relation(r.target, INVERSE[r.kind], r.subject)
@@ -110,7 +112,9 @@ def later_to_earlier(graph: SceneGraph) -> SceneGraph:
 
 
 def with_object(scene: Scene, obj: SceneObject) -> Scene:
-    """The scene with an object (same id) looking otherwise, or with fewer instances; places are kept."""
+    """Return the scene with an object (same id) looking otherwise, or with fewer instances; places are
+    kept.
+    """
     old = scene.graph[obj.id]
     objects = tuple(obj if o.id == obj.id else o for o in scene.graph.objects)
     placements = [
@@ -122,12 +126,12 @@ def with_object(scene: Scene, obj: SceneObject) -> Scene:
 
 
 def without(scene: Scene, object_id: str) -> Scene:
-    """The scene without an object."""
+    """Return the scene without an object."""
     return scene.subset(scene.graph.subgraph(o.id for o in scene.graph.objects if o.id != object_id))
 
 
 def with_more(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene:
-    """The scene with a new object, or more instances of one (same id), in free places.
+    """Return the scene with a new object, or more instances of one (same id), in free places.
 
     Raises:
         SceneError: if there is no room.
@@ -141,19 +145,19 @@ def with_more(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene:
 def with_one_more(
     scene: Scene, obj: SceneObject, rng: random.Random, max_count: int = MAX_COUNT
 ) -> Scene | None:
-    """The scene with one instance more of an object; None if it has as many as can be."""
+    """Return the scene with one instance more of an object; None if it has as many as can be."""
     return with_more(scene, replace(obj, count=obj.count + 1), rng) if obj.count < max_count else None
 
 
 def recolored(scene: Scene, obj: SceneObject, rng: random.Random) -> Scene | None:
-    """The scene with an object in another color; None if it has none."""
+    """Return the scene with an object in another color; None if it has none."""
     if obj.color is None:
         return None
     return with_object(scene, replace(obj, color=rng.choice([c for c in COLORS if c != obj.color])))
 
 
 def moved(scene: Scene, object_id: str, rng: random.Random) -> Scene:
-    """The scene with an object in other regions, its relations forgotten.
+    """Return the scene with an object in other regions, its relations forgotten.
 
     Raises:
         SceneError: if there is no room.
@@ -170,7 +174,7 @@ def moved(scene: Scene, object_id: str, rng: random.Random) -> Scene:
 
 
 def against_relation(scene: Scene, relation: Relation, rng: random.Random) -> Scene:
-    """The scene with the subject of a relation moved where the relation does not hold, and so related.
+    """Return the scene with the subject of a relation moved where the relation does not hold, and so related.
 
     The opposite side comes first; where the target leaves it no room, another side does.
 
@@ -194,20 +198,22 @@ def against_relation(scene: Scene, relation: Relation, rng: random.Random) -> Sc
 
 
 def _related_anywhere(scene: Scene, relation: Relation) -> bool:
-    """Whether a relation holds between any instance of its subject and any of its target."""
+    """Return whether a relation holds between any instance of its subject and any of its target."""
     subjects = [p.box for p in scene.placements if p.object_id == relation.subject]
     targets = [p.box for p in scene.placements if p.object_id == relation.target]
     return any(holds(relation.kind, one, other) for one in subjects for other in targets)
 
 
 def _box_of(scene: Scene, placement: Placement, name: str) -> Box:
-    """The box of another class in the place of an instance."""
+    """Return the box of another class in the place of an instance."""
     even = scene.layout_jitter == 0
     return even_box(name, REGIONS.index(placement.region)) if even else fitted(placement.box, name)
 
 
 def fitted(box: Box, name: str) -> Box:
-    """The largest box of a class's aspect inside a box, about the same center, on whole steps of 1/128."""
+    """Return the largest box of a class's aspect inside a box, about the same center, on whole steps of
+    1/128.
+    """
     width, height = box[2] - box[0], box[3] - box[1]
     aspect = atlas.sprite(name).aspect
     size = (min(width, height * aspect), min(height, width / aspect))
@@ -221,7 +227,7 @@ def fitted(box: Box, name: str) -> Box:
 
 
 def unused_class(graph: SceneGraph, classes: Sequence[str], rng: random.Random) -> str:
-    """One of the classes that a graph does not have."""
+    """Return one of the classes that a graph does not have."""
     shown = {o.name for o in graph.objects}
     return rng.choice([name for name in classes if name not in shown])
 
@@ -230,7 +236,7 @@ def unused_class(graph: SceneGraph, classes: Sequence[str], rng: random.Random) 
 
 
 def scene_to_json(scene: Scene) -> dict[str, object]:
-    """Plain values."""
+    """Return plain values."""
     placements = [[p.object_id, p.index, list(p.box)] for p in scene.placements]
     value = {"graph": scene.graph.to_json(), "placements": placements, "seed": scene.seed}
     return value if scene.layout_jitter == 1 else {**value, "layout_jitter": scene.layout_jitter}
@@ -248,7 +254,7 @@ class _StoredScene(TypedDict):
 
 
 def scene_from_json(value: object) -> Scene:
-    """The inverse of :func:`scene_to_json`.
+    """Return the inverse of :func:`scene_to_json`.
 
     Raises:
         SceneError: if it is not a scene.
@@ -263,7 +269,7 @@ def scene_from_json(value: object) -> Scene:
 
 
 def _check_placements(scene: Scene) -> None:
-    """Every instance is of the world's vocabulary and stands once, in a box on the canvas."""
+    """Check that every instance is of the world's vocabulary and stands once, in a box on the canvas."""
     scene.graph.check_vocabulary(CLASSES, COLORS, BACKGROUNDS)
     wanted = [(obj.id, i) for obj in scene.graph.objects for i in range(obj.count)]
     if sorted((p.object_id, p.index) for p in scene.placements) != sorted(wanted):
@@ -275,7 +281,7 @@ def _check_placements(scene: Scene) -> None:
 
 
 def empty_scene(scene: Scene) -> Scene:
-    """The canvas before anything is painted."""
+    """Return the canvas before anything is painted."""
     return Scene(
         SceneGraph((), (), scene.graph.background or DEFAULT_BACKGROUND), (), scene.seed, scene.layout_jitter
     )

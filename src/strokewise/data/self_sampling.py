@@ -69,7 +69,7 @@ class PainterSampler:
     report: Callable[[str], None] = print
 
     def sample(self, prompts: list[str], seeds: list[int]) -> list[Trajectory]:
-        """A trajectory of each prompt that the model knows."""
+        """Return a trajectory of each prompt that the model knows."""
         known: list[Request] = []
         for prompt, seed in zip(prompts, seeds, strict=True):
             try:
@@ -119,7 +119,7 @@ def _paint(sampling: SelfSampling, chunk: int, sampler: Sampler) -> list[Traject
 
 
 def _judged(subset: str, sampled: Sequence[Trajectory], sampling: SelfSampling, chunk: int) -> list[Record]:
-    """The records of a subset; of right ones no more than their share, in their order."""
+    """Return the records of a subset; of right ones no more than their share, in their order."""
     draw = random.Random(f"self-sampling/{subset}/{sampling.seed}/{chunk}")
     wording_rng = PlainWording(draw.randrange(2**31)) if sampling.scenes.plain else draw
     records = list(

@@ -80,7 +80,7 @@ class ServedPainter:
         return self._fitted(response.data[0].b64_json, width, height)
 
     def _fitted(self, encoded: str, width: int, height: int) -> Image.Image:
-        """The picture of an answer at the canvas's size; services have sizes of their own."""
+        """Return the picture of an answer at the canvas's size; services have sizes of their own."""
         painted = decode_picture(base64.b64decode(encoded), f"the picture of {self.model}", ServiceError)
         if painted.width * height != painted.height * width:
             raise ServiceError(
@@ -109,7 +109,9 @@ class KeptCanvases:
     def paint(
         self, canvas: Image.Image | None, instruction: str, description: str, scene: Scene | None, seed: int
     ) -> Image.Image:
-        """The canvas that is kept, or else one that the painter paints; a damaged one is painted again."""
+        """Return the canvas that is kept, or else one that the painter paints; a damaged one is painted
+        again.
+        """
         before = None if canvas is None else hashlib.sha256(encode_png(canvas)).hexdigest()
         query = json.dumps([self.name, before, instruction, description, seed])
         digest = hashlib.sha256(query.encode()).hexdigest()
@@ -129,7 +131,7 @@ class KeptCanvases:
 
 
 def _check_pictures(data: bytes) -> None:
-    """ValueError unless a body holds a picture as base64."""
+    """Raise ValueError unless a body holds a picture as base64."""
     try:
         picture = base64.b64decode(json.loads(data)["data"][0]["b64_json"], validate=True)
     except (ValueError, LookupError, TypeError, RecursionError):

@@ -35,12 +35,12 @@ FORMAT = 1
 
 
 def shard_name(shard: int) -> str:
-    """File name of a shard."""
+    """Return file name of a shard."""
     return f"part-{shard:05d}.parquet"
 
 
 def read(folder: Path) -> Iterator[tuple[str, Record]]:
-    """All records of a finished data set, each with its name for errors.
+    """Yield all records of a finished data set, each with its name for errors.
 
     Raises:
         RecordError: if the build is not finished, or a shard is missing or damaged.
@@ -51,7 +51,9 @@ def read(folder: Path) -> Iterator[tuple[str, Record]]:
 
 
 def parts_of(folder: Path) -> list[Path]:
-    """The data sets that a folder holds, in the order of their names; the folder itself if it is one."""
+    """Return the data sets that a folder holds, in the order of their names; the folder itself if it is
+    one.
+    """
     if (folder / RECIPE).exists() or (folder / MANIFEST).exists():
         return [folder]
     return sorted(path.parent for path in folder.glob(f"*/{RECIPE}")) or [folder]
@@ -71,7 +73,7 @@ class Shard:
 
 
 def shards_of(folder: Path) -> list[Shard]:
-    """The shards of a finished data set, or of all data sets in a folder; they are not read yet.
+    """Return the shards of a finished data set, or of all data sets in a folder; they are not read yet.
 
     Raises:
         RecordError: as :func:`read_manifests`; or if a manifest lacks the digest of one of its shards.
@@ -88,7 +90,9 @@ def _listed(folder: Path, manifest: "Manifest") -> Iterator[Shard]:
 
 
 def read_shard(path: Path) -> Iterator[tuple[str, Record]]:
-    """All records of a shard, each with its name for errors; RecordError if it is missing or damaged."""
+    """Yield all records of a shard, each with its name for errors; RecordError if it is missing or
+    damaged.
+    """
     for i, row in enumerate(read_rows(path)):
         where = f"{path}, row {i}"
         yield where, from_table_row(row, where)
@@ -114,7 +118,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a finished data set.
+    """Return the manifest of a finished data set.
 
     Raises:
         RecordError: if there is none or it is damaged.
@@ -130,7 +134,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_manifests(folder: Path) -> list[Manifest]:
-    """The manifest of a finished data set, or of each in a folder; all are of one subset.
+    """Return the manifest of a finished data set, or of each in a folder; all are of one subset.
 
     Raises:
         RecordError: if there is no data set, one is not finished, or they are of several subsets.
@@ -142,7 +146,8 @@ def read_manifests(folder: Path) -> list[Manifest]:
 
 
 def read_group(path: Path, row: int) -> tuple[int, list[dict[str, Any]], int]:
-    """The row group of a parquet file that holds a row: its first row, its rows, their bytes in memory.
+    """Return the row group of a parquet file that holds a row: its first row, its rows, their bytes in
+    memory.
 
     Raises:
         RecordError: if the file is missing, damaged, or has no such row.
@@ -159,7 +164,7 @@ def read_group(path: Path, row: int) -> tuple[int, list[dict[str, Any]], int]:
 
 
 def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of a parquet file, all columns or some, a few at a time.
+    """Yield rows of a parquet file, all columns or some, a few at a time.
 
     Raises:
         RecordError: if it is missing or damaged.
@@ -171,7 +176,7 @@ def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str
 
 @contextmanager
 def opened(path: Path) -> Iterator["pq.ParquetFile"]:
-    """A parquet file to read.
+    """Yield a parquet file to read.
 
     Raises:
         RecordError: naming the file, also for what happens in the block, if it is missing, damaged, or states
@@ -203,13 +208,13 @@ def _check_size(path: Path, metadata: "pq.FileMetaData") -> None:
 
 
 def count_rows(path: Path) -> int:
-    """Rows of a parquet file, from its footer; RecordError if it is missing or damaged."""
+    """Return rows of a parquet file, from its footer; RecordError if it is missing or damaged."""
     with opened(path) as file:
         return int(file.metadata.num_rows)
 
 
 def table_bytes(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as the bytes of a parquet file, the same for the same rows."""
+    """Return rows as the bytes of a parquet file, the same for the same rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -243,7 +248,7 @@ def claim(folder: Path, recipe: str) -> None:
 
 
 def _same_recipe(stored: str, recipe: str) -> bool:
-    """Whether two recipes are equal, fields of the released version being known by their old names."""
+    """Return whether two recipes are equal, fields of the released version being known by their old names."""
     old = '"freedom":'
     if old not in stored:
         return stored == recipe

@@ -45,7 +45,7 @@ class Query:
 
 
 def sample_query(rng: random.Random, mix: SceneMix) -> Query:
-    """A random scene and a prompt for it."""
+    """Return a random scene and a prompt for it."""
     scene = sample_scene(rng, mix)
     prompt = write_prompt(scene.graph, rng)
     if not mix.plain:
@@ -71,7 +71,7 @@ class Canvas:
 
 
 def inspect(prompt: SceneGraph, canvas: Canvas, wording_rng: random.Random) -> Inspection:
-    """The right inspection of a canvas."""
+    """Return the right inspection of a canvas."""
     plan, shown = describe(canvas.plan), describe(canvas.shown)
     judged = judge_plan(prompt, plan) if canvas.judged else Inspection(None)
     return with_sketch(prompt, judged, judge_sketch(plan, shown), plan, shown, wording_rng)
@@ -85,7 +85,7 @@ def with_sketch(
     seen: Description | None,
     wording_rng: random.Random,
 ) -> Inspection:
-    """An inspection of a plan with that of its sketch.
+    """Return an inspection of a plan with that of its sketch.
 
     With a plain wording the inspection first says what is seen, and judges item by item: a small model judges
     better what it has put into words.
@@ -98,7 +98,7 @@ def with_sketch(
 def plan_message(
     canvas: Canvas, rng: random.Random, inspection: Inspection | None = None, refine: Sequence[Stroke] = ()
 ) -> tuple[Message, Verdict | None]:
-    """Inspection of the canvas before, perhaps a correction, and the plan of this one; the verdict."""
+    """Return inspection of the canvas before, perhaps a correction, and the plan of this one; the verdict."""
     inspect, verdict = word_inspection(inspection, rng) if inspection else ("", None)
     message = Message(
         inspect,
@@ -112,7 +112,7 @@ def plan_message(
 def write_steps(
     prompt: SceneGraph, canvases: Sequence[Canvas], painter: CanvasPainter, rng: random.Random
 ) -> list[Step]:
-    """Steps of a faultless trajectory: plan, sketch, inspect in turn, and a last inspection."""
+    """Return steps of a faultless trajectory: plan, sketch, inspect in turn, and a last inspection."""
     steps: list[Step] = []
     image, found = None, None
     for canvas in canvases:
@@ -127,5 +127,5 @@ def write_steps(
 
 
 def truth_of(prompt: SceneGraph, scenes: Sequence[Scene]) -> dict[str, object]:
-    """What the pictures of a record show, in the order of its images, and what the prompt asks for."""
+    """Return what the pictures of a record show, in the order of its images, and what the prompt asks for."""
     return {"prompt": prompt.to_json(), "scenes": [scene_to_json(scene) for scene in scenes]}

@@ -58,6 +58,6 @@ def choose(lengths: Sequence[int], costs: Sequence[float], room: int, wanted: fl
 
 
 def _distance(length: Any, cost: Any, room: int, wanted: float) -> NDArray[np.float64]:
-    """How far packs are from being full and of the wanted cost; too long ones are infinitely far."""
+    """Return how far packs are from being full and of the wanted cost; too long ones are infinitely far."""
     far = np.maximum(1 - length / room, 2 * np.abs(cost / wanted - 1))
     return np.where(length <= room, far, np.inf)

@@ -62,7 +62,9 @@ class LatentEncoder:
         return [canvas.clone() for canvas in tokens[: len(canvases)]]
 
     def _groups(self, keys: list[bytes], size: Sequence[int]) -> list[list[bytes]]:
-        """Batches that fit in memory; on the CPU all are of one size, so that others never change bits."""
+        """Return batches that fit in memory; on the CPU all are of one size, so that others never change
+        bits.
+        """
         on_gpu = self.model.device.type == "cuda"
         count = max(1, PIXELS_AT_ONCE // (size[-1] * size[-2])) if on_gpu else _cpu_batch(size)
         return [keys[at : at + count] for at in range(0, len(keys), count)]
@@ -82,12 +84,12 @@ class LatentEncoder:
 
 
 def _cpu_batch(size: Sequence[int]) -> int:
-    """Canvases in a batch on the CPU; a smaller batch is filled up with copies."""
+    """Return canvases in a batch on the CPU; a smaller batch is filled up with copies."""
     return min(CPU_BATCH, max(1, CPU_PIXELS // (size[-1] * size[-2])))
 
 
 def _key(canvas: Tensor) -> bytes:
-    """Digest of shape and bytes, the key of the cache."""
+    """Return digest of shape and bytes, the key of the cache."""
     digest = hashlib.blake2b(canvas.numpy().tobytes(), digest_size=16)
     digest.update(str(tuple(canvas.shape)).encode())
     return digest.digest()

@@ -77,7 +77,7 @@ class Loader:
         return [lane.state() for lane in self._lanes]
 
     def step(self) -> list[list[PreparedSample]]:
-        """The next pack of each lane.
+        """Return the next pack of each lane.
 
         Raises:
             StrokewiseError: if a sample cannot be read, no sample fits a pack, or a worker process died.
@@ -130,7 +130,7 @@ class _Lane:
         return taken
 
     def _read(self) -> None:
-        """One more sample, unless it is too long."""
+        """Read one more sample, unless it is too long."""
         number, sample = self.feed.next()
         known, self.again = self.again > 0, max(0, self.again - 1)
         self.read = max(self.read, number + 1)
@@ -171,7 +171,7 @@ class _Feed:
         self.ready: deque[tuple[int, PreparedSample | None]] = deque()
 
     def next(self) -> tuple[int, PreparedSample | None]:
-        """A number and its sample, None if it is too long for the model."""
+        """Return a number and its sample, None if it is too long for the model."""
         if self.readers is None:
             number = next(self.numbers)
             return number, prepared(self.mixture, self.preparer, self._position(number))

@@ -19,7 +19,7 @@ BLOCK = 1000
 
 
 def derive_seed(*parts: int) -> int:
-    """A 63-bit seed from whole numbers; any change of one gives an unrelated seed."""
+    """Return a 63-bit seed from whole numbers; any change of one gives an unrelated seed."""
     digest = hashlib.blake2b(",".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
@@ -59,7 +59,7 @@ class Mixture:
         self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
 
     def draw(self, position: int) -> Draw:
-        """Which sample stands at ``position``."""
+        """Return which sample stands at ``position``."""
         block, place = divmod(position, BLOCK)
         kinds = self._kinds(block)
         source = int(kinds[place])
@@ -71,7 +71,7 @@ class Mixture:
         return Draw(source, int(self._order(source, epoch, size)[at]))
 
     def sample(self, position: int) -> Sample:
-        """The sample at ``position``.
+        """Return the sample at ``position``.
 
         Raises:
             StrokewiseError: if its source cannot give it; the message names source and number.
@@ -97,7 +97,7 @@ class Mixture:
 
 
 def block_counts(weights: Sequence[float]) -> list[int]:
-    """How many of ``BLOCK`` samples each source gives: by largest remainder, at least one each."""
+    """Return how many of ``BLOCK`` samples each source gives: by largest remainder, at least one each."""
     shares = np.asarray(weights, dtype=np.float64) / sum(weights) * BLOCK
     counts = np.maximum(np.floor(shares).astype(int), 1)
     order = np.argsort(-(shares - counts), kind="stable")

@@ -42,7 +42,7 @@ class PreparedSample:
         return sum(segment.length for segment in self.segments)
 
     def filled(self, latents: Sequence[Tensor]) -> list[Segment]:
-        """The segments with the latent tokens (n, channels) of each canvas in place."""
+        """Return the segments with the latent tokens (n, channels) of each canvas in place."""
         return [
             segment if canvas is None else _with_latents(segment, latents[canvas])
             for segment, canvas in zip(self.segments, self.canvas_of, strict=True)
@@ -95,7 +95,7 @@ class Preparer:
         return PreparedSample(tuple(row.segments), tuple(row.canvas_of), tuple(row.canvases))
 
     def _cut(self, sample: Sample, draw: torch.Generator) -> Sample:
-        """With a probability keep only the part up to one of the painted images, its texts as conditions.
+        """Keep, with a probability, only the part up to one of the painted images, its texts as conditions.
 
         A text must not be supervised where what it describes was dropped, so conditions are dropped only
         from samples without supervised text; a share of the others is made into such.
@@ -136,7 +136,7 @@ class _Row:
             self._add_text(part, label)
 
     def _add_text(self, text: SampleText, label: int | None) -> None:
-        """One segment, or two: the last given token opens the supervised one, to predict the next."""
+        """Return one segment, or two: the last given token opens the supervised one, to predict the next."""
         cut = text.given - 1 if text.loss and text.given else 0
         if cut > 0:
             self._add(Segment.text(text.ids[:cut], closes=False))
@@ -145,7 +145,7 @@ class _Row:
         self._add(Segment.text(rest, loss=text.loss, end_label=label, opens=cut <= 0, credits=credits))
 
     def _next_opens(self, index: int) -> int | None:
-        """The id that the closing delimiter of a part should predict."""
+        """Return the id that the closing delimiter of a part should predict."""
         special = self.owner.special
         if index + 1 == len(self.sample.parts):
             return special.sequence_end if self.sample.ends else None
@@ -186,7 +186,7 @@ class _Row:
 
 
 def _last_texts(parts: Sequence[SamplePart]) -> set[int]:
-    """Indices of the texts that text guidance leaves out for the last painted picture."""
+    """Return indices of the texts that text guidance leaves out for the last painted picture."""
     painted = [i for i, part in enumerate(parts) if isinstance(part, SampleImage) and part.loss]
     if not painted:
         return set()

@@ -39,7 +39,7 @@ class Readers:
         self._collector = Thread(target=self._collect, daemon=True)
 
     def request(self, positions: Sequence[int]) -> Future[Answer]:
-        """The samples at some positions as :func:`prepared` gives them, once they are read.
+        """Return the samples at some positions as :func:`prepared` gives them, once they are read.
 
         Raises:
             StrokewiseError: if a process died; the future raises it, too, or what reading raised.
@@ -128,7 +128,7 @@ def _died() -> StrokewiseError:
 
 
 def prepared(mixture: Mixture, preparer: Preparer, position: int) -> PreparedSample | None:
-    """The sample at a position, None if the model has not as many positions."""
+    """Return the sample at a position, None if the model has not as many positions."""
     sample = mixture.sample(position)
     try:
         return preparer.prepare(sample, derive_seed(mixture.seed, 3, position))

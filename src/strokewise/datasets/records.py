@@ -37,7 +37,7 @@ class Shards:
     view: str = "process"
 
     def open(self, tokenizer: Tokenizer) -> "ShardSource":
-        """The source.
+        """Return the source.
 
         Raises:
             RecordError: if the data set is not finished, or a shard is missing or damaged.
@@ -78,7 +78,7 @@ class ShardSource:
         return sum(self.counts) * TURNS[self.view]
 
     def sample(self, index: int) -> Sample:
-        """One sample.
+        """Return one sample.
 
         Raises:
             RecordError: if its shard or row is damaged.
@@ -136,7 +136,7 @@ class Rendered:
     edit_share: float | None = None
 
     def open(self, tokenizer: Tokenizer) -> "RenderedSource":
-        """The source.
+        """Return the source.
 
         Raises:
             ConfigError: if there is no such subset or view.
@@ -156,7 +156,7 @@ class RenderedSource:
     size: None = None
 
     def sample(self, index: int) -> Sample:
-        """One sample."""
+        """Return one sample."""
         config = self.config
         make, mix = MAKERS[config.subset]
         draw = random.Random(f"{config.subset}/{config.seed}/{index}")

@@ -61,7 +61,7 @@ class Credits:
 
 
 def advantages(values: Sequence[Values]) -> list[Values]:
-    """Distances from the mean of a group, in standard deviations; None where all values are equal."""
+    """Return distances from the mean of a group, in standard deviations; None where all values are equal."""
     known = [value for row in values for value in row if value is not None]
     spread = pstdev(known) if known else 0.0
     if spread == 0:
@@ -71,7 +71,8 @@ def advantages(values: Sequence[Values]) -> list[Values]:
 
 
 def pictures(group: Sequence[Rewards]) -> list[float]:
-    """Rewards of the final pictures; one no better than a wrong first canvas has the least of the group.
+    """Return rewards of the final pictures; one no better than a wrong first canvas has the least of the
+    group.
 
     Otherwise it would pay to leave a picture as it is (arXiv 2605.12495).
     """
@@ -80,7 +81,9 @@ def pictures(group: Sequence[Rewards]) -> list[float]:
 
 
 def raft(group: Sequence[Rewards]) -> list[Credits]:
-    """1 for every step of a rollout that is right from its inspections to its picture, in a mixed group."""
+    """Return 1 for every step of a rollout that is right from its inspections to its picture, in a mixed
+    group.
+    """
     right = [
         r.picture >= RIGHT and all(value is None or value == 1 for value in _own(r.verdicts)) for r in group
     ]
@@ -90,14 +93,16 @@ def raft(group: Sequence[Rewards]) -> list[Credits]:
 
 
 def grpo(group: Sequence[Rewards]) -> list[Credits]:
-    """Advantages of verdicts for inspections, and of final pictures for what follows them."""
+    """Return advantages of verdicts for inspections, and of final pictures for what follows them."""
     verdicts = advantages([_own(rewards.verdicts) for rewards in group])
     final = advantages([(picture,) for picture in pictures(group)])
     return [Credits(_shared() + v, _shared() + p * len(v)) for v, p in zip(verdicts, final, strict=True)]
 
 
 def nft(group: Sequence[Rewards]) -> list[Credits]:
-    """Half, and up to half more or less by the advantage of a canvas (arXiv 2509.16117, equation 8)."""
+    """Return half, and up to half more or less by the advantage of a canvas (arXiv 2509.16117, equation
+    8).
+    """
     found = advantages([_own(rewards.canvases) for rewards in group])
     halves = [tuple(None if a is None else 0.5 + 0.5 * max(-1.0, min(1.0, a)) for a in row) for row in found]
     return [Credits(canvases=_shared() + row) for row in halves]
@@ -122,7 +127,7 @@ def _shared() -> Values:
 
 
 def supervised(trajectory: Trajectory, tokenizer: Tokenizer) -> Sample:
-    """The whole process, what siblings share being a condition."""
+    """Return the whole process, what siblings share being a condition."""
     sample = process(trajectory, tokenizer)
     shared = len(_until(trajectory, SHARED, tokenizer))
     parts = (replace(p, loss=p.loss and i >= shared) for i, p in enumerate(sample.parts))
@@ -130,7 +135,7 @@ def supervised(trajectory: Trajectory, tokenizer: Tokenizer) -> Sample:
 
 
 def credited(trajectory: Trajectory, credits: Credits, tokenizer: Tokenizer) -> Sample:
-    """The process up to the last part with a credit, those with one being trained.
+    """Return the process up to the last part with a credit, those with one being trained.
 
     What opens after a text or a canvas is not trained: the model does not sample it.
     """
@@ -150,14 +155,14 @@ def credited(trajectory: Trajectory, credits: Credits, tokenizer: Tokenizer) -> 
 
 
 def _until(trajectory: Trajectory, steps: int, tokenizer: Tokenizer) -> tuple[SamplePart, ...]:
-    """The parts of the first steps."""
+    """Return the parts of the first steps."""
     return process(replace(trajectory, steps=trajectory.steps[:steps]), tokenizer).parts
 
 
 def _credited_text(
     text: SampleText, inspect: str, of_inspection: float | None, of_action: float | None, tokenizer: Tokenizer
 ) -> SampleText:
-    """A message whose inspection, and whose rest with its end, have credits of their own."""
+    """Return a message whose inspection, and whose rest with its end, have credits of their own."""
     if of_inspection is None and of_action is None:
         return replace(text, loss=False)
     ids, length = list(text.ids), 0
@@ -190,7 +195,7 @@ class Rollouts:
     seed: int = 0
 
     def open(self, tokenizer: Tokenizer) -> "RolloutSource":
-        """The source; its rounds need not be there yet.
+        """Return the source; its rounds need not be there yet.
 
         Raises:
             ConfigError: if there is no such rule of credit.
@@ -213,7 +218,7 @@ class RolloutSource:
     _files: dict[Path, list[Trajectory]] = field(default_factory=dict)
 
     def sample(self, index: int) -> Sample:
-        """One sample.
+        """Return one sample.
 
         Raises:
             ConfigError: if the round has no training signal.
@@ -235,7 +240,7 @@ class RolloutSource:
         return credited(trajectory, chosen.credits, self.tokenizer)
 
     def rollouts(self, number: int) -> list["CreditedRollout"]:
-        """The rollouts of a round from which something is learned."""
+        """Return the rollouts of a round from which something is learned."""
         if self._round is None or self._round[0] != number:
             self._round = number, credited_rollouts(Path(self.config.folder), number, self.config.credit_rule)
         return self._round[1]
@@ -258,7 +263,7 @@ class CreditedRollout:
 
 
 def credited_rollouts(folder: Path, number: int, credit_rule: str) -> list[CreditedRollout]:
-    """The rollouts of a round with a credit whose messages keep the protocol's grammar.
+    """Return the rollouts of a round with a credit whose messages keep the protocol's grammar.
 
     Raises:
         RecordError: if a file is damaged.

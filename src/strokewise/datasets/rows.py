@@ -9,7 +9,7 @@ PAINTED, DELIMITERS = (Kind.CLEAN, Kind.NOISED), 2
 
 
 def arrange(samples: Sequence[Sequence[Segment]], row_tokens: int) -> list[list[Sequence[Segment]]]:
-    """Rows of samples, so many that they are about ``row_tokens`` wide and little of them is padding.
+    """Return rows of samples, so many that they are about ``row_tokens`` wide and little of them is padding.
 
     A row is as wide as the widest understanding block and the widest generation block of all rows together,
     so both are kept even.
@@ -53,6 +53,6 @@ def _spread(sizes: Sequence[tuple[int, int]], number: int) -> _Rows:
 
 
 def _block_sizes(sample: Sequence[Segment]) -> tuple[int, int]:
-    """Tokens for the understanding and for the generation expert."""
+    """Return tokens for the understanding and for the generation expert."""
     painted = sum(segment.length - DELIMITERS for segment in sample if segment.kind in PAINTED)
     return sum(segment.length for segment in sample) - painted, painted

@@ -58,7 +58,9 @@ SamplePart = SampleText | SampleImage
 
 
 def text_of(text: str, tokenizer: Tokenizer, loss: bool, given: str = "", opens: bool = True) -> SampleText:
-    """A text whose beginning ``given`` carries no loss; both are encoded apart, as they are written."""
+    """Return a text whose beginning ``given`` carries no loss; both are encoded apart, as they are
+    written.
+    """
     assert text.startswith(given), "a text begins with what is given of it"
     first = tokenizer.encode(given) if given else []
     rest = text[len(given) :]
@@ -92,7 +94,7 @@ class Source(Protocol):
         """How many there are; None: endless, each number gives another."""
 
     def sample(self, index: int) -> Sample:
-        """One sample.
+        """Return one sample.
 
         Raises:
             StrokewiseError: if it cannot be read.
@@ -103,7 +105,7 @@ class SourceConfig(Protocol):
     """How to open a source: a frozen dataclass of plain values, kept with every checkpoint."""
 
     def open(self, tokenizer: Tokenizer) -> Source:
-        """The source, its texts encoded with ``tokenizer``; picklable.
+        """Return the source, its texts encoded with ``tokenizer``; picklable.
 
         Raises:
             StrokewiseError: if it is not there or damaged.

@@ -24,7 +24,7 @@ NOT_JUDGED = Verdict()
 
 
 def process(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """Prompt, plan, sketch, inspection, refinement, …, all with a loss but the prompt.
+    """Return prompt, plan, sketch, inspection, refinement, …, all with a loss but the prompt.
 
     So the paper trains (arXiv 2604.04746, "Training"). The end of the sequence is supervised where the
     trajectory ended by itself.
@@ -40,13 +40,13 @@ def process(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Samp
 
 
 def caption(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """Plain text-to-image: the last canvas directly after the prompt."""
+    """Return plain text-to-image: the last canvas directly after the prompt."""
     prompt = _text(trajectory.prompt, tokenizer, False)
     return Sample((prompt, _picture(trajectory.images[-1], True)), ends=False)
 
 
 def stroke(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """One stroke alone: the canvas before it, the plan, the canvas after it.
+    """Return one stroke alone: the canvas before it, the plan, the canvas after it.
 
     ``turn`` selects one among the canvases that no later step finds at fault.
     """
@@ -63,7 +63,7 @@ def stroke(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sampl
 
 
 def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """The texts alone; with a wrong plan, up to the next step's verdict on it.
+    """Return the texts alone; with a wrong plan, up to the next step's verdict on it.
 
     What opens after a text is not supervised: it is an image, which is left out here, and other samples teach
     that it follows. A wrong plan is a condition. What inspections say of sketches is left out: without the
@@ -83,7 +83,7 @@ def planning(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sam
 
 
 def inspection(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """Prompt, last plan and its sketch, and the inspection of them: the last message."""
+    """Return prompt, last plan and its sketch, and the inspection of them: the last message."""
     *_, inspected, last = trajectory.steps
     assert inspected.image is not None
     prompt, plan = (_text(t, tokenizer, False) for t in (trajectory.prompt, inspected.message.text()))
@@ -93,7 +93,7 @@ def inspection(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> S
 
 
 def last(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """The whole process, of which the last message and its canvas alone are supervised.
+    """Return the whole process, of which the last message and its canvas alone are supervised.
 
     So a model learns from what it made itself without imitating the faults of it.
     """
@@ -106,7 +106,7 @@ def last(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
 
 
 def look(trajectory: Trajectory, tokenizer: Tokenizer, turn: int = 0) -> Sample:
-    """The last inspected canvas alone, and what its inspection says that it shows.
+    """Return the last inspected canvas alone, and what its inspection says that it shows.
 
     Inspections are written so: what is seen is read from the canvas alone (``inference.look``).
 
@@ -137,14 +137,14 @@ TURNS = {"process": 1, "caption": 1, "stroke": 4, "planning": 1, "inspection": 1
 
 
 def _message(step: Step, tokenizer: Tokenizer, loss: bool) -> SampleText:
-    """A message; what it says that the canvas shows is written apart from it, and given to it."""
+    """Return a message; what it says that the canvas shows is written apart from it, and given to it."""
     seen = step.verdict.seen_text if step.verdict else None
     given = seen if seen and step.message.inspect.startswith(seen) else ""
     return text_of(step.message.text(), tokenizer, loss, given)
 
 
 def _of_plan(step: Step, number: int) -> str:
-    """What the inspection of a step says of the plan alone."""
+    """Return what the inspection of a step says of the plan alone."""
     if not step.message.inspect:
         return ""
     if step.verdict is None or step.verdict.plan_text is None:

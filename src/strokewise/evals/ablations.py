@@ -89,14 +89,14 @@ class Ablation:
     batch: int = 16
 
     def config(self, variant: Variant) -> TrainConfig:
-        """The training of a variant."""
+        """Return the training of a variant."""
         full = nano_process(str(self.base))
         sources = [made for entry in full.sources if (made := self._source(variant, entry)) is not None]
         warmup = min(full.warmup_steps, self.steps // 10)
         return replace(full, sources=tuple(sources), steps=self.steps, warmup_steps=warmup)
 
     def _source(self, variant: Variant, entry: WeightedSource) -> WeightedSource | None:
-        """A source of the full mixture as the variant has it; None if it goes without."""
+        """Return a source of the full mixture as the variant has it; None if it goes without."""
         rendered = entry.source
         if isinstance(rendered, Canvases):  # rendered sketches and what is to be said of them
             return entry if variant.alignment == SYMBOLIC else None
@@ -125,7 +125,7 @@ def ablate(ablation: Ablation, tables: Sequence[str], log: Callable[[str], None]
 
 
 def _run(ablation: Ablation, variant: Variant, log: Callable[[str], None]) -> Run:
-    """The scored and judged run of a variant."""
+    """Return the scored and judged run of a variant."""
     place = variant.name.replace(", ", "-")
     model = trained(ablation.folder / "models", place, ablation.config(variant), log)
     painter = Painter.load(model)

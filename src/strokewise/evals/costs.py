@@ -35,7 +35,7 @@ class Cost:
         return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self) | {"seconds": round(self.seconds, 4)}
 
 
@@ -43,11 +43,11 @@ NO_COST = Cost(0, 0, 0, 0, 0, 0.0)
 
 
 def mean_cost(costs: Sequence[Cost]) -> dict[str, float]:
-    """The mean of each kind of cost; zeros where there are none."""
+    """Return the mean of each kind of cost; zeros where there are none."""
     total = sum(costs, NO_COST)
     return {name: value / max(1, len(costs)) for name, value in asdict(total).items()}
 
 
 def cost_of(usage: Usage, seconds: float) -> Cost:
-    """The cost of a session that took ``seconds``."""
+    """Return the cost of a session that took ``seconds``."""
     return Cost(usage.flow_steps, usage.passes, usage.text_tokens, usage.images, usage.queries, seconds)

@@ -44,7 +44,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """``i/n`` with i from 0; ConfigError if it is of another form."""
+        """Return ``i/n`` with i from 0; ConfigError if it is of another form."""
         number, _, count = text.partition("/")
         if not (_is_number(number) and _is_number(count) and int(number) < int(count)):
             raise ConfigError(f"shard {text!r} is not i/n with i from 0 to n-1, such as 0/4")
@@ -52,7 +52,7 @@ class Shard:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Seeds such as ``0-3`` or ``1,5,9``.
+    """Return seeds such as ``0-3`` or ``1,5,9``.
 
     Raises:
         ConfigError: if it is of another form, or names a seed twice.
@@ -72,7 +72,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def picture_seed(prompt: str, seed: int) -> int:
-    """The seed of a picture's noise: another one for every prompt and seed.
+    """Return the seed of a picture's noise: another one for every prompt and seed.
 
     With one noise for all prompts, a seed that happens to suit a model or not shifts the whole score, and
     intervals that resample prompts do not see it.
@@ -81,7 +81,7 @@ def picture_seed(prompt: str, seed: int) -> int:
 
 
 def fingerprint(folder: Path) -> str:
-    """A digest that distinguishes checkpoints without reading all of their weights.
+    """Return a digest that distinguishes checkpoints without reading all of their weights.
 
     Folders such as ``latest`` change under their name. Sizes, heads (names, shapes) and tails of the weights
     differ between any two states of a training.
@@ -103,7 +103,7 @@ def known_prompts(
     unknown: str,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Prompt]:
-    """The prompts to paint, where the model may not know some, or have no room for them.
+    """Return the prompts to paint, where the model may not know some, or have no room for them.
 
     Args:
         painter: whose model it is; one without a vocabulary knows all prompts.
@@ -188,7 +188,9 @@ def paint_run(
 
 
 def _is_number(text: str) -> bool:
-    """Whether a text is a whole number that a seed can be; Python refuses to convert thousands of digits."""
+    """Return whether a text is a whole number that a seed can be; Python refuses to convert thousands of
+    digits.
+    """
     return text.isdecimal() and len(text) < 20 and int(text) < 2**63
 
 

@@ -35,7 +35,7 @@ class LabeledPicture(NamedTuple):
 
 
 def read_pictures(folder: Path) -> list[LabeledPicture]:
-    """All pictures of a folder with their prompts' metadata, by number.
+    """Return all pictures of a folder with their prompts' metadata, by number.
 
     Folders and files whose names are no numbers are ignored, as by GenEval's scorer.
 
@@ -58,7 +58,7 @@ def read_pictures(folder: Path) -> list[LabeledPicture]:
 
 
 def picture_path(folder: Path, prompt: int, sample: int) -> Path:
-    """Where the picture number `sample` of the prompt number `prompt` lies; both from 0."""
+    """Return where the picture number `sample` of the prompt number `prompt` lies; both from 0."""
     return folder / f"{prompt:05}" / "samples" / f"{sample:04}.png"
 
 

@@ -30,7 +30,7 @@ class Interval(NamedTuple):
 def resampled_shares(
     groups: Sequence[Sequence[bool]], rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> np.ndarray:
-    """The share of successes in each resample of the groups, [resamples].
+    """Return the share of successes in each resample of the groups, [resamples].
 
     Args:
         groups: results of each prompt; at least one group, none of them empty.
@@ -45,13 +45,13 @@ def resampled_shares(
 
 
 def interval_of(value: float, draws: np.ndarray) -> Interval:
-    """The percentile interval of some resamples around the measured value."""
+    """Return the percentile interval of some resamples around the measured value."""
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high))
 
 
 def share_interval(groups: Sequence[Sequence[bool]], seed: int = 0) -> Interval:
-    """The share of successes among all results, with its interval.
+    """Return the share of successes among all results, with its interval.
 
     A share of 0 or 1 has no width; the bootstrap cannot know better.
     """
@@ -77,11 +77,11 @@ class NamedShare:
 
     @classmethod
     def of(cls, name: str, groups: Sequence[Sequence[bool]], seed: int = 0) -> "NamedShare":
-        """The share of some results, grouped by prompt; see :func:`share_interval`."""
+        """Return the share of some results, grouped by prompt; see :func:`share_interval`."""
         return cls(name, sum(map(sum, groups)), sum(map(len, groups)), share_interval(groups, seed))
 
 
 def shares_table(title: str, column: str, shares: Sequence[NamedShare], note: str = "") -> TextTable:
-    """The shares as a table."""
+    """Return the shares as a table."""
     rows = [(one.name, f"{one.right:,} of {one.total:,}", str(one.interval)) for one in shares]
     return TextTable(title, (column, "right", "share (95 % interval)"), rows, note)

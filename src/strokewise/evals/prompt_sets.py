@@ -56,7 +56,7 @@ class Prompt:
 
 
 def load_prompts(source: str) -> list[Prompt]:
-    """Prompts by name or file.
+    """Return prompts by name or file.
 
     Args:
         source: ``geneval`` for its 553; ``free`` for 1,000 prompts of one to five kinds of things; ``tuning``
@@ -90,7 +90,8 @@ def load_prompts(source: str) -> list[Prompt]:
 
 @cache
 def free_prompts(kinds: int, count: int = FREE_PER_KIND, name: str = "free") -> tuple[Prompt, ...]:
-    """The first prompts of the free set, or of one sampled in the same way, with a number of kinds of things.
+    """Return the first prompts of the free set, or of one sampled in the same way, with a number of kinds of
+    things.
 
     They are sampled from the sprite world (counts, colors, relations, background), each from a seed of its
     own, so that a prefix of the set is the same whatever its length.

@@ -73,12 +73,12 @@ class RunEntry:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return vars(self) | {"cost": self.cost.to_json()}
 
     @classmethod
     def from_json(cls, value: Any, where: str) -> "RunEntry":
-        """The inverse of :meth:`to_json`; RecordError naming ``where`` if it is of another form."""
+        """Return the inverse of :meth:`to_json`; RecordError naming ``where`` if it is of another form."""
         return checked(cls, value, f"{where}: not a line of results")
 
 
@@ -114,7 +114,7 @@ class Run:
         return len(self.prompts) * len(self.settings.get("seeds", []))
 
     def entries(self) -> list[RunEntry]:
-        """What was painted so far, by prompt and sample; each picture once.
+        """Return what was painted so far, by prompt and sample; each picture once.
 
         Raises:
             RecordError: if a line that is not the last of its file is damaged, or names no prompt.
@@ -129,16 +129,16 @@ class Run:
         return [found[key] for key in sorted(found)]
 
     def trajectory(self, entry: RunEntry) -> Trajectory:
-        """How a picture came about; RecordError if the folder is damaged."""
+        """Return how a picture came about; RecordError if the folder is damaged."""
         return load(trajectory_path(self.folder, entry.prompt, entry.sample))
 
     def picture_name(self, entry: RunEntry) -> str:
-        """Where in the folder the picture lies, if one was painted."""
+        """Return where in the folder the picture lies, if one was painted."""
         return picture_path(Path(IMAGES), entry.prompt, entry.sample).as_posix()
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
-    """The runs of some folders: the folder itself, or those in it.
+    """Return the runs of some folders: the folder itself, or those in it.
 
     Raises:
         InputError: if there is none.
@@ -222,12 +222,12 @@ class Writer:
 
 
 def trajectory_path(folder: Path, prompt: int, sample: int) -> Path:
-    """Where the trajectory of a picture is stored."""
+    """Return where the trajectory of a picture is stored."""
     return folder / TRAJECTORIES / f"{prompt:05}" / f"{sample:04}"
 
 
 def result_files(folder: Path) -> list[Path]:
-    """The files of results of all shards."""
+    """Return the files of results of all shards."""
     return sorted(path for path in folder.iterdir() if _RESULTS.fullmatch(path.name))
 
 

@@ -53,13 +53,13 @@ class Guidance:
 
     @classmethod
     def editing(cls, **changes: Any) -> "Guidance":
-        """BAGEL's defaults when an image stands in the context."""
+        """Return BAGEL's defaults when an image stands in the context."""
         base = cls(text_scale=4.0, image_scale=2.0, interval=(0.0, 1.0), renorm="text_channel")
         return replace(base, **changes)
 
     @classmethod
     def off(cls) -> "Guidance":
-        """No guidance: one network pass a step."""
+        """Return no guidance: one network pass a step."""
         return cls(text_scale=1.0, image_scale=1.0)
 
     def acts_at(self, time: float) -> bool:
@@ -77,7 +77,7 @@ class Guidance:
 def combine(
     velocity: Tensor, without_text: Tensor, without_image: Tensor | None, guidance: Guidance
 ) -> Tensor:
-    """Guided velocity of a batch.
+    """Return guided velocity of a batch.
 
     Args:
         velocity: of the full context, shape (samples, tokens, channels); padding tokens are zero.

@@ -60,12 +60,12 @@ def integrate(
 
 
 def log_ratio(time: float) -> float:
-    """Half the log signal-to-noise ratio, log((1 - t)/t)."""
+    """Return half the log signal-to-noise ratio, log((1 - t)/t)."""
     return -math.inf if time >= 1 else math.inf if time <= 0 else math.log((1 - time) / time)
 
 
 def _move(latents: Tensor, time: float, following: float, clean: Tensor) -> Tensor:
-    """Latents at the following time if the clean estimate stays what it is (exact)."""
+    """Return latents at the following time if the clean estimate stays what it is (exact)."""
     return clean + (latents - clean) * (following / time)
 
 

@@ -35,7 +35,7 @@ def timesteps(num_steps: int, shift: float = 1.0) -> list[float]:
 
 
 def training_times(normal: Tensor, shift: float = 1.0) -> Tensor:
-    """Standard-normal draws to shifted logit-normal times in (0, 1); -inf gives 0, a clean image."""
+    """Map Standard-normal draws to shifted logit-normal times in (0, 1); -inf gives 0, a clean image."""
     return shift_time(torch.sigmoid(normal), shift)
 
 

@@ -64,7 +64,7 @@ class Context:
     """A growing sequence of segments. Cheap to fork; all of its contents are immutable and shared."""
 
     def __init__(self, entries: tuple[Entry, ...] = ()) -> None:
-        """A context of the given entries, empty by default."""
+        """Make a context of the given entries, empty by default."""
         self.entries = entries
 
     @property
@@ -140,13 +140,15 @@ class Context:
         return Context(self.entries[:first])
 
     def storage(self) -> dict[int, int]:
-        """Bytes of each piece of memory that holds keys and values, by address; forks share most of them."""
+        """Return bytes of each piece of memory that holds keys and values, by address; forks share most of
+        them.
+        """
         blocks = [b for entry in self.entries for b in (entry.block, entry.alone) if b is not None]
         pieces = [tensor.untyped_storage() for b in blocks for tensor in (b.keys, b.values)]
         return {piece.data_ptr(): piece.nbytes() for piece in pieces}
 
     def texts(self) -> list[int]:
-        """Indices of the texts."""
+        """Return indices of the texts."""
         return [i for i, entry in enumerate(self.entries) if entry.is_text]
 
 

@@ -144,7 +144,7 @@ class Engine:
         self._finished.discard(session.name)
 
     def memory(self) -> int:
-        """Bytes of all keys and values that the sessions hold; what they share counts once."""
+        """Return bytes of all keys and values that the sessions hold; what they share counts once."""
         contexts = chain.from_iterable(session.contexts() for session in self.sessions.values())
         return sum({key: size for context in contexts for key, size in context.storage().items()}.values())
 
@@ -164,7 +164,8 @@ class Engine:
         return any(not s.done or s.name not in self._finished for s in self.sessions.values())
 
     def advance(self) -> Emitted:
-        """One stage of some sessions: prompts are read first, then messages written, then canvases painted.
+        """Yield one stage of some sessions: prompts are read first, then messages written, then canvases
+        painted.
 
         So sessions that joined at different times come to write and to paint together, and share the passes.
         """
@@ -344,7 +345,7 @@ class Engine:
     def _keep_better(
         self, sessions: list[Session], images: Sequence[Image.Image], seeds: Sequence[int | None]
     ) -> list[tuple[Image.Image, int | None]]:
-        """Each canvas and its seed; where the model's own refinement is no better, those before it."""
+        """Return each canvas and its seed; where the model's own refinement is no better, those before it."""
         made = list(zip(images, seeds, strict=True))
         asked = [i for i, session in enumerate(sessions) if seeds[i] is not None and session.keeps_better]
         if asked:

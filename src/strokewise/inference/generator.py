@@ -110,12 +110,12 @@ class Generator:
         return [self.clean_segment(latents, canvas.height, canvas.width), self.vit_segment(to_tensor(small))]
 
     def clean_segment(self, latents: Tensor, height: int, width: int) -> Segment:
-        """Latent tokens (n, channels) of an image of that size in pixels as a clean segment."""
+        """Return latent tokens (n, channels) of an image of that size in pixels as a clean segment."""
         stride = self.canvas.stride
         return Segment(Kind.CLEAN, latents.cpu(), grid=(height // stride, width // stride))
 
     def vit_segment(self, pixels: Tensor) -> Segment:
-        """Pixels (3, height, width) in [-1, 1] as a ViT segment."""
+        """Return pixels (3, height, width) in [-1, 1] as a ViT segment."""
         patch = self.vision.stride
         grid = (pixels.shape[1] // patch, pixels.shape[2] // patch)
         return Segment(Kind.VIT, patchify(pixels, patch), grid=grid)
@@ -158,7 +158,9 @@ class Generator:
 
     @torch.inference_mode()
     def log_likelihoods(self, contexts: Sequence[Context], texts: Sequence[Sequence[int]]) -> list[float]:
-        """Log-probability of a whole text (ids without delimiters) in each context; none of them changes."""
+        """Return log-probability of a whole text (ids without delimiters) in each context; none of them
+        changes.
+        """
         segments = [[Segment.text(ids)] for ids in texts]
         packed, cache = self._prefill([c.blocks for c in contexts], [c.position for c in contexts], segments)
         hidden = self.model(packed, visibility(packed, cache), cache).understanding
@@ -226,7 +228,7 @@ class Generator:
         yield Painted(tuple(images), tuple(latents))
 
     def decode(self, latents: Sequence[Tensor], grids: Sequence[tuple[int, int]]) -> list[Image.Image]:
-        """Images of latent tokens."""
+        """Return images of latent tokens."""
         return [
             to_image(self.model.decode_image(tokens, rows, columns))
             for tokens, (rows, columns) in zip(latents, grids, strict=True)
@@ -300,7 +302,7 @@ class Generator:
 
 
 def _segment_columns(packed: Packed, row: int) -> list[Tensor]:
-    """Columns of each segment of a row of one sample, in the order of the sequence."""
+    """Return columns of each segment of a row of one sample, in the order of the sequence."""
     segment, place = packed.layout.segment[row], packed.layout.place[row]
     columns = torch.arange(len(segment), device=segment.device)
     found = [columns[segment == i] for i in range(int(segment.max()) + 1)]
@@ -315,12 +317,12 @@ def _closing_column(packed: Packed, columns: Tensor) -> int:
 
 
 def _beside_images(context: Context) -> list[int]:
-    """Texts of a context that shows images."""
+    """Return texts of a context that shows images."""
     return context.texts() if context.has_image else []
 
 
 def _share_before_images(context: Context) -> None:
-    """Texts before the first image have the same keys with and without images."""
+    """Return the texts before the first image, which have the same keys with and without images."""
     entries = list(context.entries)
     for i, entry in enumerate(entries):
         if not entry.is_text:

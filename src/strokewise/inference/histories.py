@@ -60,7 +60,9 @@ History = Callable[[Past], Iterator[HistoryPart]]
 
 
 def views_while_writing(past: Past) -> Iterator[HistoryPart]:
-    """Zebra-CoT: prompt before picture; canvases are ViT views while it writes, both while it paints."""
+    """Yield Zebra-CoT: prompt before picture; canvases are ViT views while it writes, both while it
+    paints.
+    """
     painting = past.message is not None
     yield from past.opening()
     # Guidance compares with the context before the last text, so with the prompt in it.
@@ -75,7 +77,9 @@ def views_while_writing(past: Past) -> Iterator[HistoryPart]:
 
 
 def last_canvas_only(past: Past) -> Iterator[HistoryPart]:
-    """UniCoT: the first thought and the last canvas; while it paints again, the last suggestion alone."""
+    """Yield UniCoT: the first thought and the last canvas; while it paints again, the last suggestion
+    alone.
+    """
     yield from past.opening()
     if past.source:
         yield ReadCanvas(None)
@@ -89,7 +93,7 @@ def last_canvas_only(past: Past) -> Iterator[HistoryPart]:
 
 
 def first_canvas_bare(past: Past) -> Iterator[HistoryPart]:
-    """UMM-Reflection: the first canvas is painted from the prompt alone, without the system prompt."""
+    """Yield UMM-Reflection: the first canvas is painted from the prompt alone, without the system prompt."""
     painted = bool(past.messages) or past.message not in (None, "")
     if painted or past.message is None:
         yield from past.opening()

@@ -77,7 +77,7 @@ class PaintOptions:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1 (every step)")
 
     def passes(self, after_image: bool) -> int:
-        """Network passes of one image.
+        """Return network passes of one image.
 
         A pass of the full context a step; where guidance acts, one more without text, and one without images
         where an image stands in the context (:class:`Painting` leaves that branch out elsewhere).
@@ -141,7 +141,9 @@ class _Pass:
         self.images = torch.tensor([branch.image for branch in branches], device=model.device)
 
     def velocity(self, latents: Tensor, time: float) -> Tensor:
-        """Velocities (branches, tokens, channels) at the latents (images, tokens, channels) of a time."""
+        """Return velocities (branches, tokens, channels) at the latents (images, tokens, channels) of a
+        time.
+        """
         # The largest image of the batch may be in another pass.
         width = self.packed.latents.shape[1]
         packed = self.packed.with_latents(latents[self.images, :width], time)
@@ -195,11 +197,13 @@ class Painting:
         return integrate(self._velocity, start, times, self.options.solver)
 
     def unpadded(self, latents: Tensor) -> list[Tensor]:
-        """Latent tokens of each image alone."""
+        """Return latent tokens of each image alone."""
         return [tokens[:count] for tokens, count in zip(latents, self.counts, strict=True)]
 
     def _branches(self, contexts: Sequence[Context]) -> list[list[_Branch]]:
-        """Branches of the full context, without text, and without image (only where images were read)."""
+        """Return branches of the full context, without text, and without image (only where images were
+        read).
+        """
         guidance = self.options.guidance
         full = [_Branch(i, c.blocks, c.position) for i, c in enumerate(contexts)]
         if guidance.text_scale <= 1:
@@ -243,12 +247,12 @@ class Painting:
         return result
 
     def _unpad(self, velocity: Tensor, images: Sequence[int] | slice = slice(None)) -> Tensor:
-        """Zero on padding tokens of these images, so that norms over an image are its own."""
+        """Set to zero the padding tokens of these images, so that norms over an image are its own."""
         return velocity if self.padding is None else velocity.masked_fill(self.padding[images], 0)
 
 
 def _run(passes: Sequence[_Pass], latents: Tensor, time: float) -> Tensor:
-    """Velocities of all branches of some passes."""
+    """Return velocities of all branches of some passes."""
     return torch.cat([one.velocity(latents, time) for one in passes])
 
 

@@ -78,7 +78,9 @@ class Policy:
         return None
 
     def stops_after_canvas(self, session: "Session") -> StopReason | None:
-        """Why the session ends after this step's canvas, which is then not read back; None: it continues."""
+        """Return why the session ends after this step's canvas, which is then not read back; None: it
+        continues.
+        """
         return None
 
 

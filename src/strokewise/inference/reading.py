@@ -76,7 +76,7 @@ def read_anew(generator: Generator, tokenizer: Tokenizer, session: Session) -> N
 def _with_prompt_room(
     generator: Generator, tokenizer: Tokenizer, sessions: list[Session], system: int
 ) -> list[Session]:
-    """Those whose prompt fits; the others fail."""
+    """Return those whose prompt fits; the others fail."""
     for session in sessions:
         try:
             check_prompt_room(generator, tokenizer, session.request.prompt, system)
@@ -99,5 +99,5 @@ def fit_canvas(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def encode_all(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Ids of a text that may be empty."""
+    """Return ids of a text that may be empty."""
     return tokenizer.encode(text) if text else []

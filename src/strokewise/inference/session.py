@@ -156,13 +156,13 @@ class Session:
         )
 
     def contexts(self) -> list[Context]:
-        """Every context the session holds; they share most of their keys and values."""
+        """Return every context the session holds; they share most of their keys and values."""
         return [self.context, *self.before_message, *self.before_canvas]
 
     # --- what comes next ---------------------------------------------------------------------------------
 
     def next_message(self) -> Reply | None:
-        """Who says what: an edit first, then the request, then the policy; None: the model.
+        """Return who says what: an edit first, then the request, then the policy; None: the model.
 
         Raises:
             StrokewiseError: as the policy.
@@ -190,34 +190,34 @@ class Session:
     # --- what happened, reported by the engine -----------------------------------------------------------
 
     def begin_message(self) -> None:
-        """The next step's message begins in the context as it stands."""
+        """Begin the next step's message in the context as it stands."""
         # After a cut the list still holds later steps: they are dropped with the one that is replaced.
         self.before_message[self.number :] = [self.context.fork()]
 
     def begin_canvas(self) -> None:
-        """The canvas of the message begins in the context as it stands."""
+        """Begin the canvas of the message in the context as it stands."""
         self.before_canvas[self.number :] = [self.context.fork()]
         if not self.keep and self.message.refine is None:
             for contexts in (self.before_message, self.before_canvas):
                 contexts[: self.number] = [Context() for _ in range(self.number)]
 
     def read_step(self, step: Step) -> None:
-        """A step that was made before this session was read."""
+        """Keep a step that was made before this session and was read."""
         self.steps.append(step)
         self.message = Message()
 
     def opened(self) -> None:
-        """Everything before the first message was read."""
+        """Begin to write: everything before the first message was read."""
         self.state = SessionState.WRITE
 
     def paint_silently(self) -> None:
-        """A canvas follows without a message."""
+        """Let a canvas follow without a message."""
         self.state = SessionState.PAINT
 
     def wrote(
         self, text: str, ended: Ended, following: Following, seconds: float, draws: bool = False
     ) -> tuple[Message, Verdict | None]:
-        """A message was written; decide what it calls for. Returns it parsed, with its verdict.
+        """Return a message was written; decide what it calls for. Returns it parsed, with its verdict.
 
         Args:
             text: as written.
@@ -237,7 +237,7 @@ class Session:
         return parsed
 
     def painted(self, image: Image.Image, seed: int | None, seconds: float) -> None:
-        """A canvas was made, or supplied: it then has no seed."""
+        """Take a canvas that was made, or supplied: it then has no seed."""
         self.seconds += seconds
         # Queried while the step is still under way, as before it was painted.
         stop = self.policy.stops_after_canvas(self)
@@ -248,13 +248,13 @@ class Session:
             self.finish(stop)
 
     def finish(self, reason: StopReason) -> None:
-        """Nothing more follows."""
+        """End: nothing more follows."""
         self.state, self.stop = SessionState.DONE, reason
         if not self.keep:
             self.release()
 
     def fail(self, error: Exception) -> None:
-        """Something went wrong in this session alone."""
+        """End with an error that went wrong in this session alone."""
         self.error = error
         self.finish(StopReason.FAILED)
 
@@ -365,7 +365,7 @@ class Session:
     # --- bounds ------------------------------------------------------------------------------------------
 
     def _stop_of(self, text: str, ended: Ended, following: Following, draws: bool) -> StopReason | None:
-        """Why nothing follows a message; None: its canvas does."""
+        """Return why nothing follows a message; None: its canvas does."""
         if ended != "whole":
             return StopReason(ended)
         decision = self.protocol.decide(text, following)

@@ -206,7 +206,7 @@ class Writing:
 
 
 def allow_only(logits: Tensor, allowed: Sequence[int]) -> Tensor:
-    """Logits (vocab,) with all but the allowed ids at minus infinity."""
+    """Return logits (vocab,) with all but the allowed ids at minus infinity."""
     index = torch.as_tensor(list(allowed), dtype=torch.long, device=logits.device)
     masked = torch.full_like(logits, -torch.inf)
     masked[index] = logits[index]

@@ -46,7 +46,7 @@ def write_text(path: Path, text: str, error: type[StrokewiseError] = InputError)
 
 @contextmanager
 def writing(path: Path, error: type[StrokewiseError] = InputError) -> Iterator[Path]:
-    """A temporary path to write a file to; on a normal end it becomes ``path``.
+    """Yield a temporary path to write a file to; on a normal end it becomes ``path``.
 
     Raises:
         StrokewiseError: of class ``error``, naming the path, if the file or its folder cannot be written.
@@ -67,7 +67,7 @@ def writing(path: Path, error: type[StrokewiseError] = InputError) -> Iterator[P
 def writing_folder(
     path: Path, error: type[StrokewiseError] = InputError, replace: bool = False
 ) -> Iterator[Path]:
-    """A temporary folder to fill; on a normal end it becomes ``path``.
+    """Yield a temporary folder to fill; on a normal end it becomes ``path``.
 
     Args:
         path: the final name; nothing or an empty folder may stand there.
@@ -120,7 +120,7 @@ def sync(path: Path) -> None:
 
 
 def _partial(path: Path) -> Path:
-    """A name beside ``path`` that no other thread or process uses."""
+    """Return a name beside ``path`` that no other thread or process uses."""
     return path.absolute().with_name(f".{path.name[:NAME_KEPT]}.{os.getpid()}-{next(_numbers)}{PARTIAL}")
 
 

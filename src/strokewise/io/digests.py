@@ -20,7 +20,7 @@ _LINE = re.compile(r"([0-9a-f]{64})  ([^/\\]+)")
 
 
 def digest_of(path: Path, error: type[StrokewiseError] = InputError) -> str:
-    """The SHA-256 of a file in hexadecimal digits.
+    """Return the SHA-256 of a file in hexadecimal digits.
 
     Raises:
         StrokewiseError: of class ``error``, if it cannot be read.
@@ -44,7 +44,7 @@ def check_digest(path: Path, wanted: str | None, error: type[StrokewiseError] = 
 
 
 def damaged(path: Path, error: type[StrokewiseError] = InputError) -> StrokewiseError:
-    """The error for a file whose digest differs."""
+    """Return the error for a file whose digest differs."""
     return error(
         f"{path} is damaged: its SHA-256 is not the one stored when it was written; copy it or make it again"
         " (if you changed it, remove the stored one)"
@@ -63,7 +63,7 @@ def write_digests(
 
 
 def read_digests(folder: Path, error: type[StrokewiseError] = InputError) -> dict[str, str]:
-    """The digests of a folder's files by name.
+    """Return the digests of a folder's files by name.
 
     Raises:
         StrokewiseError: of class ``error``, if the list is missing or damaged.

@@ -77,7 +77,7 @@ class GuardedClient(httpx.Client):
         return httpx.Response(status, headers=headers, content=data, request=request)
 
     def _exchange(self, request: httpx.Request, options: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers worth keeping, and body."""
+        """Return status, headers worth keeping, and body."""
         response = super().send(request, **options | {"stream": True, "follow_redirects": False})
         try:
             headers = {key: response.headers[key] for key in _KEPT_HEADERS if key in response.headers}
@@ -86,7 +86,7 @@ class GuardedClient(httpx.Client):
             response.close()
 
     def _read(self, response: httpx.Response) -> bytes:
-        """The body, decompressed, as far as the limit goes."""
+        """Return the body, decompressed, as far as the limit goes."""
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity", *_INFLATED):
             raise httpx.DecodingError(f"the answer is encoded as {encoding[:20]!r}", request=response.request)
@@ -107,7 +107,7 @@ class GuardedClient(httpx.Client):
 
 
 def refusal_of(response: httpx.Response) -> Exception | None:
-    """The error for which ``admit`` kept a request from being sent; None if it was sent."""
+    """Return the error for which ``admit`` kept a request from being sent; None if it was sent."""
     found = response.extensions.get("refusal")
     return found if isinstance(found, Exception) else None
 

@@ -67,7 +67,7 @@ def _check_downloaded(beginning: bytes, where: object, error: Error) -> None:
 
 
 def read_bytes(path: Path, error: Error = InputError) -> bytes:
-    """The content of a file; decompressed where the name ends in ``.gz``.
+    """Return the content of a file; decompressed where the name ends in ``.gz``.
 
     Raises:
         StrokewiseError: of class ``error``, if it cannot be read, is larger than ``MAX_BYTES``, or is a Git
@@ -87,7 +87,7 @@ def read_bytes(path: Path, error: Error = InputError) -> bytes:
 
 
 def read_text(path: Path, error: Error = InputError) -> str:
-    """The text of a UTF-8 file, with or without a byte-order mark.
+    """Return the text of a UTF-8 file, with or without a byte-order mark.
 
     Raises:
         StrokewiseError: of class ``error``, if it cannot be read or is in another encoding.
@@ -96,7 +96,7 @@ def read_text(path: Path, error: Error = InputError) -> str:
 
 
 def read_lines(path: Path, error: Error = InputError) -> list[str]:
-    """The lines of a text that are not blank, without the white space around them.
+    """Return the lines of a text that are not blank, without the white space around them.
 
     Raises:
         StrokewiseError: as :func:`read_text`.
@@ -105,7 +105,7 @@ def read_lines(path: Path, error: Error = InputError) -> list[str]:
 
 
 def read_numbered_lines(path: Path, error: Error = InputError) -> list[tuple[int, str]]:
-    """The same, each with its number in the file, from 1; errors as for :func:`read_text`."""
+    """Return the same, each with its number in the file, from 1; errors as for :func:`read_text`."""
     lines = enumerate(read_text(path, error).splitlines(), 1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
@@ -123,7 +123,7 @@ def _decoded(data: bytes, where: object, error: Error) -> str:
 
 
 def parse_json(text: str | bytes, where: object, error: Error = RecordError) -> Any:
-    """The value of a JSON text: finite numbers, whole characters, at most ``MAX_DEPTH`` levels.
+    """Return the value of a JSON text: finite numbers, whole characters, at most ``MAX_DEPTH`` levels.
 
     Args:
         text: the JSON; bytes are UTF-8 with or without a byte-order mark.
@@ -172,7 +172,7 @@ def _check_characters(text: str) -> None:
 
 
 def read_json(path: Path, error: Error = RecordError) -> Any:
-    """The value of a JSON file.
+    """Return the value of a JSON file.
 
     Raises:
         StrokewiseError: of class ``error``, as :func:`read_bytes` and :func:`parse_json`.
@@ -181,7 +181,7 @@ def read_json(path: Path, error: Error = RecordError) -> Any:
 
 
 def read_object(path: Path, error: Error = RecordError) -> dict[str, Any]:
-    """The object of a JSON file.
+    """Return the object of a JSON file.
 
     Raises:
         StrokewiseError: of class ``error``, if the file holds anything else.
@@ -195,7 +195,7 @@ def read_object(path: Path, error: Error = RecordError) -> dict[str, Any]:
 def read_json_lines(
     path: Path, error: Error = RecordError, torn: bool = False
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a file of JSON lines, each with its place for errors ("FILE, line 3").
+    """Yield the objects of a file of JSON lines, each with its place for errors ("FILE, line 3").
 
     Args:
         path: the file; blank lines are skipped.
@@ -222,7 +222,7 @@ def read_json_lines(
 
 
 def read_picture(path: Path, error: Error = InputError) -> Image.Image:
-    """The picture of a file as a viewer shows it.
+    """Return the picture of a file as a viewer shows it.
 
     Raises:
         StrokewiseError: of class ``error``, as :func:`read_bytes` and :func:`decode_picture`.
@@ -231,7 +231,7 @@ def read_picture(path: Path, error: Error = InputError) -> Image.Image:
 
 
 def decode_picture(data: bytes, where: object, error: Error = InputError) -> Image.Image:
-    """The picture of an encoded file as a viewer shows it.
+    """Return the picture of an encoded file as a viewer shows it.
 
     Of animations and pages it is the first. EXIF orientation is applied, transparent pixels are composed over
     white, gray of 16 bits is scaled to 8; color profiles are ignored.
@@ -253,7 +253,7 @@ def decode_picture(data: bytes, where: object, error: Error = InputError) -> Ima
 def decode_pixels(
     data: bytes, where: object, error: Error = RecordError, formats: Sequence[str] = FORMATS
 ) -> Image.Image:
-    """The picture of an encoded file with its pixels as they are stored, in any mode of Pillow.
+    """Return the picture of an encoded file with its pixels as they are stored, in any mode of Pillow.
 
     Raises:
         StrokewiseError: of class ``error``, if it is not in ``formats``, damaged, or too large.
@@ -272,7 +272,7 @@ def decode_pixels(
 
 
 def _without_extras(data: bytes) -> bytes:
-    """A PNG with the chunks of ``PNG_CHUNKS`` alone; other files, and damaged ones, as they are."""
+    """Return a PNG with the chunks of ``PNG_CHUNKS`` alone; other files, and damaged ones, as they are."""
     if not data.startswith(PNG_MARK):
         return data
     kept, at = [PNG_MARK], len(PNG_MARK)
@@ -286,7 +286,7 @@ def _without_extras(data: bytes) -> bytes:
 
 
 def as_seen(image: Image.Image, where: object = "the image", error: Error = InputError) -> Image.Image:
-    """A decoded picture as a viewer shows it; see :func:`decode_picture`.
+    """Return a decoded picture as a viewer shows it; see :func:`decode_picture`.
 
     Raises:
         StrokewiseError: of class ``error``, if it has 32 bits a channel, or is damaged.
@@ -306,7 +306,7 @@ def as_seen(image: Image.Image, where: object = "the image", error: Error = Inpu
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """A gray picture of 16 bits with 8; a value that is stated to be transparent gets alpha 0."""
+    """Return a gray picture of 16 bits with 8; a value that is stated to be transparent gets alpha 0."""
     values = np.asarray(image).astype(np.uint32)
     gray = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
     gray.info["exif"] = image.info.get("exif", b"")
@@ -317,7 +317,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _turned(image: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF data state; as it is where they are damaged."""
+    """Return the picture turned as its EXIF data state; as it is where they are damaged."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # viewers ignore damaged EXIF data, which raise errors of many kinds

@@ -24,7 +24,7 @@ class Embedded(NamedTuple):
 
 
 def embedded(image: Image.Image, longest: int) -> Embedded:
-    """A picture for a template, scaled down where its longer side has more than ``longest`` pixels."""
+    """Return a picture for a template, scaled down where its longer side has more than ``longest`` pixels."""
     shown = image if image.mode == "RGBA" else image.convert("RGB")
     if max(shown.size) > longest:
         shown = shown.copy()
@@ -36,7 +36,7 @@ def embedded(image: Image.Image, longest: int) -> Embedded:
 
 
 def render_template(template: str, **values: Any) -> str:
-    """The page of a template in ``strokewise/templates``, from the values that it names."""
+    """Return the page of a template in ``strokewise/templates``, from the values that it names."""
     return _environment().get_template(template).render(values)
 
 

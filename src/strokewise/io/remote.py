@@ -21,7 +21,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 def is_url(text: str) -> bool:
-    """Whether a text names a place by a URL, and not by a path."""
+    """Return whether a text names a place by a URL, and not by a path."""
     return bool(_URL.match(text))
 
 
@@ -44,7 +44,7 @@ class RemoteFolder:
         return system, root.rstrip("/")
 
     def names(self) -> list[str]:
-        """The files at the URL and in its folders, as paths below it, in order.
+        """Return the files at the URL and in its folders, as paths below it, in order.
 
         Raises:
             ServiceError: if they cannot be listed.
@@ -57,7 +57,7 @@ class RemoteFolder:
         return sorted(path[len(root) :].lstrip("/") for path in found)
 
     def read(self, name: str) -> bytes:
-        """The content of a file; ServiceError if it cannot be read."""
+        """Return the content of a file; ServiceError if it cannot be read."""
         system, root = self._place
         with self._reported():
             return bytes(system.cat_file(f"{root}/{name}"))
@@ -102,7 +102,7 @@ class RemoteFolder:
 
 
 def local(text: str | Path, cache: Path | None = None) -> Path:
-    """A folder or file by its path, or a copy of the data sets at a URL.
+    """Return a folder or file by its path, or a copy of the data sets at a URL.
 
     Args:
         text: a path or a URL.

@@ -28,7 +28,7 @@ def checked(
     *,
     extra: Extra = "forbid",
 ) -> Shape:
-    """An instance of a dataclass from plain values as JSON has them.
+    """Return an instance of a dataclass from plain values as JSON has them.
 
     Args:
         shape: the dataclass; those in its fields are read as well.
@@ -52,7 +52,8 @@ def checked(
 def checked_row(
     shape: type[Shape], row: object, where: object, error: type[StrokewiseError] = RecordError
 ) -> Shape:
-    """A typed dictionary from a row of a table or values of Python, which may be bytes; others are left out.
+    """Return a typed dictionary from a row of a table or values of Python, which may be bytes; others are
+    left out.
 
     Raises:
         StrokewiseError: of class ``error``, naming ``where`` and each wrong or missing column.
@@ -62,7 +63,7 @@ def checked_row(
 
 
 def json_schema(shape: type[Shape]) -> dict[str, Any]:
-    """The JSON schema of a shape's plain values, as they are written."""
+    """Return the JSON schema of a shape's plain values, as they are written."""
     return _adapter(shape).json_schema(mode="serialization")
 
 
@@ -78,7 +79,7 @@ def _validated(
 
 
 def _adapter(shape: Any) -> "TypeAdapter[Any]":
-    """The validator of a shape; building one takes milliseconds, so it is kept."""
+    """Return the validator of a shape; building one takes milliseconds, so it is kept."""
     from pydantic import TypeAdapter
 
     if shape not in _adapters:
@@ -87,7 +88,7 @@ def _adapter(shape: Any) -> "TypeAdapter[Any]":
 
 
 def _faults(error: "ValidationError") -> str:
-    """The first faults in a line: the field's path, what is wrong, and what was found."""
+    """Return the first faults in a line: the field's path, what is wrong, and what was found."""
     found = []
     for fault in error.errors(include_url=False, include_context=False)[:FAULTS]:
         path = ".".join(map(str, fault["loc"]))

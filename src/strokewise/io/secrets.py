@@ -28,11 +28,11 @@ class Secret:
             self._fragments.setdefault(length, set()).update(found)
 
     def quoted_in(self, text: str) -> bool:
-        """Whether a text quotes the key."""
+        """Return whether a text quotes the key."""
         return bool(self._found(text))
 
     def redact(self, text: str) -> str:
-        """The text with ``[key]`` in place of the key."""
+        """Return the text with ``[key]`` in place of the key."""
         hidden = sorted(self._found(text))
         shown: list[str] = []
         end = 0
@@ -56,7 +56,7 @@ class Secret:
         return True
 
     def _found(self, text: str) -> list[tuple[int, int]]:
-        """Where fragments of the key stand, as (start, stop)."""
+        """Return where fragments of the key stand, as (start, stop)."""
         lower = text.casefold()
         if len(lower) != len(text):  # some letters fold to two
             lower = text.lower() if len(text.lower()) == len(text) else text

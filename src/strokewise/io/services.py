@@ -104,7 +104,7 @@ class Spent:
 
 
 def spent_in(ledger: Path) -> Spent:
-    """All that the budgets of a ledger spent so far; nothing if there is no such folder.
+    """Return all that the budgets of a ledger spent so far; nothing if there is no such folder.
 
     Raises:
         ConfigError: naming a file of it that is damaged.
@@ -231,7 +231,7 @@ class Service:
     def call(
         self, request: Callable[[], Response], optional: re.Pattern[str] | None = None
     ) -> Response | None:
-        """The response to a request, retries included.
+        """Return the response to a request, retries included.
 
         Args:
             request: makes it with ``client``.
@@ -285,12 +285,12 @@ class Service:
         self.budget.charge(total if stated else 0, cost)
 
     def shown(self, value: object) -> str:
-        """The beginning of what is wrong, on one line, without the key."""
+        """Return the beginning of what is wrong, on one line, without the key."""
         line = " ".join(str(value).split())
         return self.secret.redact("".join(c for c in line if c.isprintable()))[:SHOWN]
 
     def _refused(self, error: "openai.APIStatusError") -> ServiceError:
-        """What to raise for a status that is not success."""
+        """Return what to raise for a status that is not success."""
         from strokewise.io.guarded_http import refusal_of
 
         if isinstance(refusal := refusal_of(error.response), ServiceError):
@@ -318,7 +318,7 @@ class Service:
 
 
 def _key(role: str, given: str | None) -> str:
-    """The key of a service; a painter can have its own."""
+    """Return the key of a service; a painter can have its own."""
     names = ["PAINTER_API_KEY"] * (role == "painter") + ["OPENAI_API_KEY"]
     key = given or next(filter(None, map(os.environ.get, names)), None)
     if not key:
@@ -355,7 +355,7 @@ def check_url(url: str, role: str) -> None:
 
 
 def _stated(error: "openai.APIStatusError") -> str:
-    """What a service says of a refusal: the message in its JSON, or else the beginning of its body."""
+    """Return what a service says of a refusal: the message in its JSON, or else the beginning of its body."""
     body = error.body
     message = body.get("message") if isinstance(body, dict) else body
     return str(message or error.response.text[:1000] or error.message)

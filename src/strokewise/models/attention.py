@@ -61,7 +61,7 @@ def additive(seen: Visible, dtype: torch.dtype) -> Visible:
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, seen: Visible = None) -> Tensor:
-    """Grouped-query attention.
+    """Compute grouped-query attention.
 
     Args:
         query: (rows, queries, heads, head_dim).
@@ -115,7 +115,7 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, seen: Visible = None) ->
 
 @contextmanager
 def _kernels(query: Tensor, queries: int, length: int) -> Iterator[None]:
-    """Above ``DENSE`` pairs only kernels that keep no scores; that none of them can is an error."""
+    """Use, above ``DENSE`` pairs, only kernels that keep no scores; that none of them can is an error."""
     if queries * length <= DENSE:
         yield
         return
@@ -133,7 +133,7 @@ def _kernels(query: Tensor, queries: int, length: int) -> Iterator[None]:
 
 
 def _piecewise(query: Tensor, keys: Tensor, values: Tensor, pieces: Pieces) -> Tensor:
-    """Attention piece after piece: full ones need no mask, causal ones small masks."""
+    """Compute attention piece after piece: full ones need no mask, causal ones small masks."""
     rows, queries, _, _ = query.shape
     found = [out for piece in pieces.parts for out in _piece(query, keys, values, piece)]
     places = torch.cat([piece.row * queries + piece.queries for piece in pieces.parts])
@@ -141,7 +141,9 @@ def _piecewise(query: Tensor, keys: Tensor, values: Tensor, pieces: Pieces) -> T
 
 
 def _piece(query: Tensor, keys: Tensor, values: Tensor, piece: Piece) -> Iterator[Tensor]:
-    """Results (n, heads · head_dim) of one piece, in one part, or causally in parts whose masks are small."""
+    """Yield results (n, heads · head_dim) of one piece, in one part, or causally in parts whose masks are
+    small.
+    """
     mine = query[piece.row, piece.queries][None]
     k, v = (x[piece.row, :, piece.keys][None] for x in (keys, values))
     count, length = len(piece.queries), len(piece.keys)
@@ -157,7 +159,7 @@ def _piece(query: Tensor, keys: Tensor, values: Tensor, piece: Piece) -> Iterato
 
 
 def _flex(query: Tensor, keys: Tensor, values: Tensor, mask: BlockMask) -> Tensor:
-    """Flex attention on a GPU: only blocks in which something is seen are computed.
+    """Compute flex attention on a GPU: only blocks in which something is seen are computed.
 
     Elsewhere it has no backward pass, and for small batches a mask of all pairs that the blocks and their
     rule let through takes its place.

@@ -64,7 +64,7 @@ class BackboneConfig(Protocol):
         """
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as stored beside the weights."""
+        """Return plain values, as stored beside the weights."""
 
 
 class Backbone(Protocol):

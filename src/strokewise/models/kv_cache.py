@@ -31,7 +31,7 @@ class KVBlock:
 
     @classmethod
     def join(cls, blocks: Sequence["KVBlock"]) -> "KVBlock":
-        """Several runs as one."""
+        """Return several runs as one."""
         return cls(torch.cat([b.keys for b in blocks], 2), torch.cat([b.values for b in blocks], 2))
 
 
@@ -107,7 +107,9 @@ class KVCache:
         self.used += columns
 
     def mask(self, new: Tensor) -> Tensor:
-        """Visibility of all columns, (rows, queries or 1, used + columns), given that of the new ones."""
+        """Return visibility of all columns, (rows, queries or 1, used + columns), given that of the new
+        ones.
+        """
         before = self.valid[:, None, : self.used].expand(-1, new.shape[1], -1)
         return torch.cat([before, new], dim=2)
 

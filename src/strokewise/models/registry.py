@@ -155,5 +155,5 @@ def _found() -> dict[str, Architecture]:
 
 
 def _stated(path: Path) -> str:
-    """The name of an architecture, whatever JSON has in its place."""
+    """Return the name of an architecture, whatever JSON has in its place."""
     return str(read_object(path, CheckpointError).get("architecture", DEFAULT))

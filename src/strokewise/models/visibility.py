@@ -51,7 +51,9 @@ def image_visibility(packed: Packed, cache: KVCache) -> Visible:
 
 
 def pieces(layout: Layout, cache: KVCache | None = None) -> Pieces:
-    """Every segment as a piece: it sees what was cached, what stands before it in its sample, and itself."""
+    """Return every segment as a piece: it sees what was cached, what stands before it in its sample, and
+    itself.
+    """
     used = cache.used if cache else 0
     parts: list[Piece] = []
     for row in range(len(layout.sample)):
@@ -99,6 +101,8 @@ def block_mask(layout: Layout) -> BlockMask:
 
 
 def _listed(blocks: Tensor) -> tuple[Tensor, Tensor]:
-    """Number and indices of the chosen key blocks of each query block, (rows, 1, blocks) and (…, blocks)."""
+    """Return number and indices of the chosen key blocks of each query block, (rows, 1, blocks) and (…,
+    blocks).
+    """
     order = blocks.to(torch.int8).argsort(dim=-1, descending=True, stable=True)
     return blocks.sum(-1, dtype=torch.int32)[:, None], order.to(torch.int32)[:, None]

@@ -18,7 +18,8 @@ def bagel_7b_process(
     alignment: SourceConfig,
     anchors: SourceConfig,
 ) -> TrainConfig:
-    """The paper's run: 8 GPUs, 10,000 steps, packs of 33k tokens, rate 2e-5 with cosine decay, end to end.
+    """Return the paper's run: 8 GPUs, 10,000 steps, packs of 33k tokens, rate 2e-5 with cosine decay, end to
+    end.
 
     Adam's constants are those of BAGEL's released code; λ_CE, which the paper does not state, is 1 as there.
     Views are at most 518 pixels, as in BAGEL's own editing data. Canvases are 512: a canvas then costs 3,423
@@ -44,7 +45,7 @@ def bagel_7b_process(
 
 
 def bagel_7b_multi_turn(model: str, multi_turn: SourceConfig, anchors: SourceConfig) -> TrainConfig:
-    """The model whose own plans and sketches become the other two subsets: a short run on the first.
+    """Return the model whose own plans and sketches become the other two subsets: a short run on the first.
 
     The paper says that it was tuned, not for how long; 2,000 steps see each of its 32,012 trajectories twice.
     """
@@ -63,7 +64,7 @@ def bagel_7b_lora(
     alignment: SourceConfig,
     anchors: SourceConfig,
 ) -> TrainConfig:
-    """The same data for one GPU of 80 GB: adapters beside frozen bfloat16 weights.
+    """Return the same data for one GPU of 80 GB: adapters beside frozen bfloat16 weights.
 
     The estimate is 48 GB, which leaves a card of 48 GB no room.
     """
@@ -82,7 +83,7 @@ def bagel_7b_lora(
 def process_mixture(
     multi_turn: SourceConfig, conflict: SourceConfig, alignment: SourceConfig, anchors: SourceConfig
 ) -> tuple[WeightedSource, ...]:
-    """The three subsets in the paper's proportions beside a share of plain text-to-image samples."""
+    """Return the three subsets in the paper's proportions beside a share of plain text-to-image samples."""
     total = sum(SUBSET_SIZES.values())
     weighted = tuple(
         WeightedSource(name, (1 - ANCHORS) * count / total, source)

@@ -81,7 +81,7 @@ def imported_config(name: str) -> TrainConfig:
 def _on_subsets(
     make: Callable[..., TrainConfig], subsets: Sequence[str] = tuple(SUBSET_SIZES)
 ) -> TrainRecipe:
-    """A recipe of some of the subsets and plain text-to-image samples, on rendered or built data."""
+    """Return a recipe of some of the subsets and plain text-to-image samples, on rendered or built data."""
 
     def recipe(model: str, data: Path | None) -> TrainConfig:
         def source(subset: str, view: str = "process") -> SourceConfig:

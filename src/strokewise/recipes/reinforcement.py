@@ -49,7 +49,7 @@ OBJECTIVES = {
 
 
 def nano_rl(model: str, objective: str, prompts: Prompts | None = None) -> ReinforcementConfig:
-    """nano on two CPU cores: 20 rounds of 384 rollouts, all weights, four unguided flow steps."""
+    """Return nano on two CPU cores: 20 rounds of 384 rollouts, all weights, four unguided flow steps."""
     training = TrainConfig(
         name=f"nano-rl-{objective}",
         model=model,
@@ -80,7 +80,7 @@ def nano_rl(model: str, objective: str, prompts: Prompts | None = None) -> Reinf
 
 
 def bagel_7b_rl(model: str, objective: str, prompts: Prompts | None = None) -> ReinforcementConfig:
-    """BAGEL-7B on one GPU of 80 GB: 50 rounds of 128 rollouts at 512 pixels, adapters.
+    """Return BAGEL-7B on one GPU of 80 GB: 50 rounds of 128 rollouts at 512 pixels, adapters.
 
     The flow is trained without guidance, and so painted without it where it is what learns.
     """

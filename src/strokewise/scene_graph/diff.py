@@ -113,7 +113,9 @@ def diff(wanted: SceneGraph, seen: SceneGraph) -> SceneDiff:
 def _diff_class(
     wanted: list[SceneObject], seen: list[SceneObject], matches: dict[str, list[str]]
 ) -> list[Fault]:
-    """Faults among objects of one class; fills `matches` with the seen ids that serve each wanted object."""
+    """Return faults among objects of one class; fills `matches` with the seen ids that serve each wanted
+    object.
+    """
     left = {obj.id: obj.count for obj in seen}
     taken = {obj.id: 0 for obj in wanted}
     faults: list[Fault] = []
@@ -153,7 +155,7 @@ def _diff_class(
 def _spread_surplus(
     wanted: list[SceneObject], seen: list[SceneObject], left: dict[str, int]
 ) -> dict[str, int]:
-    """Unmatched instances that are too many of a wanted look; they leave `left`, the rest is extra."""
+    """Return unmatched instances that are too many of a wanted look; they leave `left`, the rest is extra."""
     surplus = {obj.id: 0 for obj in wanted}
     for source in seen:
         owners = [obj for obj in wanted if obj.color == source.color]

@@ -137,7 +137,7 @@ class SceneGraph:
         )
 
     def painting_order(self, rng: random.Random | None = None) -> tuple[str, ...]:
-        """Object ids such that a relation's target comes before its subject wherever that can be.
+        """Return object ids such that a relation's target comes before its subject wherever that can be.
 
         So each object can be placed in relation to what is already there. Ties follow the graph's order, or
         `rng` when given.
@@ -155,12 +155,14 @@ class SceneGraph:
         return tuple(order)
 
     def nested_subgraphs(self, rng: random.Random | None = None) -> tuple[SceneGraph, ...]:
-        """Growing subgraphs, one object more each, in `painting_order`; the last one has all objects."""
+        """Return growing subgraphs, one object more each, in `painting_order`; the last one has all
+        objects.
+        """
         order = self.painting_order(rng)
         return tuple(self.subgraph(order[:size]) for size in range(1, len(order) + 1))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values with a fixed order of keys, so that equal graphs give equal bytes."""
+        """Return plain values with a fixed order of keys, so that equal graphs give equal bytes."""
         return {
             "objects": [
                 {"id": o.id, "name": o.name, "color": o.color, "count": o.count} for o in self.objects
@@ -224,7 +226,7 @@ def _check_relation(relation: Relation, ids: set[str]) -> None:
 
 
 def _find_cycle(edges: list[Relation]) -> list[str]:
-    """Ids along a cycle, the first one again at the end; empty when there is none."""
+    """Return ids along a cycle, the first one again at the end; empty when there is none."""
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for edge in edges:
         sorter.add(edge.target, edge.subject)

@@ -38,7 +38,7 @@ class ImageLimits:
         return width, height
 
     def limited(self, side: int | None) -> "ImageLimits":
-        """These limits with a smaller largest side; None changes nothing.
+        """Return these limits with a smaller largest side; None changes nothing.
 
         Raises:
             ConfigError: if it is no multiple of the stride, or larger than the largest now.
@@ -98,22 +98,23 @@ def resize(image: Image.Image, limits: ImageLimits) -> Image.Image:
 
 
 def to_levels(image: Image.Image) -> Tensor:
-    """RGB image to bytes (3, height, width)."""
+    """Convert an RGB image to bytes (3, height, width)."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 def normalize(levels: Tensor) -> Tensor:
-    """Bytes of any shape to float32 in [-1, 1]."""
+    """Return bytes of any shape to float32 in [-1, 1]."""
     return levels.float().div_(127.5).sub_(1)
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """RGB image to float32 (3, height, width) in [-1, 1]."""
+    """Convert an RGB image to float32 (3, height, width) in [-1, 1]."""
     return normalize(to_levels(image).contiguous())
 
 
 def to_image(pixels: Tensor) -> Image.Image:
-    """Tensor (3, height, width) in [-1, 1] to an RGB image; values are clamped and truncated as in BAGEL.
+    """Convert a Tensor (3, height, width) in [-1, 1] to an RGB image; values are clamped and truncated as in
+    BAGEL.
 
     Raises:
         InputError: if a value is not finite.
@@ -127,7 +128,9 @@ def to_image(pixels: Tensor) -> Image.Image:
 
 
 def patchify(grid: Tensor, patch: int) -> Tensor:
-    """(channels, height, width) to (rows·columns, patch·patch·channels); a token is row, column, channel."""
+    """Map (channels, height, width) to (rows·columns, patch·patch·channels); a token is row, column,
+    channel.
+    """
     channels, height, width = grid.shape
     rows, columns = height // patch, width // patch
     patches = grid.reshape(channels, rows, patch, columns, patch)
@@ -142,5 +145,5 @@ def unpatchify(tokens: Tensor, patch: int, rows: int, columns: int) -> Tensor:
 
 
 def grid_positions(rows: int, columns: int, side: int) -> Tensor:
-    """Indices row·side + column into a square position table, shape (rows·columns,)."""
+    """Return indices row·side + column into a square position table, shape (rows·columns,)."""
     return (torch.arange(rows)[:, None] * side + torch.arange(columns)).flatten()

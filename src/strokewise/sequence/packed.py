@@ -28,7 +28,9 @@ class Layout:
     noised: Tensor
 
     def mask(self) -> Tensor:
-        """Boolean (rows, columns, columns), True where the query (second axis) sees the key (third)."""
+        """Return boolean (rows, columns, columns), True where the query (second axis) sees the key
+        (third).
+        """
         facts = [fact for fact, _ in self.facts()]
         return sees([fact[:, :, None] for fact in facts], [fact[:, None, :] for fact in facts])
 
@@ -116,7 +118,7 @@ class Packed:
         return self.ids.shape[1]
 
     def lengths(self) -> Tensor:
-        """Valid tokens of each row, shape (R,)."""
+        """Return valid tokens of each row, shape (R,)."""
         return self.layout.valid.sum(1)
 
 

@@ -180,7 +180,7 @@ def _assemble(rows: list[_Row], spec: PackSpec) -> Packed:
 
 
 def _pack_patches(images: list[tuple[Segment, int]], spec: PackSpec) -> dict[str, Any]:
-    """ViT inputs of all images and the slots of their tokens."""
+    """Return ViT inputs of all images and the slots of their tokens."""
     none = torch.zeros(0, dtype=torch.long)
     return {
         "patches": torch.cat([s.tokens for s, _ in images])
@@ -199,7 +199,7 @@ def _pack_patches(images: list[tuple[Segment, int]], spec: PackSpec) -> dict[str
 def _pack_latents(
     latents: list[tuple[Segment, int, int]], rows: int, depth: int, spec: PackSpec
 ) -> dict[str, Any]:
-    """Latent tokens with their times, places and velocity targets."""
+    """Return latent tokens with their times, places and velocity targets."""
     # In training latents come from the autoencoder and are on its device already; all else is on the CPU.
     device = latents[0][0].tokens.device if latents else None
     seen = torch.zeros(rows, depth, spec.latent_channels, device=device)

@@ -84,7 +84,7 @@ class Tokenizer:
         return self.raw.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text, without delimiters."""
+        """Return ids of a text, without delimiters."""
         return self.raw.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: list[int]) -> str:

@@ -73,7 +73,7 @@ class Judging:
 def make_app(
     painter: Painter, data: Path, keys: Sequence[str] = (), batch: int = 8, limits: Limits | None = None
 ) -> FastAPI:
-    """The application of a server.
+    """Return the application of a server.
 
     Args:
         painter: the model.
@@ -155,7 +155,7 @@ def _answer_errors(app: FastAPI) -> None:
 
 
 def _add_page(app: FastAPI, vocabulary: Vocabulary | None) -> None:
-    """The studio; whoever may ask the server is given the first answers with it."""
+    """Serve the studio; whoever may ask the server is given the first answers with it."""
     studio = Page()
     # Reading the pictures of all words takes a moment; nobody shall wait for it.
     world = None if vocabulary is None else critic.words(vocabulary)
@@ -181,24 +181,24 @@ def _add_basics(app: FastAPI) -> None:
 
     @app.get("/metrics", response_class=Response)
     async def metrics(parts: Server) -> Response:
-        """Numbers for Prometheus."""
+        """Return numbers for Prometheus."""
         return Response(parts.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/v1/models")
     def models(parts: Server) -> dict[str, Any]:
-        """The model of this server."""
+        """Return the model of this server."""
         return openai_responses.models(parts)
 
     @app.get("/v1/models/{name:path}")
     def model(parts: Server, name: str) -> dict[str, Any]:
-        """The model of this server, by its name."""
+        """Return the model of this server, by its name."""
         openai_common.check_model(parts, name)
         found: dict[str, Any] = openai_responses.models(parts)["data"][0]
         return found
 
     @app.post("/v1/login", status_code=204)
     async def login(parts: Server, request: Request, typed: Login, response: Response) -> None:
-        """A cookie in place of a key, for browsers."""
+        """Set a cookie in place of a key, for browsers."""
         owner = parts.keys.owner(typed.key) if parts.keys else "local"
         if owner is None:
             raise RequestError(401, "unauthorized", "this is not a key of this server", "key")

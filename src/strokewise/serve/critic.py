@@ -32,7 +32,8 @@ EXAMPLES = (
 
 
 def judge(prompt: str, plan: str | None, canvas: Image.Image) -> Critic | None:
-    """What the oracle says of a canvas and of the plan it shows; None where the prompt is of no sprite world.
+    """Return what the oracle says of a canvas and of the plan it shows; None where the prompt is of no sprite
+    world.
 
     Args:
         prompt: of the painting.
@@ -61,7 +62,7 @@ def judge(prompt: str, plan: str | None, canvas: Image.Image) -> Critic | None:
 
 
 def things_of(found: Recognition) -> list[CanvasThing]:
-    """What was recognized, as clients see it."""
+    """Return what was recognized, as clients see it."""
     return [
         CanvasThing(
             name=one.name or "", color=one.color, box=list(one.box), confidence=round(one.confidence, 3)
@@ -71,7 +72,7 @@ def things_of(found: Recognition) -> list[CanvasThing]:
 
 
 def draw(things: list[CanvasThing], background: str, size: int) -> Image.Image:
-    """A canvas of things, the last one on top; InputError for words or boxes that cannot be drawn."""
+    """Return a canvas of things, the last one on top; InputError for words or boxes that cannot be drawn."""
     objects, placements = [], []
     for number, thing in enumerate(things):
         if thing.name not in CLASSES or thing.color not in (None, *COLORS):
@@ -89,7 +90,7 @@ def draw(things: list[CanvasThing], background: str, size: int) -> Image.Image:
 
 @lru_cache(maxsize=1)
 def words(vocabulary: Vocabulary) -> dict[str, Any]:
-    """All that a model of this world was trained to paint."""
+    """Return all that a model of this world was trained to paint."""
     return {
         "classes": [
             {
@@ -121,7 +122,7 @@ def _known(vocabulary: Vocabulary, prompt: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def icon(name: str, color: str | None, size: int) -> bytes:
-    """A class as PNG with alpha, its longer side ``size`` pixels; InputError for an unknown word."""
+    """Return a class as PNG with alpha, its longer side ``size`` pixels; InputError for an unknown word."""
     if name not in CLASSES or color not in (None, *COLORS):
         raise InputError(f"there is no {color or ''} {name} in this world")
     aspect = sprite(name).aspect

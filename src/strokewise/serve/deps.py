@@ -28,12 +28,12 @@ class Parts:
 
 
 def parts_of(request: Request) -> Parts:
-    """The parts of the server that received a request."""
+    """Return the parts of the server that received a request."""
     return cast(Parts, request.app.state.parts)
 
 
 def caller_of(request: Request) -> Caller:
-    """Who sent a request; the guard has let nobody else through."""
+    """Return who sent a request; the guard has let nobody else through."""
     return cast(Caller, request.state.caller)
 
 
@@ -42,7 +42,7 @@ By = Annotated[Caller, Depends(caller_of)]
 
 
 def picture(text: str | None, param: str) -> Image.Image | None:
-    """The picture of base64 text or of a data URL; a RequestError if it is none."""
+    """Return the picture of base64 text or of a data URL; a RequestError if it is none."""
     if text is None:
         return None
     data = text.partition(",")[2] if text.startswith("data:") else text

@@ -48,7 +48,7 @@ class Tree(BaseModel):
 
 
 def packed(registry: Registry, live: Live, number: int | None, kind: str) -> tuple[bytes, str]:
-    """A session as a file: its bytes and its media type.
+    """Return a session as a file: its bytes and its media type.
 
     Args:
         registry: of the session.
@@ -110,7 +110,7 @@ def _zip(tree: dict[str, Any], pictures: dict[str, bytes], trajectory: Trajector
 
 
 def unpacked(data: bytes) -> tuple[Tree, dict[str, Image.Image]]:
-    """The session in a file that :func:`packed` wrote, with its pictures.
+    """Return the session in a file that :func:`packed` wrote, with its pictures.
 
     Raises:
         InputError: if it is no such file, or is damaged.

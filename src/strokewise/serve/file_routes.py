@@ -47,7 +47,7 @@ def export(
         int | None, Query(ge=0, le=10**9, description="end of the path; default: the head")
     ] = None,
 ) -> Response:
-    """A session as a file to keep or to share."""
+    """Return a session as a file to keep or to share."""
     with parts.manager.lock:
         live = parts.manager.registry.get(by.owner, session)
         number = live.state.head if node is None else live.node(node).id
@@ -57,7 +57,7 @@ def export(
 
 @router.post("/sessions/import", status_code=201)
 def import_(parts: Server, by: By, file: UploadFile, key: Key = None) -> SessionValue:
-    """The session in a zip or a page of an export, with a new id."""
+    """Return the session in a zip or a page of an export, with a new id."""
     tree, pictures = exchange.unpacked(file.file.read())
     if len(tree.nodes) > MAX_NODES:
         raise InputError(f"the session has {len(tree.nodes)} nodes; at most {MAX_NODES}")
@@ -127,7 +127,9 @@ class Records(BaseModel):
 
 @router.post("/sessions/{session}/nodes/{node}/record", status_code=201)
 def collect(parts: Server, by: By, session: Id, node: Number, wanted: RecordQuery) -> RecordValue:
-    """What a person corrected or accepted here as a training record; a second time it is the same one."""
+    """Return what a person corrected or accepted here as a training record; a second time it is the same
+    one.
+    """
     registry = parts.manager.registry
     with parts.manager.lock:
         live = registry.get(by.owner, session)
@@ -158,7 +160,7 @@ def collect(parts: Server, by: By, session: Id, node: Number, wanted: RecordQuer
 
 @router.get("/records")
 def records(parts: Server, by: By) -> Records:
-    """What was collected."""
+    """Return what was collected."""
     with parts.manager.lock:
         rows = parts.manager.registry.store.records(by.owner)
     found = [RecordValue.model_validate_json(text) for text in rows]
@@ -176,7 +178,9 @@ def forget(parts: Server, by: By, record: Id) -> None:
 
 @router.get("/records/export", response_class=Response, responses=ANY)
 def export_records(parts: Server, by: By, subset: Subset | None = None) -> Response:
-    """All records, or those of one subset: a zip of a data set for each, as ``strokewise train`` reads it."""
+    """Return all records, or those of one subset: a zip of a data set for each, as ``strokewise train`` reads
+    it.
+    """
     wanted = SUBSETS if subset is None else (subset,)
     with parts.manager.lock:
         store = parts.manager.registry.store
@@ -206,7 +210,7 @@ def _data_sets(stored: dict[Subset, list[bytes]]) -> bytes:
 
 
 def _records(rows: list[bytes]) -> list[Record]:
-    """Stored rows as records."""
+    """Return stored rows as records."""
     found = []
     for number, text in enumerate(rows):
         row = json.loads(text)
@@ -216,7 +220,7 @@ def _records(rows: list[bytes]) -> list[Record]:
 
 
 def _record(registry: Registry, live: Live, node: Node, wanted: RecordQuery) -> tuple[Record, str]:
-    """The record of a node, and what it is of in words."""
+    """Return the record of a node, and what it is of in words."""
     trajectory = registry.trajectory(live, node.id)
     if wanted.accept:
         return accepted(trajectory, wanted.subset or "alignment"), f"step {node.step} is right as it is"

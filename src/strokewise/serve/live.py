@@ -79,7 +79,7 @@ class Live:
         return self.state.id
 
     def node(self, number: int) -> Node:
-        """A node; a RequestError if there is none."""
+        """Return a node; a RequestError if there is none."""
         if number not in self.nodes:
             raise problems.not_found(f"node {number} in session {self.id}")
         return self.nodes[number]
@@ -90,7 +90,7 @@ class Live:
         return None if self.state.head is None else self.nodes[self.state.head]
 
     def path(self, number: int | None) -> list[Node]:
-        """The nodes from the first step to one."""
+        """Return the nodes from the first step to one."""
         found: list[Node] = []
         while number is not None:
             found.append(self.node(number))
@@ -98,18 +98,18 @@ class Live:
         return found[::-1]
 
     def children(self, number: int | None) -> list[Node]:
-        """The nodes right after one."""
+        """Return the nodes right after one."""
         return [node for node in self.nodes.values() if node.parent == number]
 
     def add(self, **values: object) -> Node:
-        """A new node, which becomes the head."""
+        """Return a new node, which becomes the head."""
         node = Node.model_validate({"id": len(self.nodes), **values})
         self.nodes[node.id] = node
         self.state.head = node.id
         return node
 
     def summary(self) -> Summary:
-        """The session in a list."""
+        """Return the session in a list."""
         painted = [node.canvas for node in self.path(self.state.head) if node.canvas]
         values = dict(self.state) | {"node_count": len(self.nodes)}
         fields = {key: value for key, value in values.items() if key in Summary.model_fields}
@@ -117,12 +117,12 @@ class Live:
 
 
 def canvas_url(session: str, number: int) -> str:
-    """Where a canvas is read."""
+    """Return where a canvas is read."""
     return f"/v1/sessions/{session}/nodes/{number}/canvas.png"
 
 
 def canvas_file(number: int) -> str:
-    """The file of a canvas in its session's folder."""
+    """Return the file of a canvas in its session's folder."""
     return f"canvas-{number}.png"
 
 
@@ -145,14 +145,14 @@ class Registry:
     # --- finding -----------------------------------------------------------------------------------------
 
     def get(self, owner: str, session: str) -> Live:
-        """A session of an owner; a RequestError if there is none."""
+        """Return a session of an owner; a RequestError if there is none."""
         live = self.lives.get(session)
         if live is None or live.owner != owner:
             raise problems.not_found(f"session {session}")
         return live
 
     def of(self, owner: str) -> Iterator[Live]:
-        """The sessions of an owner, the newest first."""
+        """Return the sessions of an owner, the newest first."""
         return (live for live in reversed(self.lives.values()) if live.owner == owner)
 
     # --- changing ----------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ class Registry:
     def once(
         self, owner: str, key: str | None, request: object, make: Callable[[], list[Live]]
     ) -> tuple[list[Live], bool]:
-        """What ``make`` returns, but only once for each key of an owner; and whether it was made now.
+        """Return what ``make`` returns, but only once for each key of an owner; and whether it was made now.
 
         Raises:
             RequestError: if the key was used for another request.
@@ -224,7 +224,7 @@ class Registry:
     # --- reading -----------------------------------------------------------------------------------------
 
     def value(self, live: Live) -> SessionValue:
-        """A session with its tree, as clients see it."""
+        """Return a session with its tree, as clients see it."""
         state = dict(live.state)
         if live.state.under_way is not None and live.png is not None:
             preview = base64.b64encode(live.png).decode()
@@ -233,16 +233,16 @@ class Registry:
         return SessionValue.model_construct(**state, nodes=list(live.nodes.values()), event_id=event_id)
 
     def snapshot(self, live: Live) -> Snapshot:
-        """All there is to know of a session."""
+        """Return all there is to know of a session."""
         return Snapshot(self._step(live), session=self.value(live).model_dump(mode="json"))
 
     def trajectory(self, live: Live, number: int | None) -> Trajectory:
-        """The path to a node, with its pictures; RecordError if one cannot be read."""
+        """Return the path to a node, with its pictures; RecordError if one cannot be read."""
         path = live.path(number)
         return trajectory_of(live.state, path, [self.canvas(live, n) for n in path], self.source(live))
 
     def request(self, live: Live) -> Request:
-        """What the engine is asked: the prompt, and every step before the one to be made."""
+        """Return what the engine is asked: the prompt, and every step before the one to be made."""
         head = live.head
         last = head.parent if head is not None and head.canvas is None else live.state.head
         steps = self.trajectory(live, last).steps
@@ -252,11 +252,11 @@ class Registry:
         )
 
     def source(self, live: Live) -> Image.Image | None:
-        """The image that is edited."""
+        """Return the image that is edited."""
         return self.store.picture(live.id, SOURCE) if live.state.source else None
 
     def canvas(self, live: Live, node: Node) -> Image.Image | None:
-        """The picture of a node, if it has one."""
+        """Return the picture of a node, if it has one."""
         return self.store.picture(live.id, canvas_file(node.id)) if node.canvas else None
 
     @staticmethod
@@ -268,7 +268,7 @@ class Registry:
 def trajectory_of(
     state: State, path: list[Node], pictures: list[Image.Image | None], source: Image.Image | None
 ) -> Trajectory:
-    """A path of the tree as a trajectory."""
+    """Return a path of the tree as a trajectory."""
     steps = [
         Step(node.message, picture, node.verdict, node.seed, node.seconds)
         for node, picture in zip(path, pictures, strict=True)

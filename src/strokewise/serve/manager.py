@@ -42,7 +42,7 @@ class Manager:
         source: Image.Image | None = None,
         listener: Listener | None = None,
     ) -> Live:
-        """A new session, which waits to be painted.
+        """Return a new session, which waits to be painted.
 
         Args:
             caller: whose it is.
@@ -189,7 +189,9 @@ class Manager:
     # --- correcting --------------------------------------------------------------------------------------
 
     def edit(self, caller: Caller, session: str, number: int, edit: Edit, canvas: Image.Image | None) -> Live:
-        """A new node beside one, with some of its parts replaced, and painting continues from there."""
+        """Return a new node beside one, with some of its parts replaced, and painting continues from
+        there.
+        """
         with self.lock:
             live = self.registry.get(caller.owner, session)
             old = live.node(number)
@@ -225,7 +227,7 @@ class Manager:
         return live
 
     def _edited(self, old: Node, edit: Edit) -> tuple[Message, list[EditedPart]]:
-        """The message of an edited node, and which of its parts differ."""
+        """Return the message of an edited node, and which of its parts differ."""
         if edit.message is None:
             return old.message, []
         given = {name: getattr(edit.message, name) for name in edit.message.model_fields_set}
@@ -247,7 +249,7 @@ class Manager:
         edit: Edit,
         canvas: Image.Image | None,
     ) -> Node:
-        """The new node; with the given canvas, or the old one where the words are the same."""
+        """Return the new node; with the given canvas, or the old one where the words are the same."""
         self.worker.withdraw(live)
         live.instruct = []
         same = message == old.message
@@ -305,7 +307,7 @@ class Manager:
         return node
 
     def copy(self, caller: Caller, session: str, number: int | None) -> Live:
-        """Prompt, source, options and the path to a node as a new session, paused there."""
+        """Return prompt, source, options and the path to a node as a new session, paused there."""
         with self.lock:
             live = self.registry.get(caller.owner, session)
             path = live.path(live.state.head if number is None else number)
@@ -338,7 +340,7 @@ class Manager:
     # --- checking ----------------------------------------------------------------------------------------
 
     def options(self, changes: dict[str, Any]) -> PaintingOptions:
-        """The model's options with some changes, within the limits."""
+        """Return the model's options with some changes, within the limits."""
         for name in ("steps", "max_rounds", "max_images", "max_tokens", "previews"):
             most = getattr(self.limits, name)
             if changes.get(name, 0) > most:
@@ -365,7 +367,7 @@ class Manager:
         return Request(prompt, new.seed, source, instruct, original_prompt=original)
 
     def _instructions(self, live: Live, instruct: list[str]) -> tuple[str, ...]:
-        """Strokes in the wording that the model was trained on."""
+        """Return strokes in the wording that the model was trained on."""
         self.check_prompt(instruct[0], "instruction")
         vocabulary = self.painter.vocabulary
         if vocabulary is None:
@@ -380,10 +382,10 @@ class Manager:
 
 
 def at_rest(live: Live) -> bool:
-    """Whether a session is neither painted nor waits for it."""
+    """Return whether a session is neither painted nor waits for it."""
     return live.state.status in ("paused", "finished")
 
 
 def new_id() -> str:
-    """An id that cannot be guessed."""
+    """Return an id that cannot be guessed."""
     return "s_" + secrets.token_hex(8)

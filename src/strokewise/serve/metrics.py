@@ -32,5 +32,5 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """All of them in Prometheus's format."""
+        """Return all of them in Prometheus's format."""
         return generate_latest(self.registry)

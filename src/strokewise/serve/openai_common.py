@@ -29,7 +29,7 @@ def check_model(parts: Parts, name: str | None) -> None:
 
 
 def size_of(text: str | None) -> list[int] | None:
-    """[height, width] of ``WIDTHxHEIGHT``; None for the model's own."""
+    """Return [height, width] of ``WIDTHxHEIGHT``; None for the model's own."""
     if text in (None, "auto"):
         return None
     width, _, height = (text or "").partition("x")
@@ -39,13 +39,13 @@ def size_of(text: str | None) -> list[int] | None:
 
 
 def size_text(live: Live) -> str:
-    """``WIDTHxHEIGHT`` of a session."""
+    """Convert ``WIDTHxHEIGHT`` of a session."""
     height, width = live.state.size
     return f"{width}x{height}"
 
 
 def encoded(png: bytes, kind: str) -> str:
-    """A picture as base64 text in another format."""
+    """Return a picture as base64 text in another format."""
     if kind == "png":
         return base64.b64encode(png).decode()
     buffer = io.BytesIO()
@@ -55,7 +55,9 @@ def encoded(png: bytes, kind: str) -> str:
 
 
 async def events_of(parts: Parts, live: Live, listener: Listener) -> AsyncIterator[dict[str, Any]]:
-    """The painting's events until the session rests; one who falls behind misses some, but not the end."""
+    """Yield the painting's events until the session rests; one who falls behind misses some, but not the
+    end.
+    """
     seen = -1
     try:
         while True:
@@ -79,7 +81,7 @@ async def events_of(parts: Parts, live: Live, listener: Listener) -> AsyncIterat
 
 
 def failure(live: Live) -> RequestError | None:
-    """Why a session that ended has nothing to show; None if it has."""
+    """Return why a session that ended has nothing to show; None if it has."""
     if live.state.stop is StopReason.FAILED:
         return RequestError(500, "internal", live.state.error or "the painting failed")
     if not any(node.canvas for node in live.path(live.state.head)):
@@ -91,7 +93,7 @@ def failure(live: Live) -> RequestError | None:
 
 
 def usage_of(parts: Parts, live: Live) -> dict[str, Any]:
-    """Tokens that were read and written; a canvas counts its latent positions."""
+    """Return tokens that were read and written; a canvas counts its latent positions."""
     encode = parts.manager.painter.tokenizer.encode
     stride, (height, width) = parts.manager.painter.generator.canvas.stride, live.state.size
     path = live.path(live.state.head)

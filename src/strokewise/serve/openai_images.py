@@ -61,7 +61,7 @@ class ImageRequest(BaseModel):
     any_prompt: bool = False
 
     def session(self, number: int) -> NewSession:
-        """One of the sessions that paint it."""
+        """Return one of the sessions that paint it."""
         given = {"steps": self.num_inference_steps, "text_guidance": self.guidance_scale}
         try:
             options = Options.model_validate(
@@ -82,7 +82,7 @@ class ImageRequest(BaseModel):
 async def generations(
     parts: Server, by: By, request: Request, wanted: ImageRequest, key: Key = None
 ) -> dict[str, Any] | StreamingResponse:
-    """Pictures of a prompt."""
+    """Return pictures of a prompt."""
     return await _answer(parts, by, request, wanted, None, None, key)
 
 
@@ -110,7 +110,7 @@ async def generations(
 async def edits(
     parts: Server, by: By, request: Request, key: Key = None
 ) -> dict[str, Any] | StreamingResponse:
-    """Pictures of a picture and a prompt; where a mask is opaque, the picture stays as it was."""
+    """Return pictures of a picture and a prompt; where a mask is opaque, the picture stays as it was."""
     async with request.form(max_files=4, max_fields=50, max_part_size=parts.limits.body) as form:
         images = [file for name in ("image", "image[]") for file in form.getlist(name)]
         if len(images) != 1 or not isinstance(images[0], UploadFile):
@@ -128,7 +128,7 @@ async def edits(
 
 
 async def _mask(form: FormData) -> Image.Image | None:
-    """Where the picture is to be edited, as white; None: everywhere."""
+    """Return where the picture is to be edited, as white; None: everywhere."""
     file = form.get("mask")
     if file is None:
         return None
@@ -200,7 +200,7 @@ def _cancel(parts: Parts, by: By, lives: list[Live]) -> None:
 def _images(
     parts: Parts, lives: list[Live], wanted: ImageRequest, mask: Image.Image | None, base: str
 ) -> dict[str, Any]:
-    """The answer when all are painted; a RequestError if one of them has nothing to show."""
+    """Return the answer when all are painted; a RequestError if one of them has nothing to show."""
     data, usages = [], []
     with parts.manager.lock:
         for live in lives:
@@ -225,7 +225,7 @@ def _images(
 def _image(
     parts: Parts, live: Live, wanted: ImageRequest, mask: Image.Image | None, base: str
 ) -> dict[str, Any]:
-    """One picture with the process that led to it."""
+    """Return one picture with the process that led to it."""
     path = live.path(live.state.head)
     last = next(node for node in reversed(path) if node.canvas)
     value = {
@@ -242,7 +242,7 @@ def _image(
 
 
 def _final(parts: Parts, live: Live, number: int, mask: Image.Image | None) -> bytes:
-    """The last canvas; the source where a mask keeps it."""
+    """Return the last canvas; the source where a mask keeps it."""
     registry = parts.manager.registry
     png, source = registry.store.png(live.id, canvas_file(number)), registry.source(live)
     if mask is None or source is None:
@@ -256,7 +256,9 @@ def _final(parts: Parts, live: Live, number: int, mask: Image.Image | None) -> b
 async def _streamed(
     parts: Parts, live: Live, listener: Listener, wanted: ImageRequest, kind: str, mask: Image.Image | None
 ) -> AsyncIterator[str]:
-    """Partial pictures and the last one; no other events, which clients would take for partial pictures."""
+    """Yield partial pictures and the last one; no other events, which clients would take for partial
+    pictures.
+    """
     common = {
         "background": "opaque",
         "output_format": wanted.output_format,

@@ -70,13 +70,13 @@ class Log:
             self.more.notify_all()
 
     async def end(self) -> None:
-        """Nothing more follows."""
+        """End the answer: nothing more follows."""
         async with self.more:
             self.done = True
             self.more.notify_all()
 
     async def after(self, number: int) -> AsyncIterator[str]:
-        """The events after one, those to come included."""
+        """Yield the events after one, those to come included."""
         at = number + 1
         while True:
             async with self.more:
@@ -91,7 +91,7 @@ class Log:
 
 
 def _logs(request: Request) -> "OrderedDict[str, tuple[Log, asyncio.Task[None]]]":
-    """The logs of this server; a task fills each."""
+    """Return the logs of this server; a task fills each."""
     state = request.app.state
     if not hasattr(state, "responses"):
         state.responses = OrderedDict()
@@ -141,7 +141,7 @@ async def read(
     stream: bool = False,
     starting_after: Annotated[int, Query(ge=-1, le=10**9)] = -1,
 ) -> dict[str, Any] | StreamingResponse:
-    """A response, or its events after one of them."""
+    """Return a response, or its events after one of them."""
     live = _live(parts, by, response)
     if stream:
         return _stream(parts, live, _logs(request), starting_after)
@@ -173,7 +173,9 @@ def _live(parts: Parts, by: By, response: str) -> Live:
 
 
 def _input(parts: Parts, by: By, wanted: ResponseRequest) -> tuple[str, Image.Image | None]:
-    """The last words of the input, and the picture to edit: the last one given, or of the response before."""
+    """Return the last words of the input, and the picture to edit: the last one given, or of the response
+    before.
+    """
     text, source = wanted.input if isinstance(wanted.input, str) else "", None
     for item in wanted.input if isinstance(wanted.input, list) else []:
         content = item.get("content")
@@ -208,7 +210,7 @@ def _stream(
         return sse.response(logs[live.id][0].after(number))
 
     async def end() -> AsyncIterator[str]:
-        """What is left when the events are not kept any more: how it ended."""
+        """Yield what is left when the events are not kept any more: how it ended."""
         value = await run_in_threadpool(_value, parts, live)
         kind = f"response.{'completed' if value['status'] == 'completed' else 'incomplete'}"
         event = {"type": kind, "sequence_number": number + 1, "response": value}
@@ -221,7 +223,7 @@ def _stream(
 
 
 def _value(parts: Parts, live: Live, output: bool = True) -> dict[str, Any]:
-    """A session as a response."""
+    """Return a session as a response."""
     with parts.manager.lock:
         state, problem = live.state, None
         status = {"queued": "queued", "running": "in_progress", "paused": "incomplete"}.get(
@@ -344,7 +346,7 @@ async def _fill(parts: Parts, live: Live, listener: Listener, log: Log, partial:
 
 
 def models(parts: Parts) -> dict[str, Any]:
-    """The one model, as OpenAI lists models."""
+    """Return the one model, as OpenAI lists models."""
     name = parts.manager.painter.name
     model = {"id": name, "object": "model", "created": int(time.time()), "owned_by": "strokewise"}
     return {"object": "list", "data": [model]}

@@ -36,14 +36,14 @@ class Page:
         self.html = self._html(contents) if "index.html" in contents else None
 
     def _html(self, contents: dict[str, bytes]) -> str:
-        """The page with the addresses of this version, and a link to every module in its head."""
+        """Return the page with the addresses of this version, and a link to every module in its head."""
         page = contents["index.html"].decode().replace('"static/', f'"static/{self.version}/')
         modules = [name for name in contents if name.endswith(".js")]
         links = [f'<link rel="modulepreload" href="static/{self.version}/{name}">' for name in modules]
         return page.replace("</head>", "\n".join([*links, "</head>"]))
 
     def response(self, request: Request, known: Mapping[str, object]) -> Response:
-        """The page; ``known`` is what it need not ask for.
+        """Return the page; ``known`` is what it need not ask for.
 
         Raises:
             RequestError: if this installation has no page.
@@ -56,7 +56,7 @@ class Page:
         return _packed(request, gzip.compress(html, 1), "text/html; charset=utf-8", {})
 
     async def file(self, request: Request) -> Response:
-        """A file of the page.
+        """Return a file of the page.
 
         Raises:
             RequestError: if there is none of that name in this version.

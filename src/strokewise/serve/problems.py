@@ -32,36 +32,36 @@ class RequestError(StrokewiseError):
         self.status, self.code, self.param, self.headers = status, code, param, dict(headers or {})
 
     def body(self) -> dict[str, dict[str, str | None]]:
-        """The JSON of the response, in the shape that clients of OpenAI's API read."""
+        """Return the JSON of the response, in the shape that clients of OpenAI's API read."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         message = str(self)[:LONGEST]
         return {"error": {"message": message, "type": kind, "code": self.code, "param": self.param}}
 
 
 def not_found(what: str) -> RequestError:
-    """There is no such thing, or it is somebody else's."""
+    """Return the problem that there is no such thing, or it is somebody else's."""
     return RequestError(404, "not_found", f"there is no {what}; it may have been deleted")
 
 
 def conflict(message: str) -> RequestError:
-    """Not possible as things stand."""
+    """Return the problem that something is not possible as things stand."""
     return RequestError(409, "conflict", message)
 
 
 def busy(message: str, seconds: float) -> RequestError:
-    """Not now; again after some seconds."""
+    """Return the problem that something is not possible now; again after some seconds."""
     return RequestError(429, "queue_full", message, headers={"Retry-After": str(max(1, round(seconds)))})
 
 
 def stopping() -> RequestError:
-    """The server is about to stop."""
+    """Return the server is about to stop."""
     return RequestError(
         503, "stopping", "the server is stopping; try again soon", headers={"Retry-After": "10"}
     )
 
 
 def of(error: StrokewiseError, param: str | None = None) -> RequestError:
-    """Any error of ours as a problem."""
+    """Return any error of ours as a problem."""
     if isinstance(error, RequestError):
         return error
     return RequestError(422, "prompt" if isinstance(error, PromptError) else "invalid", str(error), param)

@@ -67,7 +67,7 @@ class EditedVerdict(Strict):
     sketch: bool | None = None
 
     def value(self) -> Verdict:
-        """As trajectories have it."""
+        """Return the same as trajectories have it."""
         return Verdict(self.plan, self.sketch)
 
 

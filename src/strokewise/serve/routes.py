@@ -33,7 +33,7 @@ class Sessions(BaseModel):
 
 @router.get("/server")
 def server(parts: Server, by: By) -> dict[str, Any]:
-    """What the server paints with, and what it accepts."""
+    """Return what the server paints with, and what it accepts."""
     manager, limits = parts.manager, parts.limits
     painter, canvas = manager.painter, manager.painter.generator.canvas
     sprites = painter.vocabulary is not None
@@ -80,7 +80,7 @@ def list_sessions(
     q: Annotated[str, Query(max_length=200, description="words in prompt or name")] = "",
     star: bool | None = None,
 ) -> Sessions:
-    """Sessions of this key, the newest first."""
+    """Return sessions of this key, the newest first."""
     with parts.manager.lock:
         lives = list(parts.manager.registry.of(by.owner))
         if before is not None:
@@ -97,7 +97,7 @@ def list_sessions(
 
 @router.get("/sessions/{session}")
 def read(parts: Server, by: By, session: Id) -> SessionValue:
-    """A session with its tree."""
+    """Return a session with its tree."""
     return _value(parts, session, by)
 
 
@@ -137,7 +137,7 @@ def cancel(parts: Server, by: By, session: Id) -> SessionValue:
 
 @router.post("/sessions/{session}/copy", status_code=201)
 def copy(parts: Server, by: By, session: Id, wanted: Copying, key: Key = None) -> SessionValue:
-    """The path to a node as a new session."""
+    """Return the path to a node as a new session."""
     manager = parts.manager
     (live,), _ = manager.registry.once(
         by.owner, key, (session, wanted), lambda: [manager.copy(by, session, wanted.node)]
@@ -153,7 +153,7 @@ async def events(
     last: Annotated[str | None, Header(alias="Last-Event-ID", max_length=100)] = None,
     last_event_id: Annotated[str | None, Query(max_length=100)] = None,
 ) -> StreamingResponse:
-    """What happens, as server-sent events; rejoins after the last one that was received."""
+    """Return what happens, as server-sent events; rejoins after the last one that was received."""
     registry = parts.manager.registry
     live = registry.get(by.owner, session)
     return sse.response(sse.follow(registry, live, last or last_event_id))
@@ -170,14 +170,14 @@ def rename_node(parts: Server, by: By, session: Id, node: Number, naming: Naming
 
 @router.post("/sessions/{session}/nodes/{node}/edit")
 def edit(parts: Server, by: By, session: Id, node: Number, wanted: Edit) -> SessionValue:
-    """A corrected copy of a node beside it; painting continues from there."""
+    """Return a corrected copy of a node beside it; painting continues from there."""
     parts.manager.edit(by, session, node, wanted, picture(wanted.canvas, "canvas"))
     return _value(parts, session, by)
 
 
 @router.get("/sessions/{session}/nodes/{node}/canvas.png", response_class=Response, responses=PNG)
 def canvas(parts: Server, by: By, session: Id, node: Number) -> Response:
-    """The canvas of a node."""
+    """Return the canvas of a node."""
     manager = parts.manager
     with manager.lock:
         found = manager.registry.get(by.owner, session).node(node)
@@ -188,7 +188,7 @@ def canvas(parts: Server, by: By, session: Id, node: Number) -> Response:
 
 @router.get("/sessions/{session}/source.png", response_class=Response, responses=PNG)
 def source(parts: Server, by: By, session: Id) -> Response:
-    """The picture that is edited."""
+    """Return the picture that is edited."""
     live = parts.manager.registry.get(by.owner, session)
     if live.state.source is None:
         raise not_found("picture that this session edits")
@@ -203,7 +203,7 @@ def difference(
     a: Annotated[int, Query(ge=0, le=10**9)],
     b: Annotated[int, Query(ge=0, le=10**9)],
 ) -> Response:
-    """What differs in node b from node a: in color and outlined, all else faded."""
+    """Return what differs in node b from node a: in color and outlined, all else faded."""
     registry = parts.manager.registry
     with parts.manager.lock:
         live = registry.get(by.owner, session)
@@ -220,6 +220,6 @@ def _value(parts: Parts, session: str, by: By) -> SessionValue:
 
 
 def _png(data: bytes, tag: str) -> Response:
-    """A picture that never changes under its address."""
+    """Return a picture that never changes under its address."""
     headers = {"cache-control": "private, max-age=31536000, immutable", "etag": f'"{tag}"'}
     return Response(data, media_type="image/png", headers=headers)

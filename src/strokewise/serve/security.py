@@ -44,11 +44,11 @@ class Keys:
         self._owners = {key: hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys}
 
     def __bool__(self) -> bool:
-        """Whether a key is needed."""
+        """Return whether a key is needed."""
         return bool(self._owners)
 
     def owner(self, key: str) -> str | None:
-        """Who holds a key; None if it is none of ours."""
+        """Return who holds a key; None if it is none of ours."""
         found = None
         for known, owner in self._owners.items():
             if hmac.compare_digest(known.encode(), key.encode("utf-8", "replace")):
@@ -56,11 +56,11 @@ class Keys:
         return found
 
     def token(self, owner: str) -> str:
-        """What a browser keeps in place of the key; it is valid until the server ends."""
+        """Return what a browser keeps in place of the key; it is valid until the server ends."""
         return f"{owner}.{hmac.new(self._secret, owner.encode(), 'sha256').hexdigest()}"
 
     def owner_of(self, headers: Headers) -> str | None:
-        """Whose request this is; None: it holds no valid key."""
+        """Return whose request this is; None: it holds no valid key."""
         if not self:
             return "local"
         scheme, _, key = headers.get("authorization", "").partition(" ")
@@ -129,7 +129,7 @@ class Guard:
         return Caller(owner, f"{owner} {address}")
 
     def _bounded(self, headers: Headers, receive: Receive) -> Receive:
-        """The body, refused as soon as it is longer than allowed."""
+        """Return the body, refused as soon as it is longer than allowed."""
         too_large = RequestError(
             413, "too_large", f"a request has at most {self.max_body} bytes; send a smaller one"
         )
@@ -150,7 +150,7 @@ class Guard:
 
 
 def _name(host: str) -> str:
-    """The name of a Host header, without its port."""
+    """Return the name of a Host header, without its port."""
     name = host.lower()
     if name.startswith("["):
         return name[1:].partition("]")[0]

@@ -13,18 +13,19 @@ PING = ": still here\n\n"
 
 
 def response(frames: AsyncIterator[str]) -> StreamingResponse:
-    """A response that is neither stored nor held back by proxies."""
+    """Return a response that is neither stored nor held back by proxies."""
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(frames, media_type="text/event-stream", headers=headers)
 
 
 def sse(kind: str, data: str, number: str | None = None) -> str:
-    """A frame; JSON texts hold no line breaks."""
+    """Return a frame; JSON texts hold no line breaks."""
     return (f"id: {number}\n" if number is not None else "") + f"event: {kind}\ndata: {data}\n\n"
 
 
 async def follow(registry: Registry, live: Live, last: str | None) -> AsyncIterator[str]:
-    """The events of a session after one, or a snapshot and the events after it; endless until it is deleted.
+    """Yield the events of a session after one, or a snapshot and the events after it; endless until it is
+    deleted.
 
     Args:
         registry: of the session.
@@ -53,7 +54,7 @@ async def follow(registry: Registry, live: Live, last: str | None) -> AsyncItera
 
 
 def snapshot(registry: Registry, live: Live) -> str:
-    """A frame with all there is to know; it has the number of the last event that it includes."""
+    """Return a frame with all there is to know; it has the number of the last event that it includes."""
     event = registry.snapshot(live)
     envelope = {
         "painting": live.id,
@@ -65,6 +66,6 @@ def snapshot(registry: Registry, live: Live) -> str:
 
 
 def _number(registry: Registry, last: str | None) -> int | None:
-    """The number of an event of this run of the server; None for any other text."""
+    """Return the number of an event of this run of the server; None for any other text."""
     boot, _, number = (last or "").partition(".")
     return int(number) if boot == registry.boot and number.isdecimal() and len(number) < 18 else None

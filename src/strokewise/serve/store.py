@@ -80,7 +80,7 @@ class Store:
     # --- sessions ----------------------------------------------------------------------------------------
 
     def load(self) -> Iterator[StoredSession]:
-        """All sessions, in the order in which they were made."""
+        """Yield all sessions, in the order in which they were made."""
         rows = self.database.execute("SELECT id, owner, extra, state FROM sessions ORDER BY rowid").fetchall()
         for key, owner, extra, state in rows:
             nodes = self.database.execute("SELECT node FROM nodes WHERE session=? ORDER BY id", (key,))
@@ -118,14 +118,14 @@ class Store:
         write_bytes(self.pictures / session / name, png, RecordError)
 
     def png(self, session: str, name: str) -> bytes:
-        """The bytes of a picture; RecordError if there is none."""
+        """Return the bytes of a picture; RecordError if there is none."""
         try:
             return read_bytes(self.pictures / session / name, RecordError)
         except RecordError as error:
             raise RecordError(f"the picture {name} of session {session} cannot be read") from error
 
     def picture(self, session: str, name: str) -> Image.Image:
-        """A picture; RecordError if there is none or it is damaged."""
+        """Return a picture; RecordError if there is none or it is damaged."""
         return decode_png(self.png(session, name), f"the picture {name} of session {session}").convert("RGB")
 
     def put_trajectory(self, session: str, value: dict[str, object]) -> None:
@@ -136,7 +136,7 @@ class Store:
     # --- answers that were given, by idempotency key -----------------------------------------------------
 
     def answer(self, owner: str, key: str) -> tuple[str, str] | None:
-        """The digest of the request and the answer that a key was used for."""
+        """Return the digest of the request and the answer that a key was used for."""
         found = self.database.execute(
             "SELECT digest, answer FROM answers WHERE owner=? AND key=?", (owner, key)
         ).fetchone()
@@ -160,12 +160,12 @@ class Store:
             )
 
     def records(self, owner: str) -> list[str]:
-        """The summaries of all records, the oldest first."""
+        """Return the summaries of all records, the oldest first."""
         rows = self.database.execute("SELECT value FROM records WHERE owner=? ORDER BY rowid", (owner,))
         return [value for (value,) in rows.fetchall()]
 
     def rows(self, owner: str, subset: str) -> list[bytes]:
-        """The rows of all records of a subset, the oldest first."""
+        """Return the rows of all records of a subset, the oldest first."""
         query = "SELECT row FROM records WHERE owner=? AND subset=? ORDER BY rowid"
         return [row for (row,) in self.database.execute(query, (owner, subset)).fetchall()]
 

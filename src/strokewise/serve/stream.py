@@ -58,7 +58,9 @@ class Stream:
             listener.wake()
 
     def after(self, number: int) -> list[Frame] | None:
-        """The events after one; None if some of them are not kept any more, or there is no such event."""
+        """Return the events after one; None if some of them are not kept any more, or there is no such
+        event.
+        """
         with self._lock:
             if number == self.last:
                 return []
@@ -85,7 +87,7 @@ class Stream:
 
 
 def framed(stamp: Stamp, event: Event) -> Frame:
-    """An event in the next envelope of a stamp."""
+    """Return an event in the next envelope of a stamp."""
     envelope = stamp(event)
     return Frame(envelope.sequence, event.type, json.dumps(envelope.to_json(), ensure_ascii=False))
 
@@ -98,12 +100,12 @@ class Listener:
         self.loop, self.event = asyncio.get_running_loop(), asyncio.Event()
 
     def wake(self) -> None:
-        """From any thread: there is something to read."""
+        """Announce, from any thread, that there is something to read."""
         if not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self.event.set)
 
     async def wait(self, seconds: float) -> bool:
-        """Whether there is something to read within some seconds."""
+        """Return whether there is something to read within some seconds."""
         try:
             await asyncio.wait_for(self.event.wait(), seconds)
         except TimeoutError:

@@ -33,7 +33,7 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 def _whole(text: str) -> str:
-    """A text that can be stored and sent; ValueError if it holds half a character or a zero."""
+    """Return a text that can be stored and sent; ValueError if it holds half a character or a zero."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -72,7 +72,7 @@ DEFAULT_BOUNDS = Field(ge=0, le=100)
 
 
 def _on_the_wire(name: str, kind: Any) -> Any:
-    """The type in JSON of an option of type ``kind``: numbers are bounded, tuples are lists."""
+    """Return the type in JSON of an option of type ``kind``: numbers are bounded, tuples are lists."""
     if kind in (int, float):
         return Annotated[FiniteFloat if kind is float else int, BOUNDS.get(name, DEFAULT_BOUNDS)]
     if get_origin(kind) is tuple:
@@ -86,7 +86,7 @@ def _on_the_wire(name: str, kind: Any) -> Any:
 
 
 def _stated() -> type[Strict]:
-    """A model with the fields of ``PaintingOptions``, each of which may be left out."""
+    """Return a model with the fields of ``PaintingOptions``, each of which may be left out."""
     hints = get_type_hints(PaintingOptions)
     kinds = {name: (_on_the_wire(name, kind) | None, None) for name, kind in hints.items()}
     return create_model("Options", __base__=Strict, **kinds)  # type: ignore[call-overload]
@@ -96,7 +96,7 @@ class Options(_stated()):  # type: ignore[misc]
     """Some options of painting; null or absent is the model's default. ``size`` is [height, width]."""
 
     def changes(self) -> dict[str, Any]:
-        """Those that are stated, as ``PaintingOptions`` has them."""
+        """Return those that are stated, as ``PaintingOptions`` has them."""
         stated = self.model_dump(exclude_none=True)
         return {key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()}
 

@@ -44,7 +44,7 @@ class Waiting:
         self.line = [one for one in self.line if one is not live]
 
     def take(self, running: Iterable[Live]) -> Live | None:
-        """The next session, given those under way; None if nobody waits."""
+        """Return the next session, given those under way; None if nobody waits."""
         order = self.order(running)
         if not order:
             return None
@@ -56,7 +56,7 @@ class Waiting:
         return order[0]
 
     def order(self, running: Iterable[Live]) -> list[Live]:
-        """All that wait, in the order in which they would be taken if nothing ended."""
+        """Return all that wait, in the order in which they would be taken if nothing ended."""
         busy, served = Counter(live.client for live in running), dict(self._served)
         left, found, turns = list(self.line), [], self._turns
         while left:

@@ -130,7 +130,7 @@ class Worker:
         self._something.notify()
 
     def wait(self) -> float:
-        """Seconds after which a place in the queue may be free."""
+        """Return seconds after which a place in the queue may be free."""
         return self.seconds * (1 + len(self.waiting.line)) / self.batch
 
     # --- the loop ----------------------------------------------------------------------------------------
@@ -146,7 +146,9 @@ class Worker:
                     self._broken(error)
 
     def _turn(self) -> bool:
-        """One stage of all sessions under way, as soon as there are some; False when it is time to stop."""
+        """Return one stage of all sessions under way, as soon as there are some; False when it is time to
+        stop.
+        """
         with self.registry.lock:
             self._boundary()
             self._admit()
@@ -261,7 +263,9 @@ class Worker:
         self.registry.changed(live, *nodes)
 
     def _broken(self, error: Exception) -> None:
-        """The engine failed as it does not foresee: end what was under way, begin anew with the rest."""
+        """Recover from an unforeseen error of the engine: end what was under way, begin anew with the
+        rest.
+        """
         known = "out of memory" if "out of memory" in str(error).lower() else None
         self.engine = self.painter.engine(self.batch)
         lives = list(self.running.values())
@@ -328,7 +332,7 @@ class Worker:
         live.unsent, live.sent = "", sent
 
     def _written(self, live: Live, session: Session, event: TextFinished, node: Node | None) -> None:
-        """A message is whole: a new node, unless it is one that a person wrote."""
+        """Make a node of a whole message, unless it is one that a person wrote."""
         self._moved.add(session.name)
         state: str = "written" if session.state is Waits.PAINT else "finished"
         if node is None:
@@ -349,7 +353,7 @@ class Worker:
         self.registry.changed(live, node, event=event)
 
     def _painted(self, live: Live, session: Session, event: ImageFinished, node: Node | None) -> None:
-        """A canvas is there: that of the node under way, or of one without a message."""
+        """Store a canvas: that of the node under way, or of one without a message."""
         self._moved.add(session.name)
         step = session.steps[-1]
         if node is None:

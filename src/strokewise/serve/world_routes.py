@@ -34,7 +34,7 @@ class Recognized(BaseModel):
 
 @router.get("")
 def world(parts: Server, by: By) -> dict[str, Any]:
-    """All words of the model, with icons."""
+    """Return all words of the model, with icons."""
     vocabulary = parts.manager.painter.vocabulary
     assert vocabulary is not None, "the router refuses other models"
     return critic.words(vocabulary)
@@ -46,14 +46,14 @@ def icon(
     color: Annotated[str | None, Query(max_length=40)] = None,
     size: Annotated[int, Query(ge=16, le=256)] = 64,
 ) -> Response:
-    """A thing as it is drawn."""
+    """Return a thing as it is drawn."""
     data = critic.icon(name, color, size)
     return Response(data, media_type="image/png", headers={"cache-control": "private, max-age=86400"})
 
 
 @router.post("/prompt")
 def prompt(parts: Server, by: By, query: PromptQuery) -> dict[str, Any]:
-    """A prompt as the model is fed it."""
+    """Return a prompt as the model is fed it."""
     vocabulary = parts.manager.painter.vocabulary
     assert vocabulary is not None, "the router refuses other models"
     parts.manager.check_prompt(query.prompt)
@@ -63,7 +63,7 @@ def prompt(parts: Server, by: By, query: PromptQuery) -> dict[str, Any]:
 
 @router.post("/recognize")
 def recognized(parts: Server, by: By, query: RecognizeQuery) -> Recognized:
-    """What a picture, or the canvas of a node, shows."""
+    """Return what a picture, or the canvas of a node, shows."""
     image = picture(query.image, "image")
     if image is None and query.session is not None and query.node is not None:
         registry = parts.manager.registry
@@ -80,7 +80,7 @@ def recognized(parts: Server, by: By, query: RecognizeQuery) -> Recognized:
 def rendered(
     query: RenderQuery, accept: Annotated[str, Header(max_length=1000)] = ""
 ) -> Response | dict[str, str]:
-    """A canvas of things."""
+    """Return a canvas of things."""
     png = encode_png(critic.draw(query.things, query.background, query.size))
     if "image/png" in accept:
         return Response(png, media_type="image/png")

@@ -44,7 +44,8 @@ class Checkpoints:
         self.folder, self.keep, self.world = folder, max(1, keep), world
 
     def latest(self) -> Path | None:
-        """The last complete checkpoint, if there is any: the one that ``latest`` names, or else the newest.
+        """Return the last complete checkpoint, if there is any: the one that ``latest`` names, or else the
+        newest.
 
         Raises:
             CheckpointError: if the one that is named is not there, or the name is none of a checkpoint.
@@ -110,7 +111,7 @@ class Checkpoints:
             shutil.rmtree(old, ignore_errors=True)
 
     def _whole(self) -> list[Path]:
-        """All checkpoints, which are whole, in their order."""
+        """Return all checkpoints, which are whole, in their order."""
         return sorted(path for path in self.folder.glob("step_*") if path.suffix != PARTIAL)
 
     def _clear(self, partial: Path) -> None:
@@ -168,7 +169,7 @@ def read_tensors(path: Path, tensors: dict[str, Tensor], world: World, partly: b
 
 
 def _digests(folder: Path, names: Sequence[str], world: World) -> dict[str, str]:
-    """The digests of some files by name; each rank computes its share, and all ranks get all."""
+    """Return the digests of some files by name; each rank computes its share, and all ranks get all."""
     each = -(-len(names) // world.size)
     ours = [digest_of(folder / name, CheckpointError) for name in names[world.rank * each :][:each]]
     words = [word for digest in ours for word in _WORDS.unpack(bytes.fromhex(digest))]
@@ -196,7 +197,7 @@ def _check(
 
 
 def _cause(error: BaseException) -> str:
-    """What went wrong underneath a collective failure."""
+    """Return what went wrong underneath a collective failure."""
     if isinstance(error, CheckpointException) and error.failures:
         inner = next(iter(error.failures.values()))[0]
         return f"{type(inner).__name__}: {inner}"
@@ -205,7 +206,7 @@ def _cause(error: BaseException) -> str:
 
 @contextmanager
 def _single_process_is_meant() -> Iterator[None]:
-    """Without the warning of DCP that it runs in one process."""
+    """Leave out the warning of DCP that it runs in one process."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         yield

@@ -147,7 +147,7 @@ class TrainConfig:
             raise ConfigError("learning_rate, muon and clip_norm must be positive")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a source or an objective is its class and its fields."""
+        """Return plain values for JSON; a source or an objective is its class and its fields."""
         return _plain(self)
 
     def differences(self, stored: dict[str, Any]) -> list[str]:
@@ -183,7 +183,7 @@ def override(config: Config, assignment: str) -> Config:
 
 
 def _changed(owner: Any, path: list[str], value: Any, assignment: str) -> Any:
-    """A configuration with the value at a path of names."""
+    """Return a configuration with the value at a path of names."""
     name, *rest = path
     if rest:
         part = getattr(owner, name, None)
@@ -208,7 +208,7 @@ def _no_value(assignment: str) -> ConfigError:
 
 
 def _value_kinds(owner: Any, name: str) -> list[type]:
-    """The plain types that a field may have, None included; empty if there is no such field."""
+    """Return the plain types that a field may have, None included; empty if there is no such field."""
     if not is_dataclass(owner) or name not in {entry.name for entry in fields(owner)}:
         return []
     hint = get_type_hints(type(owner))[name]

@@ -35,7 +35,7 @@ class World:
 
     @classmethod
     def join(cls) -> "World":
-        """Alone, or one of torchrun's processes; on CUDA devices if there are any."""
+        """Return alone, or one of torchrun's processes; on CUDA devices if there are any."""
         rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         device = torch.device("cpu")
         if torch.cuda.is_available():
@@ -53,7 +53,7 @@ class World:
         return self.rank == 0
 
     def lanes(self, count: int) -> range:
-        """Which of ``count`` lanes this rank serves.
+        """Return which of ``count`` lanes this rank serves.
 
         Raises:
             ConfigError: if they cannot be shared evenly.
@@ -67,7 +67,7 @@ class World:
         return range(self.rank * each, (self.rank + 1) * each)
 
     def total(self, values: Sequence[float]) -> list[float]:
-        """Sums over all ranks."""
+        """Return sums over all ranks."""
         if self.size == 1:
             return list(values)
         summed = torch.tensor(values, dtype=torch.float64)
@@ -75,7 +75,7 @@ class World:
         return summed.tolist()
 
     def gather(self, values: Sequence[Value]) -> list[Value]:
-        """The values of all ranks, in the order of ranks."""
+        """Return the values of all ranks, in the order of ranks."""
         if self.size == 1:
             return list(values)
         found: list[Any] = [None] * self.size
@@ -83,7 +83,7 @@ class World:
         return [value for part in found for value in part]
 
     def wait(self) -> None:
-        """Until all ranks are here."""
+        """Wait until all ranks are here."""
         if self.size > 1:
             self.total([0.0])
 

@@ -92,14 +92,16 @@ class Speed:
 
     @classmethod
     def measured(cls, device: torch.device, precision: str) -> "Speed":
-        """The share of a large matrix product's rate that training is assumed to reach, measured here."""
+        """Return the share of a large matrix product's rate that training is assumed to reach, measured
+        here.
+        """
         rate, share = _product_rate(device, precision), SHARES[device.type]
         reached = f"{share:.0%} of the {human(rate, 'FLOP/s')} that a matrix product reached here"
         return cls(share * rate, reached)
 
     @classmethod
     def stated(cls, flops: float) -> "Speed":
-        """A rate that is known from elsewhere."""
+        """Return a rate that is known from elsewhere."""
         return cls(flops, f"the stated {human(flops, 'FLOP/s')} each")
 
 
@@ -186,7 +188,9 @@ def refuse_dropped(config: TrainConfig, found: Estimate) -> None:
 
 
 def _probe(data: RunData, pack_tokens: int, count: int) -> tuple[list[PreparedSample], int, int]:
-    """Those of the first ``count`` samples that fit; images of all of them, and of those that do not fit."""
+    """Return those of the first ``count`` samples that fit; images of all of them, and of those that do not
+    fit.
+    """
     mixture, found, images, dropped = data.mixture, list[PreparedSample](), 0, 0
     for position in range(count):
         sample = mixture.sample(position)
@@ -210,7 +214,9 @@ def _probe(data: RunData, pack_tokens: int, count: int) -> tuple[list[PreparedSa
 
 
 def _memory(config: TrainConfig, model: ModelSizes, trained: int, devices: int, patches: float) -> Memory:
-    """Bytes on each of ``devices`` that share the weights; ``patches`` of views for each token of a pack."""
+    """Return bytes on each of ``devices`` that share the weights; ``patches`` of views for each token of a
+    pack.
+    """
     itemsize = HALF if config.precision == "bfloat16" else SINGLE
     if config.lora:
         frozen = model.trained + model.autoencoder
@@ -233,7 +239,7 @@ def _memory(config: TrainConfig, model: ModelSizes, trained: int, devices: int, 
 
 
 def _gradients(config: TrainConfig, trained: int, devices: int, activations: float) -> float:
-    """Bytes of gradients beside the activations of a pack."""
+    """Return bytes of gradients beside the activations of a pack."""
     if config.packs_per_step > devices:
         # They wait for further packs, and are not reduced to a rank's share before the last of them.
         return trained * SINGLE
@@ -242,7 +248,9 @@ def _gradients(config: TrainConfig, trained: int, devices: int, activations: flo
 
 
 def _activations(config: TrainConfig, model: ModelSizes, itemsize: int, patches: float) -> float:
-    """Bytes for one pack: what the layers of decoder and ViT keep, the mask, and what the loss keeps."""
+    """Return bytes for one pack: what the layers of decoder and ViT keep, the mask, and what the loss
+    keeps.
+    """
     kept, kept_patch = model.kept, model.kept_patch
     if config.running.checkpointing:
         kept, kept_patch = model.kept_checkpointing, model.kept_patch_checkpointing
@@ -254,7 +262,7 @@ def _activations(config: TrainConfig, model: ModelSizes, itemsize: int, patches:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit in which it is read most easily."""
+    """Return a time in the unit in which it is read most easily."""
     for size, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {name}"
@@ -262,7 +270,7 @@ def duration(seconds: float) -> str:
 
 
 def _product_rate(device: torch.device, precision: str) -> float:
-    """Operations a second of a large matrix product."""
+    """Return operations a second of a large matrix product."""
     side = 8192 if device.type == "cuda" else 1024
     a = torch.randn(side, side, device=device, dtype=getattr(torch, precision))
     fastest = float("inf")

@@ -84,7 +84,7 @@ def export(
 
 
 def _destination(out: Path, start: Path, replace: bool) -> Path:
-    """The folder of an export as a plain path, if a model may be put there.
+    """Return the folder of an export as a plain path, if a model may be put there.
 
     Raises:
         ConfigError: if something stands there that is not to be replaced.
@@ -105,7 +105,9 @@ def _destination(out: Path, start: Path, replace: bool) -> Path:
 
 
 def _training(config: dict[str, Any], step: int, averaged: bool) -> dict[str, Any]:
-    """What a card states of a run: start, data and settings, without the places of files on this machine."""
+    """Return what a card states of a run: start, data and settings, without the places of files on this
+    machine.
+    """
     elsewhere = ("name", "model", "sources", "running")
     kept = {name: value for name, value in config.items() if name not in elsewhere}
     data = [

@@ -47,7 +47,7 @@ class Muon:
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """A matrix with the same singular vectors, and singular values between about 0.7 and 1.2.
+    """Return a matrix with the same singular vectors, and singular values between about 0.7 and 1.2.
 
     Args:
         matrix: (rows, columns), not zero.

@@ -38,7 +38,9 @@ class Schedule(Protocol):
 
 
 def learning_rate(config: Schedule, step: int) -> float:
-    """The rate of optimizer step ``step`` (from 0): linear warm-up, then a cosine to ``final_lr`` · peak."""
+    """Return the rate of optimizer step ``step`` (from 0): linear warm-up, then a cosine to ``final_lr`` ·
+    peak.
+    """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     share = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
@@ -47,12 +49,12 @@ def learning_rate(config: Schedule, step: int) -> float:
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Parameters with gradients, by name."""
+    """Return parameters with gradients, by name."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def matrices(parameters: dict[str, nn.Parameter], pattern: str) -> list[str]:
-    """Names of the matrices among the parameters whose names begin with ``pattern``."""
+    """Return names of the matrices among the parameters whose names begin with ``pattern``."""
     return [name for name, p in parameters.items() if p.dim() == 2 and re.match(pattern, name)]
 
 
@@ -95,7 +97,7 @@ class Optimizer:
         return rate
 
     def tensors(self) -> dict[str, Tensor]:
-        """The state by name, sharing memory with the optimizer."""
+        """Return the state by name, sharing memory with the optimizer."""
         named: dict[str, Tensor] = {}
         for name, parameter in self.parameters.items():
             view = self._views.get(name)
@@ -105,7 +107,7 @@ class Optimizer:
 
 
 def _adamw(parameters: dict[str, nn.Parameter], config: Schedule) -> torch.optim.AdamW:
-    """AdamW with its state allocated; weights of matrices decay, those of norms and biases do not."""
+    """Return AdamW with its state allocated; weights of matrices decay, those of norms and biases do not."""
     groups = [
         {"params": [p for p in parameters.values() if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters.values() if p.dim() <= 1], "weight_decay": 0.0},
@@ -166,7 +168,7 @@ class AveragedWeights:
             average.copy_(present)
 
     def _pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each average with its parameter; of sharded ones what is held here."""
+        """Yield each average with its parameter; of sharded ones what is held here."""
         for name, parameter in self.parameters.items():
             yield _local(self.averages[name]), _local(parameter.detach())
 

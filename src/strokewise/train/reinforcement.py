@@ -150,7 +150,7 @@ class Reinforcement:
         return True
 
     def _paint(self, number: int, file: int) -> list[Rollout]:
-        """The rollouts of a file, painted with the averaged weights."""
+        """Return the rollouts of a file, painted with the averaged weights."""
         with self.trainer.averaged():
             painter = Painter(self.trainer.model, self.tokenizer, self.config.training.name)
             return sample(painter, self.rewarding, self.config.sampling, number, file, self.policy)
@@ -181,7 +181,7 @@ class RoundFigures:
 
     @classmethod
     def of(cls, folder: Path, number: int, credit_rule: str) -> "RoundFigures":
-        """The figures of a stored round.
+        """Return the figures of a stored round.
 
         Raises:
             ConfigError: if nothing was painted.
@@ -213,7 +213,7 @@ class RoundFigures:
 
 
 def costs(config: ReinforcementConfig, rewarding: Rewarding, policy: Policy | None = None) -> Table:
-    """What a run will cost, from the first file of its rollouts, painted here and thrown away.
+    """Return what a run will cost, from the first file of its rollouts, painted here and thrown away.
 
     Raises:
         StrokewiseError: as :class:`Reinforcement`; also if these rollouts teach nothing.

@@ -15,7 +15,7 @@ SEARCH = 1000
 
 
 def beginnings(mixture: Mixture, count: int) -> list[tuple[SamplePart, ...]]:
-    """The beginnings of some samples, each up to its last supervised image."""
+    """Return the beginnings of some samples, each up to its last supervised image."""
     found: list[tuple[SamplePart, ...]] = []
     for position in range(FAR, FAR + SEARCH):
         if len(found) == count:

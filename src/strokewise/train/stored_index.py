@@ -37,7 +37,7 @@ class IndexReader(FileSystemReader):
     """DCP's reader of a folder, with an index that cannot call anything."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
-        """The index.
+        """Return the index.
 
         Raises:
             CheckpointError: if it names a type that describes no tensor, or a file outside its folder.

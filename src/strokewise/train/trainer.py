@@ -126,7 +126,7 @@ class Trainer:
             self.loader.close()
 
     def train_step(self) -> StepReport:
-        """One optimizer step over one pack of each lane.
+        """Return one optimizer step over one pack of each lane.
 
         Raises:
             StrokewiseError: if the loss or its gradient is not finite; nothing was updated then.
@@ -175,7 +175,7 @@ class Trainer:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The model with its averaged weights, ready to write and paint."""
+        """Yield the model with its averaged weights, ready to write and paint."""
         self.model.eval()
         try:
             with (
@@ -206,7 +206,7 @@ class Trainer:
             return paint_after(Generator(self.model, self.data.special), starts, options)
 
     def _at_intervals(self, monitor: Monitor) -> None:
-        """What is due after this step besides logging."""
+        """Do what is due after this step besides logging."""
         running = self.config.running
         paints = running.num_samples > 0 and self.step % running.sample_every == 0
         saves = self.step % running.save_every == 0
@@ -220,13 +220,13 @@ class Trainer:
     # --- parts of a step ---------------------------------------------------------------------------------
 
     def _load(self) -> "_Load":
-        """The packs of a step on the device."""
+        """Return the packs of a step on the device."""
         packs = [self._packed(pack) for pack in self.loader.step()]
         work = sum((work for _, work in packs), Workload())
         return _Load([packed for packed, _ in packs], work, self.loader.states, self.loader.skipped)
 
     def _packed(self, samples: list[PreparedSample]) -> tuple[Packed, Workload]:
-        """A pack on the device, its latents encoded."""
+        """Return a pack on the device, its latents encoded."""
         latents = iter(self.encoder.encode([canvas for sample in samples for canvas in sample.canvases]))
         filled = [sample.filled([next(latents) for _ in sample.canvases]) for sample in samples]
         work = sum((Workload.of(sample) for sample in filled), Workload())
@@ -235,7 +235,7 @@ class Trainer:
         return pack(rows, self.spec).to(self.world.device), work
 
     def _missing_kinds(self, samples: list[list[Segment]]) -> list[list[Segment]]:
-        """A sample without loss of the kinds that no other has: every rank needs every gradient."""
+        """Return a sample without loss of the kinds that no other has: every rank needs every gradient."""
         kinds = {segment.kind for sample in samples for segment in sample}
         missing = []
         if Kind.VIT not in kinds:
@@ -268,7 +268,7 @@ class Trainer:
         return torch.stack(terms).detach()
 
     def _compared(self, packed: Packed) -> Packed:
-        """A pack with what the averaged weights make of it, if the objective compares with them."""
+        """Return a pack with what the averaged weights make of it, if the objective compares with them."""
         objective = self.config.objective
         if not isinstance(objective, ComparingObjective):
             return packed
@@ -285,13 +285,13 @@ class Trainer:
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
     def _any_rank(self, condition: bool) -> bool:
-        """Whether the condition holds on any rank."""
+        """Return whether the condition holds on any rank."""
         return self.world.total([float(condition)])[0] > 0
 
     # --- checkpoints -------------------------------------------------------------------------------------
 
     def _tensors(self) -> dict[str, Tensor]:
-        """All tensors that training changes, by name, sharing memory with model and optimizer."""
+        """Return all tensors that training changes, by name, sharing memory with model and optimizer."""
         named: dict[str, Tensor] = {}
         for name, parameter in self.parameters.items():
             named[f"weight/{name}"] = parameter.detach()
@@ -311,7 +311,7 @@ class Trainer:
         return self._loader(states)
 
     def _loader(self, states: list[LaneState] | None) -> Loader:
-        """The data behind what each of our lanes has read."""
+        """Return the data behind what each of our lanes has read."""
         config = self.config
         lanes, workers = self.world.lanes(config.packs_per_step), config.running.workers
         mixture, preparer, tokens = self.data.mixture, self.data.preparer, config.pack_tokens
@@ -344,7 +344,7 @@ def _check_same_run(config: TrainConfig, path: Path) -> None:
 
 
 def _lane_states(path: Path, facts: dict[str, Any]) -> list[LaneState]:
-    """How far all lanes had come.
+    """Return how far all lanes had come.
 
     Raises:
         CheckpointError: if that is not told as it is now.

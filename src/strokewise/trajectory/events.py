@@ -19,7 +19,7 @@ from strokewise.trajectory.values import Message, Stage, StopReason, Verdict
 
 
 def _decoded(value: object) -> object:
-    """PNG bytes from base64 text; anything else is left to pydantic, which refuses it."""
+    """Return PNG bytes from base64 text; anything else is left to pydantic, which refuses it."""
     if not isinstance(value, str):
         return value
     try:
@@ -53,7 +53,7 @@ class Event:
     step: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; PNG bytes as base64 text."""
+        """Return plain values; PNG bytes as base64 text."""
         return {key: _encoded(v) if isinstance(v, bytes) else v for key, v in asdict(self).items()}
 
 
@@ -162,7 +162,7 @@ class Envelope:
     event: AnyEvent
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, of the same shape for one painting and for many."""
+        """Return plain values, of the same shape for one painting and for many."""
         return vars(self) | {"event": self.event.to_json()}
 
     @classmethod
@@ -179,7 +179,7 @@ class Stamp:
     """Puts the events of one painting into envelopes, numbered in the order of the calls."""
 
     def __init__(self, painting: str, first: int = 0, clock: Callable[[], float] = time.time) -> None:
-        """Number the events of ``painting`` from ``first``, at the times of ``clock`` in seconds."""
+        """Give numbers to the events of ``painting`` from ``first``, at the times of ``clock`` in seconds."""
         self.painting, self.next, self.clock = painting, first, clock
 
     def __call__(self, event: Event) -> Envelope:

@@ -41,7 +41,7 @@ def decode_png(data: bytes, name: str) -> Image.Image:
 
 
 def to_json(trajectory: Trajectory) -> dict[str, Any]:
-    """Everything but the pixels; images are numbered in the order of :func:`all_images`.
+    """Return everything but the pixels; images are numbered in the order of :func:`all_images`.
 
     Raises:
         RecordError: if there are more steps than are read.
@@ -152,7 +152,7 @@ def _check_length(steps: int, where: str) -> None:
 
 
 def image_names(trajectory: Trajectory) -> Iterator[str]:
-    """File names of :func:`all_images`."""
+    """Yield file names of :func:`all_images`."""
     if trajectory.source is not None:
         yield "source.png"
     yield from (f"canvas-{i}.png" for i in range(1, len(trajectory.images) + 1))

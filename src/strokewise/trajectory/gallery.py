@@ -185,7 +185,7 @@ class Gallery:
 
 
 def _left_by_killed(path: Path) -> bool:
-    """Whether a process that was killed left it, which is as if it were not there."""
+    """Return whether a process that was killed left it, which is as if it were not there."""
     return path.name == PROBE or (path.name.startswith(".") and path.name.endswith(PARTIAL))
 
 

@@ -137,7 +137,7 @@ def page(trajectory: Trajectory) -> str:
 
 
 def _strip(trajectory: Trajectory, shown: list[Round]) -> Iterator[dict[str, Any]]:
-    """Small pictures of the way to the final one, each but the source with the number of its round."""
+    """Yield small pictures of the way to the final one, each but the source with the number of its round."""
     if trajectory.source is not None:
         yield {"number": 0, "image": embedded(trajectory.source, SMALL)}
     for number, one in enumerate(shown, 1):
@@ -167,7 +167,7 @@ def _card(one: Round) -> dict[str, Any]:
 
 
 def _facts(trajectory: Trajectory) -> str:
-    """Canvases, time, model and seed in a line."""
+    """Return canvases, time, model and seed in a line."""
     seconds = [step.seconds for step in trajectory.steps if step.seconds is not None]
     count = len(trajectory.images)
     facts = [

@@ -159,7 +159,7 @@ class Step:
 
 
 def planned_scene(steps: Sequence[Step]) -> str:
-    """The last description of a scene that the steps give; empty if there is none."""
+    """Return the last description of a scene that the steps give; empty if there is none."""
     return next((step.message.des for step in reversed(steps) if step.message.des), "")
 
 

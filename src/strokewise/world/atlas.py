@@ -40,7 +40,7 @@ class Sprite:
 
 @cache
 def sprite(name: str, halved: int = 0) -> Sprite:
-    """The sprite of a class, its sides halved that many times; SceneError for an unknown one."""
+    """Return the sprite of a class, its sides halved that many times; SceneError for an unknown one."""
     table = glyph_table()
     if name not in table:
         raise SceneError(f"there is no sprite for the class {name!r}")
@@ -57,7 +57,7 @@ def sprite(name: str, halved: int = 0) -> Sprite:
 
 @cache
 def glyph_table() -> dict[str, dict[str, Any]]:
-    """By class: "box" in the sheets (x0, y0, x1, y1), and the "set", "glyph", "version", "license"."""
+    """Return by class: "box" in the sheets (x0, y0, x1, y1), and the "set", "glyph", "version", "license"."""
     return dict(json.loads((FOLDER / "sprites.json").read_text()))
 
 

@@ -82,7 +82,7 @@ class Scene:
         return self.graph.background or DEFAULT_BACKGROUND
 
     def subset(self, graph: SceneGraph) -> Scene:
-        """The scene of a smaller graph, with its objects where they stand here.
+        """Return the scene of a smaller graph, with its objects where they stand here.
 
         `graph` may have fewer instances of an object than there are (the first ones stay), and another
         look. SceneError when it has an instance that has no place here.
@@ -97,14 +97,14 @@ class Scene:
 
 
 def region_of(box: Box) -> str:
-    """The region that holds the center of a box in canvas units."""
+    """Return the region that holds the center of a box in canvas units."""
     return region_at((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
 
 
 def place(
     graph: SceneGraph, seed: int = 0, fixed: Sequence[Placement] = (), layout_jitter: float = 1.0
 ) -> Scene:
-    """A place for every instance of the graph.
+    """Return a place for every instance of the graph.
 
     seed: the same graph, seed and fixed placements give the same scene.
     fixed: placements that stay as they are; those of objects or instances that the graph lacks are dropped.
@@ -137,7 +137,7 @@ def place(
 def place_in(
     graph: SceneGraph, regions: Mapping[str, Sequence[str]], seed: int = 0, layout_jitter: float = 1.0
 ) -> Scene:
-    """A place for every instance in the region that is given for it.
+    """Return a place for every instance in the region that is given for it.
 
     regions: by object id, one region for each instance, as in `Description.regions`.
     layout_jitter: see `Scene`.
@@ -165,7 +165,7 @@ def place_in(
 
 
 def holds(kind: str, first: Box, second: Box, threshold: float = POSITION_THRESHOLD) -> bool:
-    """Whether `first` stands `kind` of `second` by GenEval's rule (boxes in any one unit).
+    """Return whether `first` stands `kind` of `second` by GenEval's rule (boxes in any one unit).
 
     The offset of the centers is shortened on each axis by a tenth of both sizes, and divided by its
     unshortened length; an axis counts beyond `threshold`.
@@ -205,7 +205,7 @@ def _cell_box(cell: int, side: float = CROWDED) -> Box:
 
 @cache
 def _partners(kind: str, cell: int) -> frozenset[int]:
-    """Cells where a target can stand so that a sprite in `cell` stands `kind` of it."""
+    """Return cells where a target can stand so that a sprite in `cell` stands `kind` of it."""
     cells = range(MAX_INSTANCES)
     return frozenset(other for other in cells if holds(kind, _cell_box(cell), _cell_box(other), MARGIN))
 
@@ -217,7 +217,7 @@ def _choose_cells(
     boxes: Mapping[str, Sequence[Box]],
     rng: random.Random,
 ) -> dict[str, tuple[int, ...]] | None:
-    """Cells for the instances not yet placed, by object; None when the relations cannot be satisfied.
+    """Return cells for the instances not yet placed, by object; None when the relations cannot be satisfied.
 
     Searches groups of cells object by object, the one with the fewest choices first.
     """
@@ -266,7 +266,7 @@ def _search(
 def _narrow(
     graph: SceneGraph, object_id: str, cells: tuple[int, ...], domains: dict[str, frozenset[int]]
 ) -> dict[str, frozenset[int]]:
-    """The cells left to each object once `object_id` stands in `cells`."""
+    """Return the cells left to each object once `object_id` stands in `cells`."""
     narrowed = {i: domain.difference(cells) for i, domain in domains.items()}
     for relation in graph.relations:
         for subject, kind, target in _both_ways(relation):
@@ -291,7 +291,7 @@ def _fill(
     rng: random.Random,
     layout_jitter: float,
 ) -> Scene | None:
-    """Boxes in the chosen cells, first with chance in size and place, at last all alike."""
+    """Return boxes in the chosen cells, first with chance in size and place, at last all alike."""
     slots = [(graph[i], cell) for i, cells in chosen.items() for cell in cells]
     cells = [cell for _, cell in slots] + [REGIONS.index(p.region) for p in kept]
     for allowed in [step for step in (1.0, 1.0, 0.5, 0.25) if step <= layout_jitter] + [0.0]:
@@ -310,7 +310,7 @@ def _fill(
 
 
 def _common_side(cells: Sequence[int], rng: random.Random) -> float:
-    """About how large the scene's sprites are: larger where no two stand in neighboring cells."""
+    """Return about how large the scene's sprites are: larger where no two stand in neighboring cells."""
     if len(cells) <= 1:
         return rng.uniform(SPARSE, ALONE)
     spots = [divmod(cell, GRID) for cell in cells]
@@ -319,7 +319,7 @@ def _common_side(cells: Sequence[int], rng: random.Random) -> float:
 
 
 def even_box(name: str, cell: int) -> Box:
-    """The box of a class in a cell when nothing is left to chance."""
+    """Return the box of a class in a cell when nothing is left to chance."""
     row, column = divmod(cell, GRID)
     (left, width), (top, height) = (
         (round((EVEN_MIDDLES[index] - length / 2) / STEP) * STEP, max(round(length / STEP), 1) * STEP)
@@ -329,13 +329,13 @@ def even_box(name: str, cell: int) -> Box:
 
 
 def _sides(name: str, side: float) -> tuple[float, float]:
-    """Width and height of a class's aspect, the longer one `side`."""
+    """Return width and height of a class's aspect, the longer one `side`."""
     aspect = atlas.sprite(name).aspect
     return side * min(1.0, aspect), side * min(1.0, 1 / aspect)
 
 
 def _box(obj: SceneObject, cell: int, side: float, layout_jitter: float, rng: random.Random) -> Box:
-    """A box of the class's aspect whose center lies in the cell."""
+    """Return a box of the class's aspect whose center lies in the cell."""
     size = _sides(obj.name, side)
     row, column = divmod(cell, GRID)
     starts = []
@@ -355,7 +355,7 @@ def _merge(
     boxes: Sequence[Box],
     kept: Sequence[Placement],
 ) -> tuple[Placement, ...]:
-    """Kept and new placements, in the order of the graph's objects and of their indices."""
+    """Return kept and new placements, in the order of the graph's objects and of their indices."""
     found = {(p.object_id, p.index): p for p in kept}
     for (obj, _), box in zip(slots, boxes, strict=True):
         index = next(i for i in range(obj.count) if (obj.id, i) not in found)
@@ -364,7 +364,7 @@ def _merge(
 
 
 def _sound(scene: Scene) -> bool:
-    """Whether no boxes touch and every relation holds with margin."""
+    """Return whether no boxes touch and every relation holds with margin."""
     boxes: dict[str, list[Box]] = {obj.id: [] for obj in scene.graph.objects}
     for placement in scene.placements:
         boxes[placement.object_id].append(placement.box)
@@ -379,7 +379,7 @@ def _sound(scene: Scene) -> bool:
 
 
 def apart(first: Box, second: Box, gap: float = 0.0) -> bool:
-    """Whether at least `gap` lies between two boxes on one axis."""
+    """Return whether at least `gap` lies between two boxes on one axis."""
     slack = 1e-9
     return any(
         first[axis] - second[axis + 2] > gap - slack or second[axis] - first[axis + 2] > gap - slack

@@ -24,14 +24,14 @@ _FROM_LMS = np.linalg.inv(_TO_LMS)
 
 
 def srgb_to_oklab(pixels: np.ndarray) -> np.ndarray:
-    """sRGB [..., 3] in 0..255 to OKLab [..., 3]: lightness 0..1, then green-red and blue-yellow."""
+    """Convert sRGB [..., 3] in 0..255 to OKLab [..., 3]: lightness 0..1, then green-red and blue-yellow."""
     value = np.asarray(pixels, np.float64) / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     return np.cbrt(linear @ _TO_LMS.T) @ _TO_LAB.T
 
 
 def oklab_to_srgb(lab: np.ndarray) -> np.ndarray:
-    """OKLab [..., 3] to sRGB [..., 3] in 0..255, floats; what sRGB cannot show is clipped."""
+    """Convert OKLab [..., 3] to sRGB [..., 3] in 0..255, floats; what sRGB cannot show is clipped."""
     linear = ((np.asarray(lab, np.float64) @ _FROM_LAB.T) ** 3) @ _FROM_LMS.T
     linear = linear.clip(0, 1)
     value = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)

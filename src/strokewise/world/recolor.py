@@ -40,7 +40,8 @@ _ANCHOR = 128
 
 
 def appearance(name: str, color: str | None, halved: int = 0) -> np.ndarray:
-    """The look of a class, [height, width, 4] uint8 with straight alpha, longer side `atlas.ATLAS_SIZE`.
+    """Return the look of a class, [height, width, 4] uint8 with straight alpha, longer side
+    `atlas.ATLAS_SIZE`.
 
     color: one of COLORS, or None for the natural look. SceneError for unknown names.
     halved: how many times to halve the sides.
@@ -53,7 +54,7 @@ def appearance(name: str, color: str | None, halved: int = 0) -> np.ndarray:
 
 @cache
 def tone_colors(color: str) -> np.ndarray:
-    """The sRGB [256, 3] uint8 that each tone takes in a color."""
+    """Return the sRGB [256, 3] uint8 that each tone takes in a color."""
     if color not in COLORS:
         raise SceneError(f"unknown color {color!r}; colors: {', '.join(COLORS)}")
     paint = srgb_to_oklab(np.array(PAINTS[color]))

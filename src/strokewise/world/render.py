@@ -34,12 +34,14 @@ GRADES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
 
 
 def render(scene: Scene, size: int = DEFAULT_SIZE) -> Image.Image:
-    """The picture of a scene, an RGB image of `size` x `size` pixels; ConfigError for a size out of SIZES."""
+    """Return the picture of a scene, an RGB image of `size` x `size` pixels; ConfigError for a size out of
+    SIZES.
+    """
     return Image.fromarray(render_array(scene, size))
 
 
 def render_array(scene: Scene, size: int = DEFAULT_SIZE) -> np.ndarray:
-    """As `render`, an array [size, size, 3] uint8."""
+    """Return what `render` returns as an array [size, size, 3] uint8."""
     if not SIZES[0] <= size <= SIZES[1]:
         raise ConfigError(f"a canvas is {SIZES[0]} to {SIZES[1]} pixels wide, not {size}")
     canvas = background_array(scene.background, size).copy()
@@ -53,7 +55,7 @@ def render_array(scene: Scene, size: int = DEFAULT_SIZE) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def background_array(name: str, size: int) -> np.ndarray:
-    """An empty canvas [size, size, 3] uint8, not writeable; SceneError for an unknown background."""
+    """Return an empty canvas [size, size, 3] uint8, not writeable; SceneError for an unknown background."""
     if name not in GRADES:
         raise SceneError(f"unknown background {name!r}; backgrounds: {', '.join(BACKGROUNDS)}")
     upper, lower = (np.array(end, np.float64) for end in GRADES[name])
@@ -66,13 +68,15 @@ def background_array(name: str, size: int) -> np.ndarray:
 
 @lru_cache(maxsize=4096)
 def _scaled(name: str, color: str | None, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """A look at its size, uint16: colors times alpha [height, width, 3]; 255 - alpha [height, width, 1]."""
+    """Return a look at its size, uint16: colors times alpha [height, width, 3]; 255 - alpha [height, width,
+    1].
+    """
     pixels = np.asarray(resized(name, color, width, height)).astype(np.uint16)
     return pixels[..., :3] * pixels[..., 3:], 255 - pixels[..., 3:]
 
 
 def resized(name: str, color: str | None, width: int, height: int) -> Image.Image:
-    """A look at a size in pixels, RGBA with straight alpha."""
+    """Return a look at a size in pixels, RGBA with straight alpha."""
     # Starting from a halved sprite of at least twice the size looks the same and costs a fraction.
     halved = max(math.floor(math.log2(ATLAS_SIZE / max(width, height) / 2)), 0)
     look = Image.fromarray(appearance(name, color, min(halved, 2)))

@@ -126,13 +126,15 @@ DEFAULT_BACKGROUND = "white"
 
 
 def region_cell(region: str) -> tuple[int, int]:
-    """The (row, column) of a region on the 3 x 3 grid, both 0 to 2; SceneError for an unknown name."""
+    """Return the (row, column) of a region on the 3 x 3 grid, both 0 to 2; SceneError for an unknown name."""
     if region not in REGIONS:
         raise SceneError(f"unknown region {region!r}; regions: {', '.join(REGIONS)}")
     return divmod(REGIONS.index(region), GRID)
 
 
 def region_at(x: float, y: float) -> str:
-    """The region that holds the point (x, y) in canvas units; points outside 0..1 count to the nearest."""
+    """Return the region that holds the point (x, y) in canvas units; points outside 0..1 count to the
+    nearest.
+    """
     column, row = (min(max(int(value * GRID), 0), GRID - 1) for value in (x, y))
     return REGIONS[row * GRID + column]

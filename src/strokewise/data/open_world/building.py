@@ -103,12 +103,12 @@ def build_open(
 
 
 def rejects_file(folder: Path, shard: int) -> Path:
-    """Where the rejects of a shard are."""
+    """Return where the rejects of a shard are."""
     return folder / f"rejects-{shard:05d}.jsonl"
 
 
 def rejects_of(folder: Path) -> Iterator[Rejected]:
-    """All that a build rejected so far; RecordError if a file is damaged."""
+    """Yield all that a build rejected so far; RecordError if a file is damaged."""
     for path in sorted(folder.glob("rejects-*.jsonl")):
         for where, value in read_json_lines(path, RecordError):
             yield checked(Rejected, value, where)

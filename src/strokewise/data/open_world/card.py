@@ -44,7 +44,7 @@ class Yield:
 
 
 def data_card(folder: Path, subset: str, recipe: Mapping[str, Any], found: Yield) -> str:
-    """The card of a data set in Markdown, with the hub's metadata at its head.
+    """Return the card of a data set in Markdown, with the hub's metadata at its head.
 
     Args:
         folder: that holds its shards.
@@ -96,14 +96,14 @@ def data_card(folder: Path, subset: str, recipe: Mapping[str, Any], found: Yield
 
 
 def _removed(reasons: Mapping[str, int]) -> Iterator[str]:
-    """What was left out before anything was tried."""
+    """Yield what was left out before anything was tried."""
     if reasons:
         stated = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         yield f"Left out before that: {stated}."
 
 
 def _figures(folder: Path) -> DataFigures:
-    """The figures of all shards; pictures are not read."""
+    """Return the figures of all shards; pictures are not read."""
     figures = DataFigures()
     for path in sorted(folder.glob("part-*.parquet")):
         for row in read_rows(path, ["prompt", "trajectory", "label", "fault"]):

@@ -32,7 +32,7 @@ class Estimate:
     requests: int
 
     def lines(self) -> list[str]:
-        """The estimate in words."""
+        """Return the estimate in words."""
         money = f"; {self.cost:,.2f} by the prices given" if self.cost else ""
         return [
             f"at most {self.canvases:,} canvases and {self.queries:,} queries to the judge",
@@ -41,7 +41,7 @@ class Estimate:
 
 
 def estimate(workshop: Workshop, canvases: int, queries: int) -> Estimate:
-    """The estimate of so many canvases and queries with a picture each."""
+    """Return the estimate of so many canvases and queries with a picture each."""
     asked = TEXT + workshop.painter.size**2 // PIXELS
     judge, painter = workshop.judge.prices, workshop.painter.prices
     cost = queries * (asked * judge.input + ANSWER * judge.output) / MILLION + canvases * painter.picture

@@ -57,7 +57,7 @@ class CritiqueWork:
 
 
 def sample_outcome(number: int, trajectory: Trajectory, subset: str, tools: Tools) -> Outcome:
-    """The record of a painted trajectory up to its first fault, or why there is none.
+    """Return the record of a painted trajectory up to its first fault, or why there is none.
 
     Args:
         number: of the sample.
@@ -89,7 +89,9 @@ def sample_outcome(number: int, trajectory: Trajectory, subset: str, tools: Tool
 
 
 def _check_correction(trajectory: Trajectory, tools: Tools) -> CanvasCheck | None:
-    """Whether the corrected canvas shows the scene that was planned last; None if nothing was corrected."""
+    """Return whether the corrected canvas shows the scene that was planned last; None if nothing was
+    corrected.
+    """
     last = trajectory.steps[-1]
     if last.image is None:
         return None
@@ -98,7 +100,7 @@ def _check_correction(trajectory: Trajectory, tools: Tools) -> CanvasCheck | Non
 
 
 def pair_outcomes(place: Place, tools: Tools) -> Iterator[Outcome]:
-    """A negative and a positive record of one of GenRef's pairs, its reflection rewritten by the judge.
+    """Yield a negative and a positive record of one of GenRef's pairs, its reflection rewritten by the judge.
 
     Raises:
         RecordError: if the pair is damaged.
@@ -164,7 +166,9 @@ def build_critiqued(
 
 
 def critique_estimate(work: CritiqueWork, places: Sequence[Place]) -> Estimate:
-    """What samples cost: two queries for each canvas, and a correction that is checked, or two for a pair."""
+    """Return what samples cost: two queries for each canvas, and a correction that is checked, or two for a
+    pair.
+    """
     painted = sum(not place.key for place in places)
     queries = painted * (2 * CANVASES + 1) + 2 * (len(places) - painted)
     return estimate(work.workshop, painted, queries)

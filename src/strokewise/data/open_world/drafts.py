@@ -72,7 +72,7 @@ class Draft:
 
 
 def drafter(seed: int, mix: OpenMultiTurnMix, taxonomy: Taxonomy) -> Callable[[int], Draft]:
-    """The drafts of a build by number."""
+    """Return the drafts of a build by number."""
     english = English(taxonomy)
 
     def draft(number: int) -> Draft:
@@ -91,7 +91,7 @@ def drafter(seed: int, mix: OpenMultiTurnMix, taxonomy: Taxonomy) -> Callable[[i
 
 
 def _worded(step: OpenStep, whole: OpenScene, english: English, rng: random.Random) -> DraftStep:
-    """A step in words. While something stands in for something else, the plan is not judged."""
+    """Return a step in words. While something stands in for something else, the plan is not judged."""
     of_plan = "" if step.stands_in else " ".join(filter(None, [FITS, english.pending(whole, step.scene)]))
     return DraftStep(
         step.action,

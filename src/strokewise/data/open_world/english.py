@@ -24,7 +24,7 @@ class English:
         self.taxonomy = taxonomy
 
     def describe(self, scene: OpenScene) -> str:
-        """A scene in words: what there is, where, and what stands how to what; also the prompt of it.
+        """Return a scene in words: what there is, where, and what stands how to what; also the prompt of it.
 
         Relations that one object has to one other are said in the first sentence, others in sentences of
         their own.
@@ -45,7 +45,7 @@ class English:
         return first + (("." if rest else "") + "".join(_sentence(one) for one in rest))
 
     def instruct(self, step: OpenStep, rng: random.Random) -> str:
-        """A step as an instruction to a painter."""
+        """Return a step as an instruction to a painter."""
         before, after = step.before, step.after
         if before is None:
             assert after is not None, "a step adds, changes or removes"
@@ -63,12 +63,12 @@ class English:
         return f"{rng.choice(('Change', 'Alter'))} {self._the(before)} to be {self.phrase(after)}."
 
     def pending(self, scene: OpenScene, done: OpenScene) -> str:
-        """What of a scene is not in another yet, as a sentence; empty if all is there."""
+        """Return what of a scene is not in another yet, as a sentence; empty if all is there."""
         coming = [self.phrase(one) for one in scene.objects if one.name not in done.names]
         return f"Still to come: {_listed(coming)}." if coming else ""
 
     def phrase(self, one: OpenObject) -> str:
-        """An object with its count and attributes, such as "two small red cups"."""
+        """Return an object with its count and attributes, such as "two small red cups"."""
         words = " ".join([*one.attributes.values(), self._noun(one)])
         if one.count > 1:
             return f"{NUMBERS[one.count] if one.count < len(NUMBERS) else one.count} {words}"
@@ -83,7 +83,7 @@ class English:
         return noun if one.count == 1 else known.plural or plural_of(noun)
 
     def _related(self, one: OpenObject, scene: OpenScene) -> str:
-        """The relations of an object to what is there."""
+        """Return the relations of an object to what is there."""
         found = [f"{r.name} {self._the(scene[r.target])}" for r in scene.relations if r.subject == one.name]
         return f", {_listed(found)}" if found else ""
 

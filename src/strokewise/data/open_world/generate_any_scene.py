@@ -25,7 +25,7 @@ _NOTE = re.compile(r"\s*[(\[].*?[)\]]")
 
 
 def read_generate_any_scene(folder: Path) -> Taxonomy:
-    """The taxonomy in a folder of these files.
+    """Return the taxonomy in a folder of these files.
 
     Raises:
         ConfigError: naming the file that is missing or of another form.
@@ -57,7 +57,7 @@ def read_generate_any_scene(folder: Path) -> Taxonomy:
 
 
 def _read(folder: Path, *names: str) -> tuple[Any, Path]:
-    """The content of the first of these files that is there, and its path."""
+    """Return the content of the first of these files that is there, and its path."""
     for name in names:
         if (folder / name).exists():
             return read_json(folder / name, ConfigError), folder / name
@@ -77,7 +77,7 @@ def _lists(value: object, where: object) -> dict[str, list[str]]:
 
 
 def _plain(names: Iterable[str]) -> tuple[str, ...]:
-    """Names as words, without senses in brackets, each once."""
+    """Return names as words, without senses in brackets, each once."""
     words = (" ".join(_NOTE.sub("", name).replace("_", " ").split()).lower() for name in names)
     return tuple(dict.fromkeys(word for word in words if word))
 

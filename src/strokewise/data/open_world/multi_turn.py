@@ -48,7 +48,7 @@ class MultiTurnWork:
 
 
 def paint_draft(draft: Draft, tools: Tools, model: str) -> Outcome:
-    """The record of a draft, or why it is rejected.
+    """Return the record of a draft, or why it is rejected.
 
     Args:
         draft: what to paint.
@@ -79,7 +79,7 @@ def paint_draft(draft: Draft, tools: Tools, model: str) -> Outcome:
 
 
 def select_drafts(work: MultiTurnWork, count: int, measured: Sequence[str]) -> Selection:
-    """The first drafts of a build, without those too like each other or a measured prompt."""
+    """Return the first drafts of a build, without those too like each other or a measured prompt."""
     return select(drafter(work.seed, work.mix, work.taxonomy), count, measured)
 
 
@@ -96,7 +96,7 @@ def build_multi_turn(
 
 
 def multi_turn_recipe(work: MultiTurnWork, selection: Selection) -> dict[str, Any]:
-    """All that decides what is built, as JSON values."""
+    """Return all that decides what is built, as JSON values."""
     taxonomy = json.dumps(asdict(work.taxonomy), sort_keys=True)
     return {
         "world": "open",
@@ -113,5 +113,5 @@ def multi_turn_recipe(work: MultiTurnWork, selection: Selection) -> dict[str, An
 
 
 def multi_turn_estimate(work: MultiTurnWork, selection: Selection) -> Estimate:
-    """What the drafts cost at most: a query for each canvas."""
+    """Return what the drafts cost at most: a query for each canvas."""
     return estimate(work.workshop, selection.canvases, selection.canvases)

@@ -48,7 +48,7 @@ class Selection:
 
 
 def select(draft: Callable[[int], Draft], count: int, measured: Sequence[str]) -> Selection:
-    """The drafts from 0 to ``count`` without those that are too like others.
+    """Return the drafts from 0 to ``count`` without those that are too like others.
 
     Args:
         draft: the drafts by number.
@@ -75,12 +75,12 @@ def select(draft: Callable[[int], Draft], count: int, measured: Sequence[str]) -
 
 
 def words_of(prompt: str) -> Features:
-    """The words of a prompt that say what is shown, in lower case."""
+    """Return the words of a prompt that say what is shown, in lower case."""
     return frozenset(_WORD.findall(prompt.lower())) - EMPTY
 
 
 def facts_of(scene: OpenScene) -> Features:
-    """What a scene states, a fact each."""
+    """Return what a scene states, a fact each."""
     facts = {f"{one.name} {one.count}" for one in scene.objects}
     facts |= {f"{one.name} {k} {v}" for one in scene.objects for k, v in one.attributes.items()}
     facts |= {f"{r.subject} {r.name} {r.target}" for r in scene.relations}
@@ -104,7 +104,7 @@ class _Seen:
             self._found_by[len(features), feature].append(features)
 
     def has_like(self, features: Features) -> bool:
-        """Whether a set that is alike was added."""
+        """Return whether a set that is alike was added."""
         sizes = range(math.ceil(ALIKE * len(features)), math.floor(len(features) / ALIKE) + 1)
         return any(
             len(features & other) >= ALIKE * len(features | other)

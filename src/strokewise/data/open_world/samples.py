@@ -37,20 +37,20 @@ class Place:
     key: str = ""
 
     def trajectory(self) -> Trajectory:
-        """The trajectory that is here; RecordError if it is damaged."""
+        """Return the trajectory that is here; RecordError if it is damaged."""
         if self.row < 0:
             return load(self.path)
         first, rows, _ = read_group(self.path, self.row)
         return trajectory_of_row(rows[self.row - first], f"{self.path}, row {self.row}")
 
     def pair(self) -> tuple[Record, Record]:
-        """GenRef's negative and positive record that are here; RecordError if they are damaged."""
+        """Return GenRef's negative and positive record that are here; RecordError if they are damaged."""
         negative, positive = read_genref(self.path, {self.key})
         return negative, positive
 
 
 def places_of(sources: Sequence[Path]) -> list[Place]:
-    """All samples of some sources, in order.
+    """Return all samples of some sources, in order.
 
     Raises:
         ConfigError: if there are none.

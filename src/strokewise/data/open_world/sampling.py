@@ -47,7 +47,7 @@ class OpenMix:
 
 
 def sample_open_scene(rng: random.Random, taxonomy: Taxonomy, mix: OpenMix) -> OpenScene:
-    """A random scene of a random complexity.
+    """Return a random scene of a random complexity.
 
     Raises:
         ConfigError: if the taxonomy makes no scene of the complexity that is wanted.
@@ -90,7 +90,7 @@ def _filled(
 
 
 def _special(rng: random.Random, taxonomy: Taxonomy) -> list[OpenRelation]:
-    """A relation that few classes can have, between two that occur together; none if there is none."""
+    """Return a relation that few classes can have, between two that occur together; none if there is none."""
     kinds = [kind for kind in taxonomy.relations if kind.subject or kind.target]
     if not kinds:
         return []
@@ -105,7 +105,7 @@ def _special(rng: random.Random, taxonomy: Taxonomy) -> list[OpenRelation]:
 def _classes(
     rng: random.Random, taxonomy: Taxonomy, number: int, begun: list[ObjectClass], any_setting: bool
 ) -> list[ObjectClass]:
-    """Different classes that occur together, the first ones given; GenEval combines any."""
+    """Return different classes that occur together, the first ones given; GenEval combines any."""
     chosen = list(begun)
     for _ in range(TRIES):
         if len(chosen) == number:
@@ -124,7 +124,8 @@ def _relations(
     related: int,
     geneval: bool,
 ) -> list[OpenRelation]:
-    """Each object but the first is related to an earlier one, as far as there is room and it makes sense.
+    """Return relations: each object but the first is related to an earlier one, as far as there is room and
+    it makes sense.
 
     The first ``related`` objects are related already.
     """
@@ -151,7 +152,7 @@ def _possible(taxonomy: Taxonomy, subject: str, target: str, geneval: bool) -> l
 
 
 def _drawn(rng: random.Random, kinds: list[RelationKind]) -> RelationKind:
-    """One of them; what few classes can do comes as often as what all can, or it would be rare."""
+    """Return one of them; what few classes can do comes as often as what all can, or it would be rare."""
     special = [kind for kind in kinds if kind.subject or kind.target]
     general = [kind for kind in kinds if not kind.subject and not kind.target]
     return rng.choice(special if special and (not general or rng.random() < 0.5) else general)
@@ -165,7 +166,7 @@ def _with_facts(
     number: int,
     geneval: bool,
 ) -> list[OpenObject]:
-    """The objects with so many counts and attributes in all.
+    """Return the objects with so many counts and attributes in all.
 
     Relations other than spatial ones hold between one thing and one other; who does something is in no
     other state.

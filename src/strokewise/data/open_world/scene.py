@@ -60,7 +60,7 @@ class OpenScene:
     style: str = "a photo of"
 
     def __getitem__(self, name: str) -> OpenObject:
-        """The object with a name; KeyError if there is none."""
+        """Return the object with a name; KeyError if there is none."""
         return {one.name: one for one in self.objects}[name]
 
     @property
@@ -74,14 +74,14 @@ class OpenScene:
         return sum(one.facts for one in self.objects) + len(self.relations)
 
     def subscene(self, names: Iterable[str]) -> "OpenScene":
-        """The named objects with the relations among them, in the same place and style."""
+        """Return the named objects with the relations among them, in the same place and style."""
         wanted = set(names)
         objects = tuple(one for one in self.objects if one.name in wanted)
         relations = tuple(r for r in self.relations if {r.subject, r.target} <= wanted)
         return OpenScene(objects, relations, self.place, self.style)
 
     def painting_order(self) -> tuple[str, ...]:
-        """The names such that the target of every relation stands before its subject.
+        """Return the names such that the target of every relation stands before its subject.
 
         Raises:
             SceneError: if relations go round in a circle.
@@ -120,12 +120,12 @@ class OpenScene:
         self.painting_order()
 
     def to_json(self) -> dict[str, Any]:
-        """The scene as JSON values."""
+        """Return the scene as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: object, where: object = "scene") -> "OpenScene":
-        """The inverse of :meth:`to_json`; a SceneError names what is wrong."""
+        """Return the inverse of :meth:`to_json`; a SceneError names what is wrong."""
         scene = checked(cls, value, where, SceneError)
         scene.validate()
         return scene

@@ -38,7 +38,7 @@ class Opinion:
 
 
 def sampled(folder: Path, count: int, seed: int) -> list[Place]:
-    """So many records of a data set at random, or all if it has fewer.
+    """Return so many records of a data set at random, or all if it has fewer.
 
     Raises:
         RecordError: if the data set is not finished or damaged.
@@ -48,7 +48,7 @@ def sampled(folder: Path, count: int, seed: int) -> list[Place]:
 
 
 def opinions(judge: VlmClient, places: Sequence[Place]) -> Iterator[tuple[Place, list[Opinion]]]:
-    """What a judge says of the claims of records; what it cannot decide is left out.
+    """Return what a judge says of the claims of records; what it cannot decide is left out.
 
     Raises:
         ServiceError: if the judge fails, or its limits are reached.
@@ -57,7 +57,9 @@ def opinions(judge: VlmClient, places: Sequence[Place]) -> Iterator[tuple[Place,
 
 
 def opinions_of(judge: VlmClient, trajectory: Trajectory) -> Iterator[Opinion]:
-    """What a judge says of each plan that the record judges, and of each canvas it judges or ends with."""
+    """Yield what a judge says of each plan that the record judges, and of each canvas it judges or ends
+    with.
+    """
     planned, steps = trajectory.steps[0].message, trajectory.steps
     for number, step in enumerate(steps):
         if step.image is None:

@@ -38,7 +38,7 @@ class OpenStep:
 
 
 def open_steps(scene: OpenScene, taxonomy: Taxonomy, rng: random.Random, edit_share: float) -> list[OpenStep]:
-    """The steps to a scene.
+    """Return the steps to a scene.
 
     Args:
         scene: what is to be painted; of up to five objects.
@@ -135,7 +135,7 @@ class _Plan:
         self.events.insert(self.rng.randint(at + 1, len(self.events)), _Event(action, name))
 
     def _unused(self, group: str | None = None) -> str | None:
-        """A class that is nowhere in the scene, but could be there."""
+        """Return a class that is nowhere in the scene, but could be there."""
         used = {*self.scene.names, *self.extra, *(one.name for one in self.first.values())}
         places = [place for place in self.taxonomy.places if place.words == self.scene.place]
         fitting = [
@@ -148,7 +148,7 @@ class _Plan:
         return self.rng.choice(fitting) if fitting else None
 
     def steps(self) -> list[OpenStep]:
-        """The events as steps, each with the scene after it."""
+        """Return the events as steps, each with the scene after it."""
         shown: dict[str, OpenObject] = {}
         steps = []
         for event in self.events:
@@ -168,7 +168,9 @@ class _Plan:
         return steps
 
     def _scene(self, shown: dict[str, OpenObject]) -> OpenScene:
-        """The scene of what is shown, with the relations that hold by now; what stands in takes part."""
+        """Return the scene of what is shown, with the relations that hold by now; what stands in takes
+        part.
+        """
         order = [*self.scene.names, *self.extra]
         objects = tuple(shown[name] for name in order if name in shown)
         now = {name: one.name for name, one in shown.items()}
@@ -181,5 +183,5 @@ class _Plan:
 
 
 def _changed(attributes: dict[str, str], kind: str, value: str) -> dict[str, str]:
-    """The attributes with another value of one kind; without it where the value is empty."""
+    """Return the attributes with another value of one kind; without it where the value is empty."""
     return {k: (value if k == kind else v) for k, v in attributes.items() if k != kind or value}

@@ -87,11 +87,11 @@ class Taxonomy:
     sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> ObjectClass:
-        """The class with a name; KeyError if there is none."""
+        """Return the class with a name; KeyError if there is none."""
         return self._by_name[name]
 
     def __contains__(self, name: str) -> bool:
-        """Whether there is a class with this name."""
+        """Return whether there is a class with this name."""
         return name in self._by_name
 
     @cached_property
@@ -110,7 +110,7 @@ class Taxonomy:
         return members
 
     def attributes(self, name: str) -> dict[str, tuple[str, ...]]:
-        """The values that the attributes of a class can have, by kind."""
+        """Return the values that the attributes of a class can have, by kind."""
         return self._attributes[name]
 
     @cached_property
@@ -122,25 +122,25 @@ class Taxonomy:
         return found
 
     def together(self, one: str, other: str) -> bool:
-        """Whether two classes occur in one setting."""
+        """Return whether two classes occur in one setting."""
         first, second = self[one].settings, self[other].settings
         return not first or not second or bool(set(first) & set(second))
 
     def places_of(self, names: tuple[str, ...]) -> tuple[Place, ...]:
-        """The places in which all of these classes can be."""
+        """Return the places in which all of these classes can be."""
         return tuple(p for p in self.places if all(self.can_be(name, p) for name in names))
 
     def can_be(self, name: str, place: Place) -> bool:
-        """Whether a class can be in a place."""
+        """Return whether a class can be in a place."""
         settings = self[name].settings
         return not settings or not place.setting or place.setting in settings
 
     def fits(self, relation: RelationKind, subject: str, target: str) -> bool:
-        """Whether a relation can hold between two classes."""
+        """Return whether a relation can hold between two classes."""
         return self._among(subject, relation.subject) and self._among(target, relation.target)
 
     def among(self, parts: tuple[str, ...]) -> list[str]:
-        """The names of the classes in groups and sets; all of them where none is named."""
+        """Return the names of the classes in groups and sets; all of them where none is named."""
         return [one.name for one in self.classes if self._among(one.name, parts)]
 
     def _among(self, name: str, parts: tuple[str, ...]) -> bool:
@@ -184,7 +184,7 @@ def _known(names: tuple[str, ...], known: set[str], where: str) -> None:
 
 
 def load_taxonomy(path: Path | None = None) -> Taxonomy:
-    """A taxonomy.
+    """Return a taxonomy.
 
     Args:
         path: a JSON file of our format, or a folder with Generate Any Scene's files; None: ours.
@@ -210,7 +210,7 @@ def load_taxonomy(path: Path | None = None) -> Taxonomy:
 
 
 def plural_of(noun: str) -> str:
-    """The plural of a regular noun."""
+    """Return the plural of a regular noun."""
     if noun.endswith(("s", "x", "z", "ch", "sh")):
         return noun + "es"
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":

@@ -41,7 +41,7 @@ class FreeScore:
 
 
 def is_right(prompt: str, image: Image.Image) -> bool:
-    """Whether a picture shows all that a prompt of the sprite world requires, and nothing unknown."""
+    """Return whether a picture shows all that a prompt of the sprite world requires, and nothing unknown."""
     try:
         return shows_prompt(image, parse_prompt(prompt))
     except SceneError:
@@ -49,7 +49,7 @@ def is_right(prompt: str, image: Image.Image) -> bool:
 
 
 def score_run(run: Run) -> Iterator[FreeScore]:
-    """The score of each picture of the free set; what was not painted is wrong.
+    """Yield the score of each picture of the free set; what was not painted is wrong.
 
     Raises:
         ConfigError: if the run is not of the sprite world.
@@ -70,7 +70,8 @@ def score_run(run: Run) -> Iterator[FreeScore]:
 
 
 def summarize(scores: Iterable[FreeScore], seed: int = 0) -> list[NamedShare]:
-    """The share of right pictures for each number of kinds, of all, and of those that ended by themselves.
+    """Return the share of right pictures for each number of kinds, of all, and of those that ended by
+    themselves.
 
     Args:
         scores: at least one.
@@ -92,7 +93,7 @@ def store(run: Run, scores: Iterable[FreeScore]) -> None:
 
 
 def stored_scores(run: Run) -> list[FreeScore] | None:
-    """The stored scores; None if the run was not scored.
+    """Return the stored scores; None if the run was not scored.
 
     Raises:
         RecordError: if the file is damaged.

@@ -59,7 +59,7 @@ class Rating:
     ratings: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return vars(self)
 
 
@@ -79,19 +79,19 @@ class WiseScore:
 
 
 def scores_file(mode: str) -> str:
-    """The name of a run's stored ratings; ConfigError if there is no such mode."""
+    """Return the name of a run's stored ratings; ConfigError if there is no such mode."""
     if mode not in TASKS:
         raise ConfigError(f"unknown WISE mode {mode!r}; known are {', '.join(TASKS)}")
     return f"wise-{mode}.jsonl"
 
 
 def wiscore(consistency: int, realism: int, aesthetics: int) -> float:
-    """WiScore, 0..1."""
+    """Return WiScore, 0..1."""
     return (0.7 * consistency + 0.2 * realism + 0.1 * aesthetics) / 2
 
 
 def category_of(prompt_id: int, mode: str) -> str:
-    """The category of a prompt.
+    """Return the category of a prompt.
 
     Raises:
         InputError: if there is no such prompt.
@@ -104,7 +104,7 @@ def category_of(prompt_id: int, mode: str) -> str:
 
 
 def rate(client: VlmClient, mode: str, prompt: str, explanation: str, image: Image.Image) -> dict[str, int]:
-    """The judge's ratings of a picture.
+    """Return the judge's ratings of a picture.
 
     Raises:
         ServiceError: if the judge cannot be queried or gives no valid answer.
@@ -115,7 +115,7 @@ def rate(client: VlmClient, mode: str, prompt: str, explanation: str, image: Ima
 
 
 def rate_run(run: Run, client: VlmClient, mode: str) -> Iterator[Rating]:
-    """The rating of each picture of WISE's prompts; what was never painted is rated 0 without a query.
+    """Return the rating of each picture of WISE's prompts; what was never painted is rated 0 without a query.
 
     Raises:
         ConfigError: if there is no such mode.
@@ -142,7 +142,7 @@ def rate_run(run: Run, client: VlmClient, mode: str) -> Iterator[Rating]:
 
 
 def score(ratings: Iterable[Rating], mode: str) -> WiseScore:
-    """The score of some ratings.
+    """Return the score of some ratings.
 
     Raises:
         InputError: if there are none, or a prompt is not WISE's.
@@ -161,7 +161,7 @@ def score(ratings: Iterable[Rating], mode: str) -> WiseScore:
 
 
 def stored_score(run: Run, mode: str) -> WiseScore | None:
-    """The score of a run's stored ratings; None if it was not rated.
+    """Return the score of a run's stored ratings; None if it was not rated.
 
     Raises:
         RecordError: if the file is damaged.
@@ -173,7 +173,7 @@ def stored_score(run: Run, mode: str) -> WiseScore | None:
 
 
 def rows(found: WiseScore) -> list[tuple[str, str, str]]:
-    """The score as cells of a table, with both conventions of Overall."""
+    """Return the score as cells of a table, with both conventions of Overall."""
     number = len(found.categories)
     lines = [(name, f"{count:,}", f"{mean:.3f}") for name, (mean, count) in found.categories.items()]
     total = f"{sum(count for _, count in found.categories.values()):,}"
@@ -186,13 +186,13 @@ HEAD: Sequence[str] = ("category", "pictures", "score")
 
 
 def table(found: WiseScore, title: str) -> TextTable:
-    """The score as a table."""
+    """Return the score as a table."""
     return TextTable(title, HEAD, rows(found))
 
 
 @cache
 def _answers() -> dict[str, Any]:
-    """The schemas of ratings; made when they are first needed, because pydantic takes its time."""
+    """Return the schemas of ratings; made when they are first needed, because pydantic takes its time."""
     from pydantic import BaseModel, ConfigDict, Field, create_model
 
     class Strict(BaseModel):

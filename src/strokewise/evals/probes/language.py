@@ -70,12 +70,12 @@ class LanguageScore:
 
 
 def sample_cases(count: int, seed: int = 0) -> list[LanguageCase]:
-    """``count`` cases of each subset; the same for the same arguments."""
+    """Return ``count`` cases of each subset; the same for the same arguments."""
     return [_case(subset, seed * CASES_PER_SEED + number) for subset in MAKERS for number in range(count)]
 
 
 def write_messages(painter: Painter, cases: Sequence[LanguageCase]) -> Iterator[str]:
-    """The message that a model writes in each case, decoded greedily."""
+    """Yield the message that a model writes in each case, decoded greedily."""
     generator = painter.generator
     for at in range(0, len(cases), BATCH):
         contexts = []
@@ -120,7 +120,7 @@ def probe_language(painter: Painter, count: int = 64, seed: int = 0) -> Iterator
 
 
 def summarize(scores: Iterable[LanguageScore], seed: int = 0) -> list[NamedShare]:
-    """The share of right messages for each subset and part."""
+    """Return the share of right messages for each subset and part."""
     groups: dict[str, list[list[bool]]] = {}
     for score in scores:
         for part, right in score.right.items():
@@ -138,7 +138,7 @@ def _case(subset: str, number: int) -> LanguageCase:
 
 
 def _segments(painter: Painter, case: LanguageCase) -> Iterator[Segment]:
-    """All that the model reads before it writes: prompt, messages and canvases."""
+    """Yield all that the model reads before it writes: prompt, messages and canvases."""
     yield Segment.text(tuple(painter.tokenizer.encode(case.trajectory.prompt)))
     for step in case.trajectory.steps[: case.at]:
         assert step.image is not None, "every step before the requested message ends in a canvas"

@@ -66,7 +66,7 @@ class StrokeScore:
 def sample_strokes(
     count: int, seed: int = 0, classes: Sequence[str] = CLASSES, layout_jitter: float = 0.0
 ) -> list[StrokeCase]:
-    """Random strokes, the same for the same arguments.
+    """Return random strokes, the same for the same arguments.
 
     Args:
         count: how many.
@@ -81,7 +81,7 @@ def sample_strokes(
 def paint_strokes(
     painter: Painter, cases: Sequence[StrokeCase], options: PaintOptions, seed: int = 0
 ) -> list[Image.Image]:
-    """The canvas that a model paints for each stroke.
+    """Return the canvas that a model paints for each stroke.
 
     Args:
         painter: the model.
@@ -107,7 +107,7 @@ def paint_strokes(
 
 
 def score_stroke(image: Image.Image, case: StrokeCase) -> StrokeScore:
-    """How a canvas differs from its plan."""
+    """Return how a canvas differs from its plan."""
     seen = read_canvas(image)
     return StrokeScore(False, 0) if seen is None else StrokeScore(True, len(judge_sketch(case.plan, seen)))
 
@@ -130,7 +130,7 @@ def probe_strokes(
 
 
 def summarize(scores: Sequence[StrokeScore], name: str, seed: int = 0) -> list[NamedShare]:
-    """The shares of canvases that are as planned, and of those that are fully recognized."""
+    """Return the shares of canvases that are as planned, and of those that are fully recognized."""
     return [
         NamedShare.of(f"{name}: as planned", [[one.right] for one in scores], seed),
         NamedShare.of(f"{name}: all recognized", [[one.recognized] for one in scores], seed),
@@ -138,7 +138,7 @@ def summarize(scores: Sequence[StrokeScore], name: str, seed: int = 0) -> list[N
 
 
 def contact_sheet(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
-    """Pictures of one size in rows."""
+    """Return pictures of one size in rows."""
     width, height = rows[0][0].size
     sheet = Image.new("RGB", (width * len(rows[0]), height * len(rows)))
     for r, row in enumerate(rows):

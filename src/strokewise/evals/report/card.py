@@ -36,7 +36,7 @@ SHOWN = (
 def model_card(
     folder: Path, runs: Sequence[Run], name: str, license_id: str, data: str = "", seed: int = 0
 ) -> str:
-    """The card of a model in Markdown, with the hub's metadata at its head.
+    """Return the card of a model in Markdown, with the hub's metadata at its head.
 
     Args:
         folder: of the model.
@@ -73,7 +73,7 @@ def model_card(
 def _metadata(
     training: dict[str, Any] | None, runs: Sequence[Run], name: str, license_id: str, seed: int
 ) -> str:
-    """The YAML head."""
+    """Return the YAML head."""
     from huggingface_hub import EvalResult, ModelCardData
 
     results = [

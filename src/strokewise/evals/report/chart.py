@@ -36,7 +36,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def scatter(points: Sequence[Point], x_label: str, y_label: str) -> str:
-    """The chart; values are shares, 0..1, costs are positive."""
+    """Return the chart; values are shares, 0..1, costs are positive."""
     costs = [point.cost for point in points if point.cost > 0] or [1.0]
     logarithmic = max(costs) / min(costs) >= _LOGARITHMIC
     low, high = (min(costs) / 1.3, max(costs) * 1.3) if logarithmic else (0.0, max(costs) * 1.1)
@@ -67,7 +67,7 @@ def scatter(points: Sequence[Point], x_label: str, y_label: str) -> str:
 
 
 def _factors(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten."""
+    """Return 1, 2 and 5 times powers of ten."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
 

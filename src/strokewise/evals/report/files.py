@@ -36,7 +36,7 @@ def write_report(report: ReportContent, out: Path, title: str) -> list[Path]:
 
 
 def markdown(report: ReportContent, title: str) -> str:
-    """The tables as Markdown; pictures of failures are in the page only."""
+    """Return the tables as Markdown; pictures of failures are in the page only."""
     parts = [f"# {plain(title)}"]
     for table in report.tables:
         rows = markdown_table(table.head, table.lines)
@@ -50,7 +50,7 @@ def markdown(report: ReportContent, title: str) -> str:
 
 
 def report_page(report: ReportContent, title: str) -> str:
-    """The page; its pictures are inside, and it fetches nothing (``templates/report.html``)."""
+    """Return the page; its pictures are inside, and it fetches nothing (``templates/report.html``)."""
     failures = [(name, count, [_shown(failure) for failure in some]) for name, count, some in report.failures]
     return render_template(
         "report.html", title=title, tables=report.tables, chart=report.chart, failures=failures
@@ -58,7 +58,7 @@ def report_page(report: ReportContent, title: str) -> str:
 
 
 def _shown(failure: Failure) -> dict[str, Any]:
-    """A failure as its template shows it.
+    """Return a failure as its template shows it.
 
     Raises:
         RecordError: if its folder is damaged.

@@ -57,7 +57,7 @@ class ReportContent:
 
 
 def collect(runs: Sequence[Run], seed: int = 0) -> ReportContent:
-    """Everything about some runs.
+    """Return everything about some runs.
 
     Args:
         runs: in the order of the tables.
@@ -89,7 +89,7 @@ def collect(runs: Sequence[Run], seed: int = 0) -> ReportContent:
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """Names of runs; of those with the same one, the folder too."""
+    """Return names of runs; of those with the same one, the folder too."""
     names = [run.name for run in runs]
     return [n if names.count(n) == 1 else f"{n} ({r.folder.name})" for n, r in zip(names, runs, strict=True)]
 
@@ -122,7 +122,7 @@ def _costs(runs: Sequence[Run], summaries: Sequence[GenEvalSummary | None]) -> T
 
 
 def _process(runs: Sequence[Run]) -> Iterator[TextTable]:
-    """The process figures of all runs beside each other, then growth and complexity of each."""
+    """Yield the process figures of all runs beside each other, then growth and complexity of each."""
     found = [(run, metrics) for run in runs if (metrics := stored_metrics(run)) is not None]
     if not found:
         return
@@ -177,6 +177,6 @@ def _failures(runs: Sequence[Run]) -> list[tuple[str, int, list[Failure]]]:
 
 
 def _spread(failures: Sequence[Failure]) -> list[Failure]:
-    """Some of them from all over the list, so that every run has its share."""
+    """Return some of them from all over the list, so that every run has its share."""
     step = max(1, len(failures) / SHOWN)
     return [failures[int(i * step)] for i in range(min(SHOWN, len(failures)))]

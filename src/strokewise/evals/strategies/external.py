@@ -33,14 +33,16 @@ class Inspector(Protocol):
     """Whoever inspects in place of the model."""
 
     def inspect(self, trajectory: Trajectory) -> Message | None:
-        """What is to be said of the last canvas: a correction or an acceptance; None: nothing is known."""
+        """Return what is to be said of the last canvas: a correction or an acceptance; None: nothing is
+        known.
+        """
 
 
 class Planner(Protocol):
     """Whoever plans in place of the model."""
 
     def plan(self, prompt: str, seed: int) -> list[Message]:
-        """The messages of all strokes, in order.
+        """Return the messages of all strokes, in order.
 
         Raises:
             StrokewiseError: if the prompt is not understood.
@@ -77,7 +79,7 @@ class JudgeInspector:
 
 
 def _said(records: Sequence[Record]) -> Message | None:
-    """The last message of a record that corrects, else of one that accepts."""
+    """Return the last message of a record that corrects, else of one that accepts."""
     messages = [record.trajectory.steps[-1].message for record in records]
     return next((m for m in messages if m.paints), messages[0] if messages else None)
 
@@ -102,7 +104,7 @@ class GraphPlanner:
 
 
 def _plain_strokes(graph: SceneGraph) -> Iterator[Message]:
-    """Strokes of a graph whose things are of no known world."""
+    """Yield strokes of a graph whose things are of no known world."""
     for number, part in enumerate(graph.nested_subgraphs()):
         things = [str(obj.thing) for obj in part.objects]
         relations = [f"{part[r.subject].thing} {r.kind} {part[r.target].thing}" for r in part.relations]

@@ -63,7 +63,8 @@ class Strategy(Protocol):
     """A way to make a picture of a request."""
 
     def paint(self, requests: Sequence[Request]) -> list[Outcome]:
-        """The outcome of each request, in order; they advance together and do not influence each other.
+        """Return the outcome of each request, in order; they advance together and do not influence each
+        other.
 
         Raises:
             StrokewiseError: as ``Painter.start``, or if a helper fails.
@@ -182,7 +183,7 @@ class Parm:
         return _chosen(group, chosen, questions + len(scores), notes)
 
     def _potential(self, prompt: str, one: Played) -> tuple[float, int]:
-        """The potential at the first clear look, 0 if none is clear, and the questions it took."""
+        """Return the potential at the first clear look, 0 if none is clear, and the questions it took."""
         for look, png in enumerate(one.previews, 1):
             image = decode_png(png, "a preview").convert("RGB")
             if self.verifier.clear(image):
@@ -208,7 +209,7 @@ def make_strategy(
     candidates: int = CANDIDATES,
     **options: Unpack[OptionChanges],
 ) -> Strategy:
-    """A strategy by its name in NEEDS.
+    """Return a strategy by its name in NEEDS.
 
     Args:
         name: see the list above.
@@ -246,7 +247,7 @@ def make_strategy(
 
 
 def candidate_seed(seed: int, number: int) -> int:
-    """The seed of a candidate; the first one is what a single pass would paint."""
+    """Return the seed of a candidate; the first one is what a single pass would paint."""
     if number == 0:
         return seed
     return int.from_bytes(hashlib.sha256(f"{seed}/candidate/{number}".encode()).digest()[:4], "big")
@@ -255,7 +256,7 @@ def candidate_seed(seed: int, number: int) -> int:
 def _candidates(
     painter: Painter, requests: Sequence[Request], options: OptionChanges, count: int
 ) -> list[list[Played]]:
-    """The candidates of each request, a single pass each, ``BATCH`` at once."""
+    """Return the candidates of each request, a single pass each, ``BATCH`` at once."""
     every = [replace(one, seed=candidate_seed(one.seed, k)) for one in requests for k in range(count)]
     played = play(painter, every, options, SinglePass(), BATCH)
     return [played[at : at + count] for at in range(0, len(played), count)]

@@ -194,7 +194,7 @@ def _vision_names(num_layers: int) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def autoencoder_names(config: AutoencoderConfig) -> Names:
-    """Our names of the autoencoder, below ``autoencoder.``, to those of ``ae.safetensors``."""
+    """Return our names of the autoencoder, below ``autoencoder.``, to those of ``ae.safetensors``."""
     levels, blocks = len(config.multipliers), config.num_res_blocks
     pairs: list[tuple[str, str]] = []
     widths = [1, *config.multipliers]

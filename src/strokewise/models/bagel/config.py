@@ -171,7 +171,7 @@ class ModelConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as stored beside the weights."""
+        """Return plain values, as stored beside the weights."""
         return asdict(self)
 
     @classmethod
@@ -181,12 +181,14 @@ class ModelConfig:
 
 
 def bagel_7b() -> ModelConfig:
-    """BAGEL-7B-MoT as released."""
+    """Return BAGEL-7B-MoT as released."""
     return ModelConfig()
 
 
 def nano() -> ModelConfig:
-    """Our small model: the same architecture for the sprite world, 128-pixel canvases of 64 latent tokens."""
+    """Return our small model: the same architecture for the sprite world, 128-pixel canvases of 64 latent
+    tokens.
+    """
     return ModelConfig(
         language=LanguageConfig(
             vocab_size=1024,

@@ -47,7 +47,7 @@ class StepCost:
 
 
 def parameters(config: ModelConfig) -> dict[str, int]:
-    """Parameters of each part, the stored position tables included; no memory is used."""
+    """Return parameters of each part, the stored position tables included; no memory is used."""
     with torch.device("meta"):
         state = UnifiedModel(config).state_dict()
     counts: Counter[str] = Counter()
@@ -57,7 +57,7 @@ def parameters(config: ModelConfig) -> dict[str, int]:
 
 
 def image_tokens(config: ModelConfig, height: int, width: int) -> dict[str, int]:
-    """Tokens of an image in the sequence, delimiters included.
+    """Return tokens of an image in the sequence, delimiters included.
 
     ``painted`` while it is painted at that size; ``latents`` and ``vit`` when it is shown to the model, which
     enlarges small images first.
@@ -75,12 +75,12 @@ def image_tokens(config: ModelConfig, height: int, width: int) -> dict[str, int]
 
 
 def cache_bytes(config: LanguageConfig, tokens: int, itemsize: int) -> int:
-    """Memory of the keys and values of that many tokens."""
+    """Return memory of the keys and values of that many tokens."""
     return 2 * config.num_layers * config.num_kv_heads * config.head_dim * tokens * itemsize
 
 
 def text_token(config: ModelConfig, context: int, itemsize: int, rows: int = 1) -> StepCost:
-    """Writing one token in each of ``rows`` contexts of that many tokens."""
+    """Return the cost of writing one token in each of ``rows`` contexts of that many tokens."""
     language = config.language
     weights = expert_weights(language) + language.vocab_size * language.hidden_size
     flops = 2.0 * weights * rows + attention_flops(language, 1, context + 1) * rows
@@ -90,7 +90,7 @@ def text_token(config: ModelConfig, context: int, itemsize: int, rows: int = 1) 
 def velocity(
     config: ModelConfig, height: int, width: int, context: int, itemsize: int, rows: int = 1
 ) -> StepCost:
-    """One velocity evaluation of ``rows`` images, each behind a context of that many tokens.
+    """Return one velocity evaluation of ``rows`` images, each behind a context of that many tokens.
 
     The two delimiters of an image go through the understanding expert, so its weights move as well.
     """
@@ -105,20 +105,20 @@ def velocity(
 
 
 def expert_weights(config: LanguageConfig) -> int:
-    """Linear weights of one expert over all layers."""
+    """Return linear weights of one expert over all layers."""
     heads = config.num_heads + 2 * config.num_kv_heads
     attention = config.hidden_size * config.head_dim * (heads + config.num_heads)
     return config.num_layers * (attention + 3 * config.hidden_size * config.intermediate_size)
 
 
 def attention_flops(config: LanguageConfig, queries: int, keys: int) -> float:
-    """Scores and weighted sums of all layers."""
+    """Return scores and weighted sums of all layers."""
     return 4.0 * config.num_layers * config.num_heads * config.head_dim * queries * keys
 
 
 @cache
 def encoding_flops(config: AutoencoderConfig, height: int, width: int) -> float:
-    """Operations of encoding one image of that size in pixels; no memory is used."""
+    """Return operations of encoding one image of that size in pixels; no memory is used."""
     with torch.device("meta"):
         encoder, pixels = ImageEncoder(config), torch.empty(1, 3, height, width)
     with FlopCounterMode(display=False) as counter:

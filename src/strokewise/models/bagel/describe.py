@@ -18,7 +18,7 @@ CONTEXTS = (0, 1024, 8192, 32768)
 
 
 def config_of(model: str) -> ModelConfig:
-    """Sizes of a built-in name (no weights needed), a folder or a hub id."""
+    """Return sizes of a built-in name (no weights needed), a folder or a hub id."""
     return (
         BUILT_IN[model]()
         if model in BUILT_IN and not is_local(model)

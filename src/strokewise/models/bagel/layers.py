@@ -35,7 +35,7 @@ def _inverse_frequencies(head_dim: int, theta: float, device: torch.device) -> T
 
 
 def rotary(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosine and sine for positions (rows, columns), each (rows, columns, 1, head_dim)."""
+    """Return cosine and sine for positions (rows, columns), each (rows, columns, 1, head_dim)."""
     inverse = _inverse_frequencies(head_dim, theta, positions.device)
     # float32 whatever the network computes in: bfloat16 cannot tell neighboring positions above 256 apart.
     angles = positions[..., None].float() * inverse
@@ -55,7 +55,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def sincos_table(side: int, size: int, base: float = 10000.0) -> Tensor:
-    """Fixed 2-D sin-cos positions of a side x side grid, (side², size); columns first (BAGEL, DiT).
+    """Return fixed 2-D sin-cos positions of a side x side grid, (side², size); columns first (BAGEL, DiT).
 
     Args:
         side: of the grid.
@@ -82,7 +82,7 @@ class PositionTable(nn.Module):
         self.register_buffer("table", table.to(torch.get_default_device()))
 
     def forward(self, places: Tensor) -> Tensor:
-        """Rows of the table, shape (..., size)."""
+        """Return rows of the table, shape (..., size)."""
         return F.embedding(places, self.table)
 
 

@@ -50,7 +50,7 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def _stated(path: Path, shape: type[Shape]) -> Shape:
-    """The entries of a file of others' that are taken from it."""
+    """Return the entries of a file of others' that are taken from it."""
     return checked(shape, read_object(path, CheckpointError), path, CheckpointError, extra="ignore")
 
 
@@ -95,7 +95,7 @@ def bagel_config(
     weights: dict[str, StoredTensor],
     autoencoder: dict[str, StoredTensor],
 ) -> ModelConfig:
-    """Our configuration from BAGEL's files and the shapes of the stored weights."""
+    """Return our configuration from BAGEL's files and the shapes of the stored weights."""
 
     def shape(name: str) -> tuple[int, ...]:
         if name not in weights or len(weights[name].shape) < 2:
@@ -216,7 +216,7 @@ def autoencoder_config(weights: dict[str, StoredTensor]) -> AutoencoderConfig:
 
 
 def stored_weights(folder: Path) -> dict[str, StoredTensor]:
-    """Headers of the main weights: one file, an index over shards, or shards alone."""
+    """Return headers of the main weights: one file, an index over shards, or shards alone."""
     for name in (BAGEL_WEIGHTS, WEIGHTS):
         if (folder / name).exists():
             return read_header(folder / name)
@@ -231,7 +231,7 @@ def stored_weights(folder: Path) -> dict[str, StoredTensor]:
 
 
 def _vision_layers(stated: int, weights: dict[str, StoredTensor]) -> int:
-    """BAGEL's vit_config counts a last layer that its checkpoints leave out."""
+    """Correct BAGEL's vit_config, which counts a last layer that its checkpoints leave out."""
     found = {
         int(m[1]) for k in weights if (m := re.match(r"vit_model\.vision_model\.encoder\.layers\.(\d+)\.", k))
     }

@@ -146,7 +146,7 @@ def _filled(
     device: str | torch.device,
     dtype: torch.dtype,
 ) -> Tensor:
-    """One of our tensors, read from its one or several stored parts."""
+    """Return one of our tensors, read from its one or several stored parts."""
     target = torch.empty(like.shape, dtype=dtype, device=device)
     patch = config.vision.patch_size
     for foreign, place in split_names(name, names[name], target, config):

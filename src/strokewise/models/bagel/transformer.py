@@ -48,7 +48,7 @@ class Expert(nn.Module):
         self.finish = torch.compile(self.finish, dynamic=True)  # type: ignore[method-assign]
 
     def project(self, x: Tensor, turn: Rotary) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of (rows, columns, size), each (rows, columns, heads, head_dim)."""
+        """Return queries, keys and values of (rows, columns, size), each (rows, columns, heads, head_dim)."""
         qkv = self.qkv(self.attention_norm(x)).unflatten(-1, (-1, self.head_dim))
         query, key, value = qkv.split([self.heads, self.kv_heads, self.kv_heads], dim=2)
         return rotate(self.q_norm(query), *turn), rotate(self.k_norm(key), *turn), value
@@ -72,7 +72,7 @@ class DecoderLayer(nn.Module):
     def forward(
         self, blocks: list[Tensor], turns: list[Rotary], mask: Visible, cache: KVCache | None
     ) -> list[Tensor]:
-        """Both blocks (rows, columns, size) one layer further; an empty block stays as it is."""
+        """Return both blocks (rows, columns, size) one layer further; an empty block stays as it is."""
         experts = (self.understanding, self.generation)
         # While text is written the generation block is empty, and its expert's weights are not even read.
         active = [i for i, block in enumerate(blocks) if block.shape[1]]
@@ -111,7 +111,7 @@ class Decoder(nn.Module):
         mask: Visible,
         cache: KVCache | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Hidden states after the final norms.
+        """Return hidden states after the final norms.
 
         Args:
             understanding: embedded tokens (rows, U, size).
@@ -147,5 +147,5 @@ def _arithmetic(like: Tensor) -> torch.dtype:
 
 
 def _joined(blocks: Sequence[Tensor]) -> Tensor:
-    """Blocks side by side along the columns."""
+    """Return blocks side by side along the columns."""
     return blocks[0] if len(blocks) == 1 else torch.cat(list(blocks), dim=1)

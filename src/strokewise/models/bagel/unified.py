@@ -62,12 +62,12 @@ class UnifiedModel(nn.Module):
         )
 
     def read_patches(self, patches: Tensor, places: Tensor, lengths: tuple[int, ...]) -> Tensor:
-        """ViT tokens as they enter the decoder, (patches, size): encoder, connector, position."""
+        """Return ViT tokens as they enter the decoder, (patches, size): encoder, connector, position."""
         features = self.vision(patches.to(self.dtype), places, lengths)
         return self.connector(features) + self.vision_places(places).to(self.dtype)
 
     def embed(self, packed: Packed) -> tuple[Tensor, Tensor]:
-        """Both blocks of a batch as the decoder's input, (rows, U, size) and (rows, G, size)."""
+        """Return both blocks of a batch as the decoder's input, (rows, U, size) and (rows, G, size)."""
         understanding = self.language.embed(packed.ids)
         if packed.patch_lengths:
             read = self.read_patches(packed.patches, packed.patch_places, packed.patch_lengths)
@@ -79,7 +79,7 @@ class UnifiedModel(nn.Module):
         return understanding, generation + self.latent_places(packed.latent_places).to(self.dtype)
 
     def forward(self, packed: Packed, mask: Visible = None, cache: KVCache | None = None) -> Hidden:
-        """Hidden states of a batch.
+        """Return hidden states of a batch.
 
         Args:
             packed: the batch.
@@ -90,7 +90,9 @@ class UnifiedModel(nn.Module):
         return Hidden(*self.language(understanding, generation, packed.positions, mask, cache))
 
     def read_ids(self, ids: Tensor, positions: Tensor, mask: Tensor | None, cache: KVCache) -> Tensor:
-        """Hidden states (rows, n, size) of text ids (rows, n): what ``forward`` does, without packing."""
+        """Return hidden states (rows, n, size) of text ids (rows, n): what ``forward`` does, without
+        packing.
+        """
         embedded = self.language.embed(ids)
         none = embedded.new_zeros(len(ids), 0, embedded.shape[-1])
         return self.language(embedded, none, positions, mask, cache)[0]
@@ -100,11 +102,11 @@ class UnifiedModel(nn.Module):
         return self.language.empty_block()
 
     def text_logits(self, hidden: Tensor) -> Tensor:
-        """Logits (..., vocab_size) of understanding states (..., size)."""
+        """Return logits (..., vocab_size) of understanding states (..., size)."""
         return self.language.head(hidden)
 
     def velocity(self, hidden: Tensor) -> Tensor:
-        """Velocities (..., token_channels), float32, of generation states (..., size)."""
+        """Return velocities (..., token_channels), float32, of generation states (..., size)."""
         # Guidance and the sampler add up many of them; in bfloat16 each sum would be rounded again.
         return self.latent_out(hidden).float()
 
@@ -123,6 +125,6 @@ class UnifiedModel(nn.Module):
         return torch.stack([patchify(latent, self.config.latent_patch) for latent in latents]).float()
 
     def decode_image(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
-        """Pixels (3, height, width) of latent tokens (rows·columns, token_channels)."""
+        """Return pixels (3, height, width) of latent tokens (rows·columns, token_channels)."""
         latents = unpatchify(tokens.to(self.dtype), self.config.latent_patch, rows, columns)
         return self.autoencoder.decode(latents[None])[0]

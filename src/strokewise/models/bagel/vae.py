@@ -28,7 +28,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(images, channels_in, height, width) to (images, channels_out, height, width)."""
+        """Map (images, channels_in, height, width) to (images, channels_out, height, width)."""
         h = self.conv1(F.silu(self.norm1(x)))
         return self.shortcut(x) + self.conv2(F.silu(self.norm2(h)))
 
@@ -45,7 +45,7 @@ class SpatialAttention(nn.Module):
         self.out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape as given."""
+        """Return same shape as given."""
         h = self.norm(x)
         q, k, v = (f(h).flatten(2).transpose(1, 2)[:, None] for f in (self.q, self.k, self.v))
         attended = F.scaled_dot_product_attention(q, k, v)[:, 0]
@@ -71,7 +71,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(images, channels, height, width) to half the height and width."""
+        """Map (images, channels, height, width) to half the height and width."""
         # As the released weights were trained; symmetric padding would shift the grid by a pixel a level.
         return self.conv(F.pad(x, (0, 1, 0, 1)))
 
@@ -84,7 +84,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(images, channels, height, width) to twice the height and width."""
+        """Map (images, channels, height, width) to twice the height and width."""
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
@@ -110,7 +110,7 @@ class ImageEncoder(nn.Module):
         self.conv_out = nn.Conv2d(width, 2 * config.latent_channels, 3, padding=1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(images, 3, height, width) to (images, 2·latent_channels, height/d, width/d)."""
+        """Map (images, 3, height, width) to (images, 2·latent_channels, height/d, width/d)."""
         x = self.conv_in(pixels)
         for level in self.levels:
             x = level(x)
@@ -139,7 +139,7 @@ class ImageDecoder(nn.Module):
         self.conv_out = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """(images, latent_channels, h, w) to (images, 3, h·d, w·d)."""
+        """Map (images, latent_channels, h, w) to (images, 3, h·d, w·d)."""
         x = self.middle(self.conv_in(latents))
         for level in self.levels:
             x = level(x)
@@ -156,17 +156,19 @@ class Autoencoder(nn.Module):
         self.decoder = ImageDecoder(config)
 
     def moments(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the posterior, unscaled, each (images, latent_channels, h, w)."""
+        """Return mean and log-variance of the posterior, unscaled, each (images, latent_channels, h, w)."""
         mean, log_variance = self.encoder(pixels).chunk(2, dim=1)
         return mean, log_variance
 
     def encode(self, pixels: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Scaled latents of (images, 3, height, width): the posterior mean, or a sample with ``noise``."""
+        """Return scaled latents of (images, 3, height, width): the posterior mean, or a sample with
+        ``noise``.
+        """
         mean, log_variance = self.moments(pixels)
         if noise is not None:
             mean = mean + torch.exp(0.5 * log_variance) * noise
         return self.config.scale * (mean - self.config.shift)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pixels, roughly in [-1, 1], of scaled latents (images, latent_channels, h, w)."""
+        """Return pixels, roughly in [-1, 1], of scaled latents (images, latent_channels, h, w)."""
         return self.decoder(latents / self.config.scale + self.config.shift)

@@ -31,7 +31,9 @@ class VisionLayer(nn.Module):
         self.fc2 = nn.Linear(config.intermediate_size, size)
 
     def forward(self, x: Tensor, runs: Sequence[tuple[int, int]]) -> Tensor:
-        """One layer over (patches, size); ``runs`` are numbers of images and patches of each, in order."""
+        """Return one layer over (patches, size); ``runs`` are numbers of images and patches of each, in
+        order.
+        """
         qkv = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1))
         attended = []
         for (images, patches), run in zip(runs, qkv.split([i * n for i, n in runs]), strict=True):

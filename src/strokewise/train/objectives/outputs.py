@@ -32,7 +32,9 @@ def logits_bytes(tokens: int, vocabulary: int) -> int:
 
 
 def _log_probabilities(model: Backbone, states: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Log-probabilities (C,) of labels behind states (C, S), with the logits of few in memory at once."""
+    """Return log-probabilities (C,) of labels behind states (C, S), with the logits of few in memory at
+    once.
+    """
     found = [_piece(model, states[:TEXTS_AT_ONCE], labels[:TEXTS_AT_ONCE], temperature)]
     for at in range(TEXTS_AT_ONCE, len(states), TEXTS_AT_ONCE):
         here = slice(at, at + TEXTS_AT_ONCE)

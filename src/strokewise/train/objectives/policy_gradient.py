@@ -62,7 +62,9 @@ class PolicyGradient:
 
 
 def text_ratios(differences: Tensor, packed: Packed) -> Tensor:
-    """The ratio (C,) of each token's text: exp of the mean over its tokens of log-probability differences."""
+    """Return the ratio (C,) of each token's text: exp of the mean over its tokens of log-probability
+    differences.
+    """
     rows, columns = packed.ids.shape
     segments = packed.layout.segment[:, :columns]
     numbered = segments + torch.arange(rows, device=segments.device)[:, None] * (segments.max() + 1)

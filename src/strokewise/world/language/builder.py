@@ -31,7 +31,8 @@ class GraphBuilder:
         return obj.id
 
     def find(self, noun: Noun) -> str | None:
-        """The id of the object meant by a phrase; None when none is like it, LanguageError when several are.
+        """Return the id of the object meant by a phrase; None when none is like it, LanguageError when
+        several are.
 
         A phrase without color means the object without color, or else the only one of its class.
         """
@@ -47,7 +48,7 @@ class GraphBuilder:
         return exact[0].id if exact else None
 
     def refer(self, noun: Noun) -> str:
-        """`find`, or LanguageError when nothing is meant."""
+        """Return `find`, or LanguageError when nothing is meant."""
         found = self.find(noun)
         if found is None:
             known = ", ".join(f"'{obj.thing}'" for obj in self.objects) or "nothing"
@@ -65,7 +66,7 @@ class GraphBuilder:
         self.background = background
 
     def graph(self, max_count: int = MAX_COUNT) -> SceneGraph:
-        """The finished graph; LanguageError when it contradicts itself, or has more of a thing."""
+        """Return the finished graph; LanguageError when it contradicts itself, or has more of a thing."""
         graph = SceneGraph(tuple(self.objects), tuple(dict.fromkeys(self.relations)), self.background)
         try:
             graph.validate(max_count)

@@ -44,12 +44,12 @@ class Check:
 
 
 def write_checks(head: str, checks: Sequence[Check]) -> str:
-    """The checks as one sentence without its full stop; SceneError where an item has no words."""
+    """Return the checks as one sentence without its full stop; SceneError where an item has no words."""
     return f"{head} {'; '.join(f'{_write_item(check.item)}: {check.judgment}' for check in checks)}"
 
 
 def read_checks(reader: Reader) -> tuple[Check, ...]:
-    """What follows the head of `write_checks`; LanguageError saying what was not understood."""
+    """Return what follows the head of `write_checks`; LanguageError saying what was not understood."""
     checks = [_read_check(reader)]
     while reader.accept(";"):
         checks.append(_read_check(reader))

@@ -50,13 +50,14 @@ class Description:
                 raise SceneError(f"'{obj.thing}' needs {obj.count} regions, not {len(regions)}")
 
     def regions_of(self, object_id: str) -> tuple[str, ...]:
-        """The regions of one object's instances."""
+        """Return the regions of one object's instances."""
         obj = self.graph[object_id]
         return self.regions[self.graph.objects.index(obj)]
 
 
 def compare(wanted: Description, seen: Description) -> SceneDiff:
-    """All faults of a seen scene: those of `scene_graph.diff`, and instances in another region than wanted.
+    """Return all faults of a seen scene: those of `scene_graph.diff`, and instances in another region than
+    wanted.
 
     Places are compared for objects of equal look and count; one fault an instance that is out of place.
     """
@@ -72,7 +73,7 @@ def compare(wanted: Description, seen: Description) -> SceneDiff:
 
 
 def in_reading_order(seen: Description) -> Description:
-    """Things and their instances from the upper left to the lower right: the only order to be seen."""
+    """Return things and their instances from the upper left to the lower right: the only order to be seen."""
     shown = [
         (obj, tuple(sorted(regions, key=REGIONS.index)))
         for obj, regions in zip(seen.graph.objects, seen.regions, strict=True)
@@ -103,7 +104,8 @@ class SceneLike(Protocol):
 
 
 def describe(scene: SceneLike, relations: bool = False) -> Description:
-    """The description of a laid-out scene: its objects, their regions, and the background it is painted on.
+    """Return the description of a laid-out scene: its objects, their regions, and the background it is
+    painted on.
 
     relations: also keep the relations of its graph, most of which follow from the regions.
     """
@@ -120,7 +122,7 @@ def describe(scene: SceneLike, relations: bool = False) -> Description:
 
 
 def write_description(description: Description, rng: random.Random) -> str:
-    """The scene in words, in one of a few wordings; SceneError when it is not valid.
+    """Return the scene in words, in one of a few wordings; SceneError when it is not valid.
 
     `parse_description` gives back an isomorphic graph, with the objects and regions in the same order.
     """
@@ -139,7 +141,7 @@ def write_description(description: Description, rng: random.Random) -> str:
 
 
 def parse_description(text: str) -> Description:
-    """The described scene; LanguageError saying what was not understood."""
+    """Return the described scene; LanguageError saying what was not understood."""
     reader = Reader(text)
     description = read_description(reader)
     reader.end()
@@ -147,7 +149,7 @@ def parse_description(text: str) -> Description:
 
 
 def write_seen(seen: Description) -> str:
-    """What is seen, thing by thing from the upper left to the lower right.
+    """Return what is seen, thing by thing from the upper left to the lower right.
 
     One pass over a canvas can write it: how many there are of a thing is known only after the last one.
 
@@ -169,7 +171,7 @@ def write_seen(seen: Description) -> str:
 
 
 def parse_seen(text: str) -> Description:
-    """What `write_seen` wrote: equal things come back as one object with all places.
+    """Return what `write_seen` wrote: equal things come back as one object with all places.
 
     Raises:
         LanguageError: saying what was not understood.
@@ -199,7 +201,7 @@ def parse_seen(text: str) -> Description:
 
 
 def read_description(reader: Reader, max_count: int = MAX_COUNT) -> Description:
-    """The described scene, up to the full stop; LanguageError saying what was not understood.
+    """Return the described scene, up to the full stop; LanguageError saying what was not understood.
 
     max_count: the most of a thing; more than can be planned may be seen.
     """

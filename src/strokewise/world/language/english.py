@@ -64,28 +64,28 @@ class PlainWording(random.Random):
     """
 
     def choice(self, seq: Any) -> Any:
-        """The first one."""
+        """Return the first one."""
         return seq[0]
 
     def random(self) -> float:
-        """Never what is said only now and then."""
+        """Draw never what is said only now and then."""
         return math.nextafter(1.0, 0.0)
 
 
 def plural(name: str) -> str:
-    """The correct plural of a class name, such as "wine glasses" or "people"."""
+    """Return the correct plural of a class name, such as "wine glasses" or "people"."""
     if name in _IRREGULAR:
         return _IRREGULAR[name]
     return name + ("es" if name.endswith(("s", "sh", "ch", "x")) else "s")
 
 
 def article(phrase: str) -> str:
-    """The indefinite article that goes before a phrase of the world's words."""
+    """Return the indefinite article that goes before a phrase of the world's words."""
     return "an" if phrase[:1] in "aeiou" else "a"
 
 
 def check_names(things: Iterable[Thing]) -> None:
-    """SceneError unless every thing has a class, a color and a count that there are words for."""
+    """Raise SceneError unless every thing has a class, a color and a count that there are words for."""
     for thing in things:
         if thing.name not in CLASSES:
             raise SceneError(f"the world has no word for the class {thing.name!r}")
@@ -96,12 +96,12 @@ def check_names(things: Iterable[Thing]) -> None:
 
 
 def number(count: int) -> str:
-    """A count in words; all above four are "more than four"."""
+    """Return a count in words; all above four are "more than four"."""
     return NUMBERS[count - 1] if count <= len(NUMBERS) else MANY
 
 
 def noun(name: str, color: str | None, count: int) -> str:
-    """The phrase without article or count: "red bus", "wine glasses", "pairs of red skis"."""
+    """Return the phrase without article or count: "red bus", "wine glasses", "pairs of red skis"."""
     check_names((Thing(name, color, count),))
     look = f"{color} " if color else ""
     if name in PAIRED:
@@ -110,34 +110,34 @@ def noun(name: str, color: str | None, count: int) -> str:
 
 
 def indefinite(thing: Thing) -> str:
-    """The phrase that brings a thing up: "a red bus", "three cups"."""
+    """Return the phrase that brings a thing up: "a red bus", "three cups"."""
     phrase = noun(thing.name, thing.color, thing.count)
     return f"{article(phrase) if thing.count == 1 else number(thing.count)} {phrase}"
 
 
 def definite(thing: Thing) -> str:
-    """The phrase that points at a thing already known: "the red bus", "the three cups"."""
+    """Return the phrase that points at a thing already known: "the red bus", "the three cups"."""
     count = "" if thing.count == 1 else f"{number(thing.count)} "
     return f"the {count}{noun(thing.name, thing.color, thing.count)}"
 
 
 def is_or_are(thing: Thing) -> str:
-    """The verb for a thing."""
+    """Return the verb for a thing."""
     return "is" if thing.count == 1 else "are"
 
 
 def pronoun(thing: Thing) -> str:
-    """The object pronoun for a thing."""
+    """Return the object pronoun for a thing."""
     return "it" if thing.count == 1 else "them"
 
 
 def listing(phrases: Sequence[str]) -> str:
-    """Phrases joined as "a, b and c"."""
+    """Return phrases joined as "a, b and c"."""
     return " and ".join(part for part in (", ".join(phrases[:-1]), *phrases[-1:]) if part)
 
 
 def place(regions: Sequence[str]) -> str:
-    """Where instances stand: "in the upper left", "on the left, center and right".
+    """Return where instances stand: "in the upper left", "on the left, center and right".
 
     One region an instance; when all are the same it is said once, and stands for all of them (but for so many
     that only the number of regions tells their count).
@@ -150,7 +150,7 @@ def place(regions: Sequence[str]) -> str:
 
 
 def background_phrase(background: str) -> str:
-    """A background with its article, such as "a sky background"."""
+    """Return a background with its article, such as "a sky background"."""
     if background not in BACKGROUNDS:
         raise SceneError(f"the world has no word for the background {background!r}")
     return f"{article(background)} {background} background"
@@ -158,17 +158,18 @@ def background_phrase(background: str) -> str:
 
 @lru_cache(maxsize=4096)
 def parts(phrase: str) -> tuple[str, ...]:
-    """`split`, remembered, for phrases of the program's own."""
+    """Return `split`, remembered, for phrases of the program's own."""
     return tuple(split(phrase))
 
 
 def split(text: str) -> list[str]:
-    """The words and punctuation marks of a text, lower-cased."""
+    """Return the words and punctuation marks of a text, lower-cased."""
     return WORD.findall(text.lower())
 
 
 def fold(text: str) -> str:
-    """A text as it is read: lower case, one character for each of Unicode's compatible forms, plain quotes.
+    """Return a text as it is read: lower case, one character for each of Unicode's compatible forms, plain
+    quotes.
 
     Characters that show nothing are dropped; a hyphen or an underscore inside a word stands for a space.
     """
@@ -180,7 +181,7 @@ def fold(text: str) -> str:
 
 
 def words() -> tuple[str, ...]:
-    """Every word and mark that a written text can hold, sorted; `split` cuts any text into these."""
+    """Return every word and mark that a written text can hold, sorted; `split` cuts any text into these."""
     phrases = (
         *CLASSES,
         *(plural(name) for name in CLASSES),

@@ -27,7 +27,9 @@ _VALUES: dict[str, Collection[str]] = {
 
 
 def check_fault(fault: Fault) -> None:
-    """SceneError unless the fault has just the parts its kind needs, so that it reads back as written."""
+    """Raise SceneError unless the fault has just the parts its kind needs, so that it reads back as
+    written.
+    """
     kind, subject = fault.kind, fault.subject
     if kind not in FAULT_KINDS:
         raise SceneError(f"unknown kind of fault {kind!r}; kinds: {', '.join(FAULT_KINDS)}")
@@ -49,7 +51,7 @@ def check_fault(fault: Fault) -> None:
 
 
 def write_expectation(fault: Fault) -> str:
-    """A plan's fault: what should be, and what is not wanted."""
+    """Return a plan's fault: what should be, and what is not wanted."""
     check_fault(fault)
     thing = fault.subject
     if thing is None:
@@ -65,7 +67,7 @@ def write_expectation(fault: Fault) -> str:
 
 
 def write_observation(fault: Fault) -> str:
-    """A sketch's fault: what it shows instead of what was planned, without the words "the sketch"."""
+    """Return a sketch's fault: what it shows instead of what was planned, without the words "the sketch"."""
     check_fault(fault)
     thing = fault.subject
     if thing is None:
@@ -139,7 +141,9 @@ def _count(value: object) -> int:
 
 
 def _pointer(fault: Fault, thing: Thing) -> str:
-    """The phrase for the thing a fault is about; a color at fault is left out, a place is that of one."""
+    """Return the phrase for the thing a fault is about; a color at fault is left out, a place is that of
+    one.
+    """
     if fault.kind == "wrong color":
         return en.definite(replace(thing, color=None))
     is_one_of_many = fault.kind == "wrong place" and thing.count > 1
@@ -147,7 +151,9 @@ def _pointer(fault: Fault, thing: Thing) -> str:
 
 
 def _value(fault: Fault, value: object, again: bool = False) -> str:
-    """A color, a place or a relation; `again` when the target of the relation was named just before."""
+    """Return a color, a place or a relation; `again` when the target of the relation was named just
+    before.
+    """
     if fault.kind == "wrong place":
         return en.place((str(value),))
     if fault.target is None:

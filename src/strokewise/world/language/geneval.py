@@ -26,13 +26,14 @@ class GenEvalPrompt(NamedTuple):
 
 @cache
 def geneval_prompts() -> tuple[GenEvalPrompt, ...]:
-    """The 553 official prompts in the official order."""
+    """Return the 553 official prompts in the official order."""
     text = resources.files(__package__).joinpath("geneval_prompts.txt").read_text(encoding="utf-8")
     return tuple(GenEvalPrompt(*line.split("\t")) for line in text.splitlines())
 
 
 def geneval_metadata(prompt: GenEvalPrompt) -> dict[str, Any]:
-    """The official metadata of a prompt, key for key; LanguageError when it is none of the six templates.
+    """Return the official metadata of a prompt, key for key; LanguageError when it is none of the six
+    templates.
 
     For "position" the object that stands beside the other comes second and points at index 0. For "counting"
     one more than requested is excluded.

@@ -98,7 +98,7 @@ class InspectionParts(NamedTuple):
 
 
 def write_inspection(inspection: Inspection, rng: random.Random) -> InspectionParts:
-    """The inspection in one to six sentences, by what they are about; `.text` is the whole of it.
+    """Return the inspection in one to six sentences, by what they are about; `.text` is the whole of it.
 
     `parse_inspection` of the text gives back an equal inspection, except that counts above four in faults
     are all read as five, and what is seen as an isomorphic graph.
@@ -130,7 +130,8 @@ def write_inspection(inspection: Inspection, rng: random.Random) -> InspectionPa
 
 
 def seen_text(description: str) -> str:
-    """The sentence that a description of the sketch, with its full stop, makes of itself in an inspection.
+    """Return the sentence that a description of the sketch, with its full stop, makes of itself in an
+    inspection.
 
     Equal things that it lists one by one are put together, as plans have them; a text outside the language
     stays as it is.
@@ -143,7 +144,9 @@ def seen_text(description: str) -> str:
 
 
 def listed_text(description: str) -> str:
-    """A planned description thing by thing, as a canvas that shows it is described; else as it stands."""
+    """Return a planned description thing by thing, as a canvas that shows it is described; else as it
+    stands.
+    """
     try:
         return write_seen(parse_description(description))
     except (LanguageError, SceneError):
@@ -151,7 +154,8 @@ def listed_text(description: str) -> str:
 
 
 def listed_seen(seen: str) -> str:
-    """What an inspection says that the sketch shows, thing by thing, as a look at the canvas writes it.
+    """Return what an inspection says that the sketch shows, thing by thing, as a look at the canvas writes
+    it.
 
     Raises:
         LanguageError: saying what was not understood.
@@ -161,12 +165,12 @@ def listed_seen(seen: str) -> str:
 
 
 def parse_inspection(text: str) -> Inspection:
-    """The inspection that a text states; LanguageError saying what was not understood."""
+    """Return the inspection that a text states; LanguageError saying what was not understood."""
     return _read(Reader(text))[0]
 
 
 def split_inspection(text: str) -> InspectionParts:
-    """The sentences of an inspection by what they are about; LanguageError as for `parse_inspection`.
+    """Return the sentences of an inspection by what they are about; LanguageError as for `parse_inspection`.
 
     Sentences come back as they stand in the text; `split_inspection(parts.text)` equals `parts` for what
     `write_inspection` wrote.

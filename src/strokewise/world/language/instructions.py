@@ -29,7 +29,7 @@ _OTHER_BACKGROUND_VERBS = ("paint the background", "set the background to")
 
 
 def write_instruction(stroke: Stroke, rng: random.Random) -> str:
-    """One stroke as a sentence; SceneError when it is not a valid stroke of words the world knows.
+    """Return one stroke as a sentence; SceneError when it is not a valid stroke of words the world knows.
 
     `parse_instruction` gives back an equal stroke.
     """
@@ -37,7 +37,7 @@ def write_instruction(stroke: Stroke, rng: random.Random) -> str:
 
 
 def parse_instruction(text: str) -> Stroke:
-    """The stroke of a sentence; LanguageError saying what was not understood."""
+    """Return the stroke of a sentence; LanguageError saying what was not understood."""
     strokes = parse_correction(text)
     if len(strokes) != 1:
         raise LanguageError(f"one stroke is expected, not {len(strokes)} sentences")
@@ -45,12 +45,14 @@ def parse_instruction(text: str) -> Stroke:
 
 
 def reword_instruction(text: str) -> str:
-    """The instruction of one stroke in its plain wording; LanguageError saying what was not understood."""
+    """Return the instruction of one stroke in its plain wording; LanguageError saying what was not
+    understood.
+    """
     return write_instruction(parse_instruction(text), en.PlainWording())
 
 
 def write_correction(strokes: Sequence[Stroke], rng: random.Random) -> str:
-    """Strokes in their order, one sentence each; needs at least one.
+    """Return strokes in their order, one sentence each; needs at least one.
 
     "it" and "them" may stand for the thing that the sentence before named after its relation.
     `parse_correction` gives back equal strokes.
@@ -66,7 +68,7 @@ def write_correction(strokes: Sequence[Stroke], rng: random.Random) -> str:
 
 
 def parse_correction(text: str) -> tuple[Stroke, ...]:
-    """The strokes of one or more sentences; LanguageError saying what was not understood."""
+    """Return the strokes of one or more sentences; LanguageError saying what was not understood."""
     reader = Reader(text)
     strokes: list[Stroke] = []
     known: Thing | None = None
@@ -104,7 +106,7 @@ def _sentence(stroke: Stroke, rng: random.Random, known: Thing | None) -> str:
 
 
 def _where(stroke: Stroke, rng: random.Random, known: Thing | None) -> str:
-    """The place and the relation of a stroke, with the space before them."""
+    """Return the place and the relation of a stroke, with the space before them."""
     text = f" {en.place(stroke.regions)}" if stroke.regions else ""
     if stroke.relation is None:
         return text

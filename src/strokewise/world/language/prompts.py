@@ -61,12 +61,12 @@ class _Form:
 
 
 def parse_prompt(text: str) -> SceneGraph:
-    """The scene graph that a prompt requests; LanguageError saying what was not understood."""
+    """Return the scene graph that a prompt requests; LanguageError saying what was not understood."""
     return _PromptReader(text).graph
 
 
 def reword_prompt(text: str) -> str:
-    """The prompt in words that `write_prompt` writes; LanguageError saying what was not understood.
+    """Return the prompt in words that `write_prompt` writes; LanguageError saying what was not understood.
 
     What `write_prompt` can write comes back as it is. Any other wording keeps its lead-in and its order where
     `write_prompt` has them; else it becomes "a photo of ...", which for what GenEval's templates can express
@@ -77,7 +77,7 @@ def reword_prompt(text: str) -> str:
 
 
 def write_prompt(graph: SceneGraph, rng: random.Random) -> str:
-    """A prompt for a valid graph with at least one object, in one of many wordings.
+    """Return a prompt for a valid graph with at least one object, in one of many wordings.
 
     `parse_prompt` gives back an isomorphic graph. Raises SceneError on a graph that is not valid or has
     words the world does not know.
@@ -106,7 +106,8 @@ def _reword(relation: Relation, rng: random.Random) -> Relation:
 def _choose_inline(
     relations: Sequence[Relation], rng: random.Random | None = None
 ) -> tuple[list[Relation], list[Relation]]:
-    """Relations stated where their subject is brought up, in order, and those stated in sentences after it.
+    """Return relations stated where their subject is brought up, in order, and those stated in sentences
+    after it.
 
     Without `rng`, all are of the first kind that can be.
     """
@@ -129,7 +130,7 @@ def _clause(relation: Relation, rng: random.Random) -> _Clause:
 
 
 def _canonical_form(graph: SceneGraph, opener: str) -> _Form:
-    """The form with as many relations within the list as can be, near to the graph's order."""
+    """Return the form with as many relations within the list as can be, near to the graph's order."""
     inline, later = _choose_inline(graph.relations)
     inlined, statements = ([_Clause(r.subject, r.kind, r.target) for r in some] for some in (inline, later))
     mentioned = {name for clause in inlined for name in (clause.subject, clause.target)}
@@ -283,7 +284,9 @@ class _PromptReader:
             reader.position = follows
 
     def _mention(self, noun: Noun) -> tuple[str, bool]:
-        """The id of a thing, one already known after "the" or else a new one, and whether it is new."""
+        """Return the id of a thing, one already known after "the" or else a new one, and whether it is
+        new.
+        """
         builder = self._builder
         if noun.article == "the":
             found = builder.find(noun)

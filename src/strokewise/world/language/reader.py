@@ -51,7 +51,7 @@ class Table(Generic[T]):
 
     @classmethod
     def of(cls, phrases: Mapping[str, T]) -> Table[T]:
-        """A table of these phrases."""
+        """Return a table of these phrases."""
         values = {en.parts(phrase): value for phrase, value in phrases.items()}
         return cls(values, max(map(len, values)))
 
@@ -74,7 +74,7 @@ class Noun:
     count: int | None
 
     def __str__(self) -> str:
-        """The phrase without article or count."""
+        """Return the phrase without article or count."""
         return f"{self.color} {self.name}" if self.color else self.name
 
 
@@ -150,7 +150,7 @@ class Reader:
         return " ".join(self.words[first : self._end])
 
     def text_since(self, position: int) -> str:
-        """The text from the word at an earlier position up to the last word read, in lower case."""
+        """Return the text from the word at an earlier position up to the last word read, in lower case."""
         if position == self.position:
             return ""
         return self._folded[self._spans[position][0] : self._spans[self.position - 1][1]]
@@ -164,7 +164,7 @@ class Reader:
         raise LanguageError(f"not understood: {what}{where}; expected {expected}")
 
     def at(self, *phrases: str) -> bool:
-        """Whether one of these phrases comes next."""
+        """Return whether one of these phrases comes next."""
         return any(self._matches(en.parts(phrase)) for phrase in phrases)
 
     def accept(self, *phrases: str) -> str | None:
@@ -294,7 +294,7 @@ class Reader:
         return tuple(self.words[self.position : self.position + len(parts)]) == parts
 
     def _color(self) -> str | None:
-        """A color before a class name; "orange" is both, and alone it is the fruit."""
+        """Return a color before a class name; "orange" is both, and alone it is the fruit."""
         start = self.position
         color = self.color()
         if color is not None:
@@ -309,7 +309,7 @@ class Reader:
         return color
 
     def _region(self) -> str | None:
-        """A region that is not the start of a relation ("left" but not "left of")."""
+        """Return a region that is not the start of a relation ("left" but not "left of")."""
         start = self.position
         region = self.lookup(_REGIONS)
         if region is not None:
@@ -320,7 +320,9 @@ class Reader:
         return region
 
     def _suggestion(self) -> str:
-        """The nearest thing to the current word that can be read, for an error; "" when none is near."""
+        """Return the nearest thing to the current word that can be read, for an error; "" when none is
+        near.
+        """
         start = self.position
         near = self.lookup(_NEAR)
         self.position = start

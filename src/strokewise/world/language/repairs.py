@@ -28,7 +28,8 @@ class _Changes(NamedTuple):
 
 
 def repair(wanted: Description, seen: Description) -> tuple[Stroke, ...]:
-    """Strokes that lead from `seen` to a scene without faults against `wanted`; () when there are none.
+    """Return strokes that lead from `seen` to a scene without faults against `wanted`; () when there are
+    none.
 
     What stands in the right place in the wrong color is recolored; what is in another place is removed and
     added anew, with a relation if the wanted graph has one to a thing that is there. All strokes have
@@ -57,7 +58,7 @@ def _instances(scene: Description) -> list[_Instance]:
 
 
 def _free_classes(graph: SceneGraph) -> set[str]:
-    """Classes of which any color will do."""
+    """Return classes of which any color will do."""
     names = [obj.name for obj in graph.objects]
     return {obj.name for obj in graph.objects if obj.color is None and names.count(obj.name) == 1}
 
@@ -83,7 +84,7 @@ def _match(wanted: list[_Instance], seen: list[_Instance], free: set[str]) -> _C
 
 
 def _order_recolors(changes: _Changes, seen: list[_Instance]) -> list[Stroke]:
-    """The recolorings in an order that never makes more than four of a look.
+    """Return the recolorings in an order that never makes more than four of a look.
 
     Where there is none (four red and four blue ones to be exchanged), some become removed and added.
     """
@@ -118,7 +119,7 @@ def _at_same(one: _Instance, other: _Instance) -> bool:
 
 
 def _group(instances: list[_Instance]) -> list[tuple[Thing, tuple[str, ...]]]:
-    """Things of one look with their regions, as many as a stroke has words for."""
+    """Return things of one look with their regions, as many as a stroke has words for."""
     places: dict[tuple[str, str | None], list[str]] = {}
     for instance in instances:
         places.setdefault(_look(instance), []).append(instance.region)
@@ -133,7 +134,7 @@ def _group(instances: list[_Instance]) -> list[tuple[Thing, tuple[str, ...]]]:
 def _relation(
     wanted: SceneGraph, thing: Thing, seen: SceneGraph, moved: set[tuple[str, str | None]]
 ) -> Beside | None:
-    """A relation of the thing to one that is painted as wanted and stays where it is."""
+    """Return a relation of the thing to one that is painted as wanted and stays where it is."""
     for relation in wanted.relations:
         subject, target = wanted[relation.subject], wanted[relation.target].thing
         is_subject = _look(subject.thing) == _look(thing)

@@ -89,7 +89,7 @@ class _Instance(NamedTuple):
 
 
 def apply_stroke(stroke: Stroke, scene: Description) -> Description:
-    """The scene as it is after a stroke; SceneError when the stroke does not fit the scene.
+    """Return the scene as it is after a stroke; SceneError when the stroke does not fit the scene.
 
     A thing without color in the stroke means any thing of its class, if the scene has none without color.
     Things that look the same afterwards are one object. Relations are kept between objects that are still
@@ -113,7 +113,7 @@ def apply_stroke(stroke: Stroke, scene: Description) -> Description:
 
 
 def _choose(instances: list[_Instance], stroke: Stroke, scene: Description) -> list[int]:
-    """Indexes of the instances a stroke is about."""
+    """Return indexes of the instances a stroke is about."""
     thing = stroke.thing
     assert thing is not None
     same_class = [i for i, instance in enumerate(instances) if instance.name == thing.name]
@@ -153,7 +153,7 @@ def _change(instances: list[_Instance], chosen: list[int], stroke: Stroke) -> li
 
 
 def _regroup(instances: Iterable[_Instance], before: SceneGraph) -> Description:
-    """Objects from instances of equal look, under the first id of theirs that is still free."""
+    """Return objects from instances of equal look, under the first id of theirs that is still free."""
     groups: dict[tuple[str, str | None], list[_Instance]] = {}
     for instance in instances:
         groups.setdefault((instance.name, instance.color), []).append(instance)

@@ -16,7 +16,8 @@ from strokewise.world.language.reader import Reader
 
 
 def trained_prompt(text: str) -> str:
-    """A prompt in the wording that models are trained on; LanguageError saying what was not understood.
+    """Return a prompt in the wording that models are trained on; LanguageError saying what was not
+    understood.
 
     A trained wording comes back as it is, an official prompt of GenEval as well. Else words, counts, plurals,
     spelling, case and marks become the trained ones; the lead-in, and the order of the sentence, are kept
@@ -27,7 +28,9 @@ def trained_prompt(text: str) -> str:
 
 
 def trained_instruction(text: str) -> str:
-    """An instruction of one stroke in the trained wording; LanguageError saying what was not understood."""
+    """Return an instruction of one stroke in the trained wording; LanguageError saying what was not
+    understood.
+    """
     return reword_instruction(text)
 
 

@@ -40,7 +40,7 @@ class Ground:
 
 
 def find_ground(pixels: np.ndarray) -> Ground:
-    """The background of a square picture, [size, size, 3] float32 in 0..255."""
+    """Return the background of a square picture, [size, size, 3] float32 in 0..255."""
     size = pixels.shape[0]
     thin = pixels[::_THIN, ::_THIN]
     costs = [float(np.minimum(_distance(thin, known), _FAR).mean()) for known in _thinned(size)]
@@ -65,14 +65,15 @@ def _thinned(size: int) -> tuple[np.ndarray, ...]:
 
 @cache
 def _design(size: int) -> np.ndarray:
-    """[size, size, 3]: one, and x and y from -1 to 1."""
+    """Return [size, size, 3]: one, and x and y from -1 to 1."""
     steps = np.linspace(-1, 1, size, dtype=np.float32)
     y, x = np.meshgrid(steps, steps, indexing="ij")
     return np.stack([np.ones_like(x), x, y], axis=-1)
 
 
 def _fit_shift(pixels: np.ndarray, ideal: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """A plane of color per channel, [3, 3] for one, x and y, that takes `ideal` to the picture's background.
+    """Return a plane of color per channel, [3, 3] for one, x and y, that takes `ideal` to the picture's
+    background.
 
     Also the share of the pixels that are background then, and the standard deviation of their noise.
     """

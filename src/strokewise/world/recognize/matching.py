@@ -81,7 +81,7 @@ def compare_looks(differences: np.ndarray, ground: np.ndarray, boxes: list[Float
 
 
 def refine(differences: np.ndarray, candidates: Candidates, index: int) -> Match | None:
-    """The best look for one of the candidates, finely compared; None when no class has its aspect."""
+    """Return the best look for one of the candidates, finely compared; None when no class has its aspect."""
     looks = _promising(candidates.residuals[index])
     if not len(looks):
         return None
@@ -111,7 +111,7 @@ def refine(differences: np.ndarray, candidates: Candidates, index: int) -> Match
 
 
 def _promising(coarse: np.ndarray) -> np.ndarray:
-    """Indices of the looks worth a fine comparison, given the coarse residuals [looks]."""
+    """Return indices of the looks worth a fine comparison, given the coarse residuals [looks]."""
     table = coarse.reshape(len(CLASSES), PER_CLASS)
     best = np.argsort(table.min(axis=1))[:_CLASSES_KEPT]
     looks = [
@@ -121,7 +121,7 @@ def _promising(coarse: np.ndarray) -> np.ndarray:
 
 
 def _neighbors(box: FloatBox, step: float, start: FloatBox) -> list[FloatBox]:
-    """The box moved, and with one edge moved, by a step; no edge further from `start` than allowed."""
+    """Return the box moved, and with one edge moved, by a step; no edge further from `start` than allowed."""
     allowed = min(_FURTHEST, (start[2] - start[0]) / 4, (start[3] - start[1]) / 4)
     x0, y0, x1, y1 = box
     moves = [

@@ -127,7 +127,7 @@ class Recognition:
 
 
 def recognize(image: Image.Image | np.ndarray) -> Recognition:
-    """What a picture of the sprite world shows.
+    """Return what a picture of the sprite world shows.
 
     image: a picture, or an array [height, width, 3] uint8; at least 32 x 32 pixels. It is made square.
     """
@@ -146,7 +146,7 @@ def recognize(image: Image.Image | np.ndarray) -> Recognition:
 
 
 def detect(image: Image.Image | np.ndarray, threshold: float = 0.3) -> list[SpriteDetection]:
-    """The things in a picture as a detector for GenEval reports them, the surest first.
+    """Return the things in a picture as a detector for GenEval reports them, the surest first.
 
     threshold: least score; GenEval takes 0.3, and 0.9 where it counts.
     """
@@ -164,20 +164,20 @@ def detect(image: Image.Image | np.ndarray, threshold: float = 0.3) -> list[Spri
 
 
 def features(match: Match) -> tuple[float, float, float, float]:
-    """Features of a right match: residual, how much worse the next class is, area, blur."""
+    """Return features of a right match: residual, how much worse the next class is, area, blur."""
     worse = math.log((min(match.rival, 2.0) + _SOFT) / (match.residual + _SOFT))
     area = (match.box[2] - match.box[0]) * (match.box[3] - match.box[1])
     return math.log(match.residual + _SOFT), worse, math.log(area / 1000), float(match.blur)
 
 
 def confidence(match: Match) -> float:
-    """The chance of a match to be of the right class, 0..1."""
+    """Return the chance of a match to be of the right class, 0..1."""
     residual, rival, area, blur = features(match)
     return _logistic(_BIAS + _BY_RESIDUAL * residual + _BY_RIVAL * rival + _BY_AREA * area + _BY_BLUR * blur)
 
 
 def color_confidence(match: Match) -> float:
-    """The chance of a match to have the right color, given the right class, 0..1."""
+    """Return the chance of a match to have the right color, given the right class, 0..1."""
     worse = math.log((min(match.color_rival, 2.0) + _SOFT) / (match.residual + _SOFT))
     return _logistic(_COLOR_BIAS + _COLOR_BY_RIVAL * worse)
 
@@ -203,7 +203,9 @@ def _units(box: tuple[float, float, float, float]) -> Box:
 
 
 def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
-    """The picture as [SIZE, SIZE, 3] float32 in 0..255; InputError when it is too small or no picture."""
+    """Return the picture as [SIZE, SIZE, 3] float32 in 0..255; InputError when it is too small or no
+    picture.
+    """
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise InputError(f"a picture is [height, width, 3] uint8, not {image.shape} {image.dtype}")

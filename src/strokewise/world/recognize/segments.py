@@ -23,12 +23,13 @@ _MOST = 40  # components looked at, the largest: no scene has as many, but noise
 
 
 def strength(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """How much each pixel differs from the background: the largest difference of a channel."""
+    """Return how much each pixel differs from the background: the largest difference of a channel."""
     return np.abs(pixels - ground).max(axis=-1)
 
 
 def propose(differences: np.ndarray, noise: float) -> tuple[list[PixelBox], list[PixelBox]]:
-    """Boxes that may hold one thing each, and the boxes of the connected foreground that must be explained.
+    """Return boxes that may hold one thing each, and the boxes of the connected foreground that must be
+    explained.
 
     differences: [size, size] as `strength` gives.
     noise: standard deviation of the picture's noise in levels.
@@ -44,13 +45,13 @@ def propose(differences: np.ndarray, noise: float) -> tuple[list[PixelBox], list
 
 
 def _largest(mask: np.ndarray, least: int) -> list[PixelBox]:
-    """Boxes of the largest components of at least so many pixels."""
+    """Return boxes of the largest components of at least so many pixels."""
     large = [(area, box) for box, area in components(mask) if area >= least]
     return [box for _, box in sorted(large, reverse=True)[:_MOST]]
 
 
 def components(mask: np.ndarray) -> list[tuple[PixelBox, int]]:
-    """Box and area of every 8-connected component of a [height, width] mask."""
+    """Return box and area of every 8-connected component of a [height, width] mask."""
     height, width = mask.shape
     padded = np.zeros((height, width + 2), np.int8)
     padded[:, 1:-1] = mask
@@ -71,7 +72,7 @@ def components(mask: np.ndarray) -> list[tuple[PixelBox, int]]:
 
 
 def _join_runs(rows: np.ndarray, starts: np.ndarray, ends: np.ndarray, height: int) -> list[int]:
-    """The number of the component of each run of foreground pixels; runs are sorted by row."""
+    """Return the number of the component of each run of foreground pixels; runs are sorted by row."""
     parents = list(range(len(rows)))
 
     def root(i: int) -> int:
@@ -96,7 +97,7 @@ def _join_runs(rows: np.ndarray, starts: np.ndarray, ends: np.ndarray, height: i
 
 
 def _unions(parts: list[PixelBox], longest: float) -> Iterable[PixelBox]:
-    """Boxes around parts that are close: every pair, and every cluster."""
+    """Yield boxes around parts that are close: every pair, and every cluster."""
     near = [(a, b) for a, b in combinations(parts, 2) if distance(a, b) <= _JOIN]
     for a, b in near:
         yield around((a, b))
@@ -116,18 +117,18 @@ def _unions(parts: list[PixelBox], longest: float) -> Iterable[PixelBox]:
 
 
 def around(boxes: Iterable[PixelBox]) -> PixelBox:
-    """The smallest box around boxes."""
+    """Return the smallest box around boxes."""
     x0, y0, x1, y1 = zip(*boxes, strict=True)
     return min(x0), min(y0), max(x1), max(y1)
 
 
 def distance(a: PixelBox, b: PixelBox) -> int:
-    """Pixels between two boxes along the axis where they are further apart; 0 when they touch."""
+    """Return pixels between two boxes along the axis where they are further apart; 0 when they touch."""
     return max(a[0] - b[2], b[0] - a[2], a[1] - b[3], b[1] - a[3], 0)
 
 
 def tighten(strength: np.ndarray, box: PixelBox) -> FloatBox:
-    """A box whose edges lie where the strength reaches half of what it soon becomes further inside.
+    """Return a box whose edges lie where the strength reaches half of what it soon becomes further inside.
 
     Blur widens what exceeds a threshold, but leaves such edges where they were.
     """
@@ -138,7 +139,9 @@ def tighten(strength: np.ndarray, box: PixelBox) -> FloatBox:
 
 
 def _rise(profile: np.ndarray) -> float:
-    """How far from the start of a profile it reaches half of its first peak; at most a quarter of it."""
+    """Return how far from the start of a profile it reaches half of its first peak; at most a quarter of
+    it.
+    """
     reach = min(6, max(len(profile) // 4, 1))
     half = profile[: reach + 1].max() / 2
     index = int(np.argmax(profile >= half))

@@ -29,7 +29,7 @@ _RIM = 3  # pixels around a match that belong to it
 
 
 def select(pixels: np.ndarray, ground: Ground) -> tuple[list[Match], list[PixelBox]]:
-    """The matches that explain a picture, and boxes around foreground that none of them explains.
+    """Return the matches that explain a picture, and boxes around foreground that none of them explains.
 
     pixels: [size, size, 3] float32 in 0..255.
     """
@@ -49,7 +49,7 @@ def select(pixels: np.ndarray, ground: Ground) -> tuple[list[Match], list[PixelB
 
 
 def _variants(found: np.ndarray, box: PixelBox) -> Iterable[FloatBox]:
-    """A tightened box, and one halfway to it: thin parts that stick out look like blur to `tighten`."""
+    """Yield a tightened box, and one halfway to it: thin parts that stick out look like blur to `tighten`."""
     tight = tighten(found, box)
     yield tight
     x0, y0, x1, y1 = ((a + b) / 2 for a, b in zip(tight, box, strict=True))
@@ -57,7 +57,7 @@ def _variants(found: np.ndarray, box: PixelBox) -> Iterable[FloatBox]:
 
 
 def _distinct(boxes: Iterable[FloatBox]) -> list[FloatBox]:
-    """The boxes large enough to hold a sprite, without near doubles."""
+    """Return the boxes large enough to hold a sprite, without near doubles."""
     kept: list[FloatBox] = []
     for box in boxes:
         sides = box[2] - box[0], box[3] - box[1]
@@ -69,7 +69,7 @@ def _distinct(boxes: Iterable[FloatBox]) -> list[FloatBox]:
 
 
 def _choose(differences: np.ndarray, candidates: Candidates) -> list[Match]:
-    """Refined matches that do not overlap, those that explain most first."""
+    """Return refined matches that do not overlap, those that explain most first."""
     residuals = candidates.residuals.min(axis=1)
     gains = candidates.energies * (1 - _UNEXPLAINED * np.minimum(residuals, 1.0))
     waiting = [i for i in np.argsort(-gains).tolist() if residuals[i] < _HOPELESS]
@@ -96,7 +96,7 @@ def _choose(differences: np.ndarray, candidates: Candidates) -> list[Match]:
 
 
 def _parts_gain(boxes: list[FloatBox], gains: np.ndarray, waiting: list[int]) -> float:
-    """What separate boxes inside of the first waiting one explain together; 0 when there is but one.
+    """Return what separate boxes inside of the first waiting one explain together; 0 when there is but one.
 
     Two things side by side may be as likely one as each by itself, but then two explain more.
     """
@@ -114,7 +114,7 @@ def _gain(candidates: Candidates, index: int, match: Match) -> float:
 
 
 def overlap(a: FloatBox, b: FloatBox) -> float:
-    """The shared area of two boxes as a share of the smaller one."""
+    """Return the shared area of two boxes as a share of the smaller one."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     return max(width, 0.0) * max(height, 0.0) / max(min(_area(a), _area(b)), 1e-6)
@@ -125,7 +125,7 @@ def _area(box: FloatBox) -> float:
 
 
 def _explained(part: PixelBox, matches: list[Match]) -> bool:
-    """Whether the middle of a part lies in or right at a match."""
+    """Return whether the middle of a part lies in or right at a match."""
     x, y = (part[0] + part[2]) / 2, (part[1] + part[3]) / 2
     return any(
         m.box[0] - _RIM <= x <= m.box[2] + _RIM and m.box[1] - _RIM <= y <= m.box[3] + _RIM for m in matches

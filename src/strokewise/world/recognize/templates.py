@@ -28,7 +28,7 @@ _COARSE_BLUR = 1.0
 
 
 def cells(fineness: int) -> int:
-    """Cells along a side of a window, margin included."""
+    """Return cells along a side of a window, margin included."""
     return fineness + 2 * round(fineness * MARGIN)
 
 
@@ -50,12 +50,12 @@ class Bank:
     per_class: int
 
     def only(self, looks: np.ndarray) -> Bank:
-        """The bank of some looks, by their indices."""
+        """Return the bank of some looks, by their indices."""
         alphas = self.alphas[looks // self.per_class]
         return Bank(self.colors[looks], alphas, self.own[looks], self.cross[looks], self.alpha_own[looks], 1)
 
     def residuals(self, windows: np.ndarray, grounds: np.ndarray) -> np.ndarray:
-        """Share of each window's energy that each look leaves unexplained, [windows, looks].
+        """Return share of each window's energy that each look leaves unexplained, [windows, looks].
 
         windows: [windows, 3, cells], picture minus background; grounds: [windows, 3], the background's color.
         """
@@ -75,18 +75,18 @@ class Bank:
 
 @cache
 def coarse_bank() -> Bank:
-    """All looks at low resolution, to find candidates."""
+    """Return all looks at low resolution, to find candidates."""
     return _bank(COARSE, _COARSE_BLUR)
 
 
 @cache
 def fine_banks() -> tuple[Bank, ...]:
-    """All looks at full resolution, a bank for each of BLURS."""
+    """Return all looks at full resolution, a bank for each of BLURS."""
     return tuple(_bank(FINE, blur) for blur in BLURS)
 
 
 def window(differences: np.ndarray, box: tuple[float, float, float, float], fineness: int) -> np.ndarray:
-    """A box of a picture as a window, [3, cells * cells].
+    """Return a box of a picture as a window, [3, cells * cells].
 
     differences: [3, height, width], picture minus background; zero is assumed outside of it.
     box: (x0, y0, x1, y1) in pixels, fractions allowed.
@@ -98,7 +98,7 @@ def window(differences: np.ndarray, box: tuple[float, float, float, float], fine
 
 
 def _sampling(start: float, end: float, fineness: int, size: int) -> tuple[np.ndarray, int, int]:
-    """Weights [cells, pixels] of the pixels first..last for each cell along an axis: triangles."""
+    """Return weights [cells, pixels] of the pixels first..last for each cell along an axis: triangles."""
     count = cells(fineness)
     step = (end - start) / fineness
     centers = start + (np.arange(count) - (count - fineness) / 2 + 0.5) * step
@@ -131,7 +131,7 @@ def _bank(fineness: int, blur: float) -> Bank:
 
 @cache
 def _blurring(size: int, blur: float) -> np.ndarray:
-    """Gaussian blur along an axis as a matrix [size, size]."""
+    """Return gaussian blur along an axis as a matrix [size, size]."""
     if not blur:
         return np.eye(size, dtype=np.float32)
     steps = np.arange(size)
@@ -141,7 +141,9 @@ def _blurring(size: int, blur: float) -> np.ndarray:
 
 @cache
 def _drawn_looks() -> tuple[np.ndarray, ...]:
-    """Every look at DRAWN pixels, space around it: [4, height, width], colors times alpha, then alpha."""
+    """Return every look at DRAWN pixels, space around it: [4, height, width], colors times alpha, then
+    alpha.
+    """
     drawn = []
     for name, color in LOOKS:
         aspect = atlas.sprite(name).aspect

@@ -45,7 +45,9 @@ class PictureScore(NamedTuple):
         return self.faults[0].kind if self.faults else None
 
     def record(self) -> dict[str, Any]:
-        """As the official harness writes it (metadata and details are JSON within JSON), plus ``fault``."""
+        """Return the row that the official harness writes (metadata and details are JSON within JSON), plus
+        ``fault``.
+        """
         details = {
             name: [[*one.box, one.score] for one in detections] for name, detections in self.found.items()
         }

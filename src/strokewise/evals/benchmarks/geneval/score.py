@@ -34,12 +34,12 @@ class StoredVerdict(NamedTuple):
 
 
 def benchmark_name(sprite: bool) -> str:
-    """The name of the score."""
+    """Return the name of the score."""
     return "sprite GenEval" if sprite else "GenEval"
 
 
 def prompt_set(run: Run) -> str:
-    """Which of GenEval's prompts a run painted: scores on rewritten ones are not comparable."""
+    """Return which of GenEval's prompts a run painted: scores on rewritten ones are not comparable."""
     scored = [prompt for prompt in run.prompts if prompt.geneval]
     official = geneval_prompts()
     texts = {prompt.text for prompt in official}
@@ -50,7 +50,7 @@ def prompt_set(run: Run) -> str:
 
 
 def detector_for(run: Run, name: str | None, device: str = "cpu") -> Detector:
-    """The detector for a run's pictures.
+    """Return the detector for a run's pictures.
 
     Args:
         run: whose pictures.
@@ -70,7 +70,7 @@ def detector_for(run: Run, name: str | None, device: str = "cpu") -> Detector:
 
 
 def score_run(run: Run, detector: Detector) -> Iterator[PictureScore]:
-    """The result of each picture with GenEval's metadata.
+    """Yield the result of each picture with GenEval's metadata.
 
     Raises:
         InputError: if there are none, or a picture cannot be read.
@@ -87,7 +87,7 @@ def score_run(run: Run, detector: Detector) -> Iterator[PictureScore]:
 
 
 def summary_of(run: Run, seed: int = 0) -> GenEvalSummary | None:
-    """The stored score; None if the run was not scored."""
+    """Return the stored score; None if the run was not scored."""
     if not (run.folder / SCORES).exists():
         return None
     found = stored_verdicts(run)
@@ -96,7 +96,7 @@ def summary_of(run: Run, seed: int = 0) -> GenEvalSummary | None:
 
 
 def stored_verdicts(run: Run) -> dict[str, StoredVerdict]:
-    """The stored verdict of each picture, by its name in the run; empty if the run was not scored.
+    """Return the stored verdict of each picture, by its name in the run; empty if the run was not scored.
 
     Raises:
         RecordError: if the file is damaged.

@@ -55,7 +55,7 @@ class GenEvalSummary:
 
 
 def summarize(judged: Iterable[Judged], seed: int = 0, resamples: int = RESAMPLES) -> GenEvalSummary:
-    """The scores with percentile intervals from resampling the prompts of each task.
+    """Return the scores with percentile intervals from resampling the prompts of each task.
 
     Prompts are drawn, not pictures: the pictures of a prompt succeed and fail together, and intervals that
     take them for independent are too narrow. A task of which all pictures are right (or wrong) has no width.
@@ -88,7 +88,7 @@ def summarize(judged: Iterable[Judged], seed: int = 0, resamples: int = RESAMPLE
 
 
 def table(summary: GenEvalSummary, title: str = "GenEval") -> TextTable:
-    """The summary as a table."""
+    """Return the summary as a table."""
     rows: list[tuple[str, ...]] = [
         (tag, str(one.prompts), str(one.pictures), str(one.right), *_cells(one.score))
         for tag, one in summary.tags.items()

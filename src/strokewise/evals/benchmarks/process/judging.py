@@ -75,7 +75,9 @@ class JudgedTrajectory:
         return self.canvases[-1].right if self.canvases else False
 
     def right_within(self, budget: int) -> bool | None:
-        """Whether the canvas is right that would be the last one with at most ``budget`` refinements."""
+        """Return whether the canvas is right that would be the last one with at most ``budget``
+        refinements.
+        """
         kept = []
         for canvas in self.canvases:
             budget -= canvas.refines
@@ -151,7 +153,9 @@ def _count(faults: tuple[Fault, ...] | None) -> int | None:
 
 
 def _complexity(prompt: SceneGraph | None) -> int | None:
-    """Objects, attributes and relations, as Generate Any Scene counts; each further instance counts too."""
+    """Return objects, attributes and relations, as Generate Any Scene counts; each further instance counts
+    too.
+    """
     if prompt is None:
         return None
     colors = sum(obj.color is not None for obj in prompt.objects)

@@ -121,7 +121,7 @@ class ProcessMetrics:
 
 
 def measure(judged: Iterable[JudgedTrajectory]) -> ProcessMetrics:
-    """The figures of some trajectories."""
+    """Return the figures of some trajectories."""
     every = list(judged)
     canvases = [canvas for one in every for canvas in one.canvases]
     refined = [pair for one in every for pair in pairwise(one.canvases) if pair[1].refines]
@@ -151,7 +151,7 @@ def _some(faults: int | None) -> bool | None:
 
 
 def _said(canvas: JudgedCanvas, part: str) -> bool | None:
-    """Whether a part is said to be right; the whole is only if plan and sketch are both judged so."""
+    """Return whether a part is said to be right; the whole is only if plan and sketch are both judged so."""
     if canvas.said is None:
         return None
     plan, sketch = canvas.said.plan, canvas.said.sketch
@@ -161,13 +161,13 @@ def _said(canvas: JudgedCanvas, part: str) -> bool | None:
 
 
 def _share(values: Iterable[bool | None]) -> Share:
-    """The share of True among what is known."""
+    """Return the share of True among what is known."""
     known = [value for value in values if value is not None]
     return Share(sum(known), len(known))
 
 
 def _confusion(pairs: Iterable[tuple[bool | None, bool | None]]) -> Confusion:
-    """Of (is at fault, is said to be right)."""
+    """Return of (is at fault, is said to be right)."""
     counts: dict[str, int] = defaultdict(int)
     for faulty, accepted in pairs:
         if faulty is None or accepted is None:
@@ -207,7 +207,7 @@ def _by_complexity(every: Sequence[JudgedTrajectory]) -> Iterator[ComplexityFigu
 
 
 def rows(metrics: ProcessMetrics) -> list[tuple[str, str]]:
-    """The figures as rows of a table."""
+    """Return the figures as rows of a table."""
     found = [
         ("pictures", f"{metrics.pictures:,}"),
         ("right at the end", str(metrics.right)),
@@ -234,7 +234,7 @@ def rows(metrics: ProcessMetrics) -> list[tuple[str, str]]:
 
 
 def growth_rows(metrics: ProcessMetrics) -> list[tuple[str, ...]]:
-    """Error growth: canvas, how many, faulty, faults on average."""
+    """Return error growth: canvas, how many, faulty, faults on average."""
     return [
         (str(one.canvas), f"{one.canvases:,}", str(one.faulty), f"{one.mean_faults:.2f}")
         for one in metrics.by_step
@@ -242,7 +242,7 @@ def growth_rows(metrics: ProcessMetrics) -> list[tuple[str, ...]]:
 
 
 def complexity_rows(metrics: ProcessMetrics) -> list[tuple[str, ...]]:
-    """Rounds against prompts: complexity, pictures, canvases, refinements, right."""
+    """Return rounds against prompts: complexity, pictures, canvases, refinements, right."""
     return [
         (
             str(one.complexity),
@@ -260,7 +260,7 @@ COMPLEXITY = ("complexity", "pictures", "canvases", "refinements", "right")
 
 
 def tables(metrics: ProcessMetrics, title: str) -> list[TextTable]:
-    """The figures as tables."""
+    """Return the figures as tables."""
     return [
         TextTable(title, ("", ""), rows(metrics)),
         TextTable("error growth", GROWTH, growth_rows(metrics)),

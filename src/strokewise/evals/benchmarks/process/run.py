@@ -61,7 +61,7 @@ def store(run: Run, judged: list[JudgedTrajectory]) -> None:
 
 
 def stored_metrics(run: Run) -> ProcessMetrics | None:
-    """The figures of what was kept; None if the run was not judged.
+    """Return the figures of what was kept; None if the run was not judged.
 
     Raises:
         RecordError: if the file is damaged.
