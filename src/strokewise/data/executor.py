@@ -4,12 +4,16 @@ A unit's result depends on the unit alone, so results are the same wherever it r
 died is simply done again. This file knows processes. It refuses to know what a unit is.
 """
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
 from typing import Any, TypeVar
 
 from strokewise.errors import ConfigError, ServiceError
@@ -73,33 +77,77 @@ def _inline(executor: Executor, begin: Callable[[], Work[Any, Any]], units: Sequ
 
 # --- processes --------------------------------------------------------------------------------
 
+# The end of a session, a terminal or a container sends them to workers as well.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _work: Work[Any, Any] | None = None  # of a worker process
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Processes that are started in here do not hear these signals before they begin a unit."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(begin: Callable[[], Work[Any, Any]]) -> None:
     global _work
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     _work = begin()
+
+
+def _leave_with_parent() -> None:
+    """End this process when the one that started it was killed; its pool would wait for ever."""
+    parent = parent_process()
+    assert parent is not None, "a worker has one"
+    parent.join()
+    os._exit(1)
 
 
 def _do(unit: Any) -> Any:
     assert _work is not None, "the pool began it"
-    return _work(unit)
+    for number in ENDING:
+        signal.signal(number, _end)
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+        return _work(unit)
+    except SystemExit:  # what it was writing is removed by now
+        os._exit(1)
+
+
+def _end(*_: object) -> None:
+    """Give the unit up at the first signal; more must not disturb how that is done."""
+    for number in ENDING:
+        signal.signal(number, lambda *_: None)
+    raise SystemExit
 
 
 def _in_processes(
     executor: Executor, begin: Callable[[], Work[Any, Any]], units: Sequence[Any]
 ) -> Iterator[Any]:
     count = min(executor.workers, len(units))
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (begin,))
+    with _signals_held():
+        pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (begin,))
     waiting = iter(units)
+
+    def submitted(number: int) -> set[Future[Any]]:
+        with _signals_held():
+            return {pool.submit(_do, unit) for unit in islice(waiting, number)}
+
     try:
         # One more than there are workers, so that none waits for this process.
-        pending: set[Future[Any]] = {pool.submit(_do, unit) for unit in islice(waiting, count + 1)}
+        pending = submitted(count + 1)
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
-                pending |= {pool.submit(_do, unit) for unit in islice(waiting, 1)}
+                pending |= submitted(1)
+    except (KeyboardInterrupt, GeneratorExit):
+        for child in active_children():
+            child.terminate()
+        raise
     except BrokenProcessPool as error:
         raise ServiceError(
             "a worker process was killed or could not begin; run it again: what is finished is kept"
