@@ -10,13 +10,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import active_children, get_context, parent_process
 from typing import Any, TypeVar
 
 from strokewise.errors import ConfigError, ServiceError
+from strokewise.io.signals import ENDING_SIGNALS, ending_signals_blocked
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -77,19 +77,7 @@ def _inline(executor: Executor, begin: Callable[[], Work[Any, Any]], units: Sequ
 
 # --- processes --------------------------------------------------------------------------------
 
-# The end of a session, a terminal or a container sends them to workers as well.
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _work: Work[Any, Any] | None = None  # of a worker process
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Processes that are started in here do not hear these signals before they begin a unit."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(begin: Callable[[], Work[Any, Any]]) -> None:
@@ -107,11 +95,12 @@ def _leave_with_parent() -> None:
 
 
 def _do(unit: Any) -> Any:
+    """Do a unit. The signals were blocked until here, so that a worker begins to hear them as it should."""
     assert _work is not None, "the pool began it"
-    for number in ENDING:
+    for number in ENDING_SIGNALS:
         signal.signal(number, _end)
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
         return _work(unit)
     except SystemExit:  # what it was writing is removed by now
         os._exit(1)
@@ -119,7 +108,7 @@ def _do(unit: Any) -> Any:
 
 def _end(*_: object) -> None:
     """Give the unit up at the first signal; more must not disturb how that is done."""
-    for number in ENDING:
+    for number in ENDING_SIGNALS:
         signal.signal(number, lambda *_: None)
     raise SystemExit
 
@@ -128,12 +117,12 @@ def _in_processes(
     executor: Executor, begin: Callable[[], Work[Any, Any]], units: Sequence[Any]
 ) -> Iterator[Any]:
     count = min(executor.workers, len(units))
-    with _signals_held():
+    with ending_signals_blocked():
         pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (begin,))
     waiting = iter(units)
 
     def submitted(number: int) -> set[Future[Any]]:
-        with _signals_held():
+        with ending_signals_blocked():
             return {pool.submit(_do, unit) for unit in islice(waiting, number)}
 
     try:

@@ -9,7 +9,6 @@ they read for is gone, however it ended. Knows processes; refuses to know packs.
 import atexit
 import multiprocessing
 import pickle
-import signal
 import traceback
 from collections import deque
 from collections.abc import Sequence
@@ -24,9 +23,9 @@ from threading import Thread
 from strokewise.datasets.mixture import Mixture, derive_seed
 from strokewise.datasets.prepare import PreparedSample, Preparer
 from strokewise.errors import ContextLengthError, StrokewiseError
+from strokewise.io.signals import ending_signals_blocked
 
 Answer = list[PreparedSample | None]
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Readers:
@@ -72,16 +71,13 @@ class Readers:
         # Fresh processes: a fork would copy the locks of threads that torch has running.
         context = multiprocessing.get_context("spawn")
         resource_tracker.ensure_running()  # if the first process started it, it would unblock the signals
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
-        try:
+        with ending_signals_blocked():
             for _ in range(self._count):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_read, args=(*self._task, theirs), daemon=True)
                 process.start()
                 theirs.close()
                 self._readers.append(_Reader(process, ours))
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         # At exit ``multiprocessing`` would send them SIGTERM, which they block, and wait.
         atexit.register(self.close)
         self._collector.start()

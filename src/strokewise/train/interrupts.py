@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from strokewise.datasets.readers import ENDING_SIGNALS
+from strokewise.io.signals import ENDING_SIGNALS
 
 
 @contextmanager

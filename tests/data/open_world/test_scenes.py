@@ -250,7 +250,7 @@ class TestEnglish:
             "an oil painting of a person, two red knives and a pair of skis in an office."
             " The person is holding the pair of skis. The knives are left of the person."
         )
-        pair = scene.subscene(("person", "knife"))
+        pair = OpenScene((scene["person"], scene["knife"]), scene.relations[1:], scene.place, scene.style)
         assert ENGLISH.describe(pair) == ("an oil painting of two red knives left of a person in an office")
         assert ENGLISH.pending(scene, pair) == "Still to come: a pair of skis."
         assert ENGLISH.pending(scene, scene) == ""

@@ -5,7 +5,6 @@ to know which words exist (``taxonomy``), what is plausible (``sampling``) and h
 (``english``).
 """
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -72,13 +71,6 @@ class OpenScene:
     def complexity(self) -> int:
         """Objects, attributes, counts above one and relations in all."""
         return sum(one.facts for one in self.objects) + len(self.relations)
-
-    def subscene(self, names: Iterable[str]) -> "OpenScene":
-        """Return the named objects with the relations among them, in the same place and style."""
-        wanted = set(names)
-        objects = tuple(one for one in self.objects if one.name in wanted)
-        relations = tuple(r for r in self.relations if {r.subject, r.target} <= wanted)
-        return OpenScene(objects, relations, self.place, self.style)
 
     def painting_order(self) -> tuple[str, ...]:
         """Return the names such that the target of every relation stands before its subject.
