@@ -1,6 +1,6 @@
 """What the oracle finds in a step of the sprite world: its plan against the prompt, its canvas against both.
 
-Whoever counts faults, states them, or only decides right or wrong takes them from here. This file knows texts
+Code that counts faults, states them, or decides right or wrong takes them from here. This file knows texts
 and recognized canvases. It refuses to know which of them a trajectory holds, and what the model says of them.
 """
 

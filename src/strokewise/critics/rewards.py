@@ -32,7 +32,7 @@ class Rewards:
 
 @dataclass(frozen=True)
 class RewardCritic:
-    """Whoever rewards: a judge of the process with a verifier of pictures."""
+    """A source of rewards: a judge of the process with a verifier of pictures."""
 
     judge: Judge
     verifier: Verifier

@@ -1,6 +1,6 @@
 """Where a data set is built: a folder, and perhaps a URL to which each finished file is copied.
 
-A build that goes on elsewhere continues with what is at the URL. This file knows the order in which files
+A build that is resumed elsewhere continues with what is at the URL. This file knows the order in which files
 count as finished. It refuses to know what is in them.
 """
 

@@ -47,7 +47,7 @@ class Readers:
             self._start()
         reader = min(self._readers, key=lambda reader: len(reader.requested))
         future: Future[Answer] = Future()
-        # In this order: whoever finds the process dead fails the requests that are listed.
+        # In this order: the thread that finds the process dead fails the requests that are listed.
         reader.requested.append(future)
         try:
             reader.connection.send(positions)

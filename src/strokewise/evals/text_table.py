@@ -1,5 +1,5 @@
 """A table of plain text, as every benchmark reports its figures and every output (terminal, Markdown, HTML)
-shows them. Knows no numbers; cells are formatted by whoever measured."""
+shows them. Knows no numbers; callers format the cells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

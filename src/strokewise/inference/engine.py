@@ -196,7 +196,7 @@ class Engine:
         for session in sessions:
             groups[key(session)].append(session)
         for group in groups.values():
-            # Whoever reads the events of an earlier group may have cancelled one of this group.
+            # A reader of the events of an earlier group may have cancelled one of this group.
             group = [session for session in group if not session.cancelled]
             try:
                 if group:
@@ -208,7 +208,7 @@ class Engine:
 
     def _sweep(self) -> Emitted:
         """Emit the ends of sessions that are done by now, cancelled ones included."""
-        # A copy: whoever receives an event may let sessions join or leave.
+        # A copy: a receiver of an event may let sessions join or leave.
         for session in list(self.sessions.values()):
             if session.cancelled and not session.done:
                 session.finish(StopReason.CANCELLED)
@@ -252,7 +252,7 @@ class Engine:
             session.begin_message()
             try:
                 replies.append((session, session.next_message()))
-            except Exception as error:  # whoever is queried may be anybody's code; the others continue
+            except Exception as error:  # a policy may be anybody's code; the others continue
                 session.fail(error)
         self._end_where_the_model_ends([session for session, reply in replies if reply is None])
         drafts = []

@@ -69,7 +69,7 @@ class Policy:
         """Return the next message or a part of it; None: the model writes it.
 
         Raises:
-            StrokewiseError: if whoever is queried fails; the session then fails, and no other one.
+            StrokewiseError: if a service it queries fails; the session then fails, and no other one.
         """
         return None
 

@@ -78,7 +78,7 @@ def make_app(
     Args:
         painter: the model.
         data: folder of its sessions.
-        keys: whoever holds one may send requests; none: everybody on this machine.
+        keys: holders of one may send requests; none: everybody on this machine.
         batch: sessions under way at once.
         limits: what it accepts.
 
@@ -155,7 +155,7 @@ def _answer_errors(app: FastAPI) -> None:
 
 
 def _add_page(app: FastAPI, vocabulary: Vocabulary | None) -> None:
-    """Serve the studio; whoever may ask the server is given the first answers with it."""
+    """Serve the studio; clients that may send requests get the first answers with it."""
     studio = Page()
     # Reading the pictures of all words takes a moment; nobody shall wait for it.
     world = None if vocabulary is None else critic.words(vocabulary)

@@ -109,7 +109,7 @@ class Manager:
             self.worker.withdraw(live)
             self.registry.delete(live)
 
-    # --- stopping and going on ---------------------------------------------------------------------------
+    # --- stopping and continuing ---------------------------------------------------------------------------
 
     def pause(self, caller: Caller, session: str) -> Live:
         """Stop after the stage under way."""

@@ -1,6 +1,6 @@
 """The events of one session for any number of listeners, each at its own speed.
 
-Recent events are kept within bounds; whoever has missed older ones is sent a snapshot of the session instead.
+Recent events are kept within bounds; a client that has missed older ones is sent a snapshot of the session.
 Events are added by any thread and read in an event loop. Knows frames of text; not what they mean.
 """
 

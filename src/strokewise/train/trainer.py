@@ -347,12 +347,12 @@ def _lane_states(path: Path, facts: dict[str, Any]) -> list[LaneState]:
     """Return how far all lanes had come.
 
     Raises:
-        CheckpointError: if that is not told as it is now.
+        CheckpointError: if that is stored in another form.
     """
     try:
         return [LaneState(**{**lane, "waiting": tuple(lane["waiting"])}) for lane in facts["lanes"]]
     except (KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{path} does not tell the order of samples as this version does; export its weights and begin"
+            f"{path} does not hold the order of samples as this version does; export its weights and begin"
             " another run from them"
         ) from error

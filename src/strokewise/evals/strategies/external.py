@@ -1,4 +1,4 @@
-"""External helpers: whoever inspects or plans in place of the model, and the policies that let them.
+"""External inspectors and planners in place of the model, and the policies that use them.
 
 The sprite world's helpers are the oracle, and write its language as the training data do; the others are
 vision models through the ``Judge`` interface. What a message leads to is decided in ``inference.session``.
@@ -30,7 +30,7 @@ AGREED = "The plan fits the prompt and the picture shows the plan."
 
 
 class Inspector(Protocol):
-    """Whoever inspects in place of the model."""
+    """An inspector in place of the model."""
 
     def inspect(self, trajectory: Trajectory) -> Message | None:
         """Return what is to be said of the last canvas: a correction or an acceptance; None: nothing is
@@ -39,7 +39,7 @@ class Inspector(Protocol):
 
 
 class Planner(Protocol):
-    """Whoever plans in place of the model."""
+    """A planner in place of the model."""
 
     def plan(self, prompt: str, seed: int) -> list[Message]:
         """Return the messages of all strokes, in order.
