@@ -20,7 +20,7 @@ from PIL import Image
 from strokewise.data.genref import read_genref
 from strokewise.data.interop import to_bagel, to_irg, trajectories
 from strokewise.data.records import Record
-from strokewise.data.storage import read_manifest, read_shard, write_manifest, write_shard
+from strokewise.data.storage import read, read_shard, write_manifest, write_shard
 from strokewise.errors import StrokewiseError
 from strokewise.evals.image_folders import read_pictures
 from strokewise.evals.prompt_sets import load_prompts
@@ -105,7 +105,9 @@ def data_set(name):
         write_shard(folder, 0, [Record("multi-turn", "complete", TRAJECTORY)] * 2)
         write_manifest(folder, "multi-turn", 2)
         path = next(folder.glob(name))
-        return path, lambda: (read_manifest(folder), list(read_shard(next(folder.glob("*.parquet")))))
+        if name == "manifest.json":
+            return path, lambda: list(read(folder))
+        return path, lambda: list(read_shard(path))
 
     return make
 

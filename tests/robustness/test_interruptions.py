@@ -112,14 +112,16 @@ def test_a_full_disk_is_one_line(tmp_path, jobs, kind):
     assert leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize(("where", "status"), [("/dev/full", 1), ("closed", 0)])
-def test_output_that_nobody_gets_costs_no_painting(tmp_path, jobs, where, status):
-    arguments = [sys.executable, "-m", "strokewise", *jobs["paint"], "--out", "o"]
-    shell = 'exec "$@" >&-' if where == "closed" else f'exec "$@" >{where}'
-    process = subprocess.run(["bash", "-c", shell, "bash", *arguments], cwd=tmp_path, capture_output=True)
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(("where", "status"), [(">/dev/full", 1), (">&-", 0), ("| true", 141)])
+def test_output_that_nobody_gets_costs_no_painting(tmp_path, jobs, where, status, several):
+    wanted = jobs["paint"] if several else ("paint", "a red bus", *jobs["paint"][3:])
+    arguments = [sys.executable, "-m", "strokewise", *wanted, "--out", "o"]
+    shell = ["bash", "-o", "pipefail", "-c", f'"$@" {where}', "bash", *arguments]
+    process = subprocess.run(shell, cwd=tmp_path, capture_output=True)
     assert process.returncode == status
     assert b"Traceback" not in process.stderr
-    assert len(contents(tmp_path / "o", "paint")) == 24
+    assert len(contents(tmp_path / "o", "paint")) == (24 if several else 1)
 
 
 def test_a_reader_who_leaves_and_a_terminal_of_few_letters(tmp_path, jobs):

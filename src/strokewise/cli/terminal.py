@@ -345,8 +345,6 @@ class LiveView:
                 get_renderable=self._render, console=self.console, refresh_per_second=REFRESH, transient=True
             )
             self._live.start()
-        else:
-            self._print(f"prompt: {' '.join(printable(self.story.prompt).split())}")
         return self
 
     def __exit__(
@@ -361,9 +359,12 @@ class LiveView:
     def show(self, event: Event) -> None:
         """Show what an event adds."""
         with self._lock:
+            first = not self.story.steps
             self.story.add(event)
         if self._live is None:
-            for line in plain_lines(self.story, event):
+            # With the first event: what cannot be printed before one would end the command.
+            prompt = [f"prompt: {' '.join(printable(self.story.prompt).split())}"] if first else []
+            for line in prompt + plain_lines(self.story, event):
                 self._print(line)
 
     def _render(self) -> RenderableType:

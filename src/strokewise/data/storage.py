@@ -14,9 +14,11 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from strokewise.data.parquet_footer import stated
 from strokewise.data.records import Record, from_table_row, to_table_row
 from strokewise.errors import ConfigError, RecordError
 from strokewise.io.atomic import PARTIAL, write_bytes, write_text
@@ -187,23 +189,21 @@ def opened(path: Path) -> Iterator["pq.ParquetFile"]:
 
     check_downloaded(path, RecordError)
     try:
+        _check_size(path, path.stat().st_size, path.stat().st_mtime_ns)
         with pq.ParquetFile(path) as file:
-            _check_size(path, file.metadata)
             yield file
     except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: texts that are not UTF-8
         raise RecordError(f"{path} is not a readable parquet file: {error}") from error
 
 
-def _check_size(path: Path, metadata: "pq.FileMetaData") -> None:
-    """Refuse, before anything is decoded, what would fill the memory."""
-    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    declared = sum(group.total_byte_size for group in groups)
-    values = sum(group.column(i).num_values for group in groups for i in range(group.num_columns))
-    allowed = max(MAX_BYTES, MAX_RATIO * path.stat().st_size)
-    if max(declared, values) > allowed:
+@lru_cache(maxsize=1024)
+def _check_size(path: Path, size: int, _changed: int) -> None:
+    """Refuse, before anything is decoded, what would fill the memory; once for each state of a file."""
+    found, allowed = stated(path), max(MAX_BYTES, MAX_RATIO * size)
+    if max(found) > allowed or min(found) < 0:
         raise RecordError(
-            f"{path} states that it holds {declared:,} bytes and {values:,} values, many times its size;"
-            f" at most {allowed:,} are read"
+            f"{path} states that it holds {found.bytes:,} bytes and {found.values:,} values, many times its"
+            f" size; at most {allowed:,} are read"
         )
 
 

@@ -28,7 +28,7 @@ def digest_of(path: Path, error: type[StrokewiseError] = InputError) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as cause:
+    except (OSError, ValueError) as cause:  # ValueError: of a name that no file has
         raise error(f"{path} cannot be read: {cause}") from cause
 
 

@@ -55,7 +55,7 @@ def check_downloaded(path: Path, error: Error = InputError) -> None:
     try:
         with path.open("rb") as file:
             _check_downloaded(file.read(64), path, error)
-    except OSError as cause:
+    except (OSError, ValueError) as cause:  # ValueError: of a name that no file has
         raise error(f"{path} cannot be read: {cause}") from cause
 
 

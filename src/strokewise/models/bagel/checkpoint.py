@@ -48,8 +48,6 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         CheckpointError: if the file is missing, truncated, or not safetensors, or holds tensors that are no
             weights.
     """
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist")
     check_downloaded(path, CheckpointError)
     try:
         entries = _entries(path)
