@@ -98,6 +98,19 @@ def test_stopping_and_cancelling_what_is_under_way(studio):
     assert len(studio.session()["nodes"]) >= before
 
 
+def test_an_inspection_is_shown_in_lines_and_escape_leaves_its_words(studio):
+    studio.paint()
+    lines = studio.page.locator(".words .part.inspect p")
+    expect(lines.locator("strong")).to_have_text(["the sketch shows:", "prompt:", "plan:"])
+    inspection = studio.session()["nodes"][-1]["message"]["inspect"]
+    assert " ".join(lines.all_inner_texts()) == inspection
+    studio.keys("w")
+    expect(studio.page.get_by_label("Inspection of the canvas before")).to_have_value(inspection)
+    studio.page.locator(".edit-words textarea").first.press("Escape")
+    expect(studio.page.locator(".edit-words")).to_have_count(0)
+    assert all(node["author"] == "model" for node in studio.session()["nodes"]), "nothing was applied"
+
+
 def test_an_edited_plan_becomes_a_branch(studio):
     studio.paint()
     first = studio.session()["nodes"]
@@ -423,14 +436,17 @@ def test_nobody_is_kept_out(browser, server, scheme):
         expect(studio.page.locator(".stages .now")).to_be_visible()
         studio.finished()
         states = {
-            "canvas": [],
-            "words": ["Home", "w"],
-            "things": ["Escape", "v"],
-            "paint": ["x"],
-            "compare": ["Escape", "c"],
+            ".canvas": [],
+            ".edit-words": ["Home", "w"],
+            ".thing-bar": ["Escape", "v"],
+            ".surface canvas": ["x"],
+            ".compare .pair": ["Escape", "c"],
+            ".compare .slider": ["m"],
+            "[aria-pressed=true][title^=Difference]": ["Escape", "d"],
+            "dialog .keys": ["?"],
+            "dialog .links": ["Escape", "s"],
         }
-        states |= {"slider": ["m"], "difference": ["Escape", "d"], "keys": ["?"], "save": ["Escape", "s"]}
-        for name, keys in states.items():
+        for shown, keys in states.items():
             studio.keys(*keys)
-            studio.page.wait_for_timeout(300)
-            assert serious(studio.page) == [], name
+            expect(studio.page.locator(shown)).to_be_visible()
+            assert serious(studio.page) == [], shown

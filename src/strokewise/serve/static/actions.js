@@ -7,8 +7,10 @@ import { listen } from "./stream.js";
 import { T } from "./text.js";
 
 const HISTORY = 50;
+const TOLD_FOR = 6000; // milliseconds that good news stay, which may cover something
 let leave = null; // ends the listening to the session's events
 let listing = null; // the timer of the next look at the list
+let telling = null; // the timer of the end of good news
 
 /** Run a request; show what it failed of, with a way to try again. */
 export async function attempt(doing) {
@@ -45,10 +47,11 @@ export async function login(key) {
   await listAgain();
 }
 
-/** The list anew, once for all that happens in a moment. */
+/** The list and the queue anew, once for all that happens in a moment. */
 function listSoon() {
   listing ??= setTimeout(() => {
     listing = null;
+    hello();
     listAgain();
   }, 300);
 }
@@ -144,6 +147,12 @@ function hear(event, id) {
 
 /** Whether something is open that would be lost if another node were shown. */
 export const isEditing = () => ["words", "things", "paint"].includes(state.view);
+
+/** Leave an editor without applying it; the keys pressed from now on are for the page, though it is not drawn anew yet. */
+export function leaveEditor() {
+  document.activeElement?.blur();
+  set({ view: "canvas" });
+}
 
 /** Show a node; null is the prompt. */
 export function select(id) {
@@ -268,6 +277,8 @@ export const copyNode = (id) => attempt(async () => {
 export const keepRecord = (id, accept) => attempt(async () => {
   const record = await api.record(state.session.id, id, accept ? { accept: true } : {});
   set({ notice: T.node.kept(record.what) });
+  clearTimeout(telling);
+  telling = setTimeout(() => set({ notice: "" }), TOLD_FOR);
 });
 
 export const showRecords = () => attempt(async () => set({ records: await api.records(), dialog: "records" }));

@@ -1,7 +1,7 @@
 // What both editors of a canvas share: their frame, their history, and handing the new canvas over. Knows no tools.
 
 import { html, useState } from "./vendor/htm-preact-3.1.1.js";
-import { editNode } from "./actions.js";
+import { editNode, leaveEditor } from "./actions.js";
 import { Button } from "./parts.js";
 import { set, state } from "./state.js";
 import { T } from "./text.js";
@@ -43,7 +43,7 @@ function editorKeys(event, editor) {
   else if (mod && key === "z" && !event.shiftKey) undo();
   else if (mod && (key === "y" || (key === "z" && event.shiftKey))) redo();
   else if (typing && key !== "escape") done = false;
-  else if (key === "escape") set({ view: "canvas" });
+  else if (key === "escape") leaveEditor();
   else if (mod || event.altKey) done = false;
   else if (TOOL_KEYS[key] && state.view === "paint") set({ tool: TOOL_KEYS[key] });
   else if (TOOL_KEYS[key]) change("paint", TOOL_KEYS[key], editor);
@@ -76,6 +76,6 @@ export function Frame({ history, current, other, children, tools }) {
     <div class="toolbar end">
       <${Button} primary icon="check" keys="Mod+Enter" disabled=${!changed} onClick=${() => apply(true)}>${E.apply}<//>
       <${Button} disabled=${!changed} onClick=${() => apply(false)}>${E.applyStop}<//>
-      <${Button} quiet keys="Esc" onClick=${() => set({ view: "canvas" })}>${E.cancel}<//>
+      <${Button} quiet keys="Esc" onClick=${leaveEditor}>${E.cancel}<//>
     </div></section>`;
 }

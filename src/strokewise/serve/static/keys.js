@@ -12,7 +12,12 @@ import { toggleCritic } from "./words.js";
 
 const ARROWS = { arrowleft: "left", arrowright: "right", arrowup: "up", arrowdown: "down", home: "home", end: "end" };
 
-const focusOn = (id) => setTimeout(() => document.getElementById(id)?.focus(), 40);
+/** Focus an element, at once if it is there: keys that follow are for it. */
+function focusOn(id) {
+  const found = document.getElementById(id);
+  if (found) found.focus();
+  else setTimeout(() => document.getElementById(id)?.focus(), 40);
+}
 const view = (name) => set({ view: state.view === name ? "canvas" : name });
 const withNode = (doing) => {
   const node = nodeOf(state.session, state.selected);

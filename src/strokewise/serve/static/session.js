@@ -14,6 +14,9 @@ export function partsOf(text) {
   return found;
 }
 
+/** An inspection in lines: what the canvas shows, then the checks of the plan, then those of the canvas, where it holds them. */
+export const linesOf = (text) => text.split(/(?<=\.) (?=(?:prompt|plan): )/);
+
 export const nodeOf = (session, id) => (id == null ? null : session.nodes.find((node) => node.id === id) || null);
 export const childrenOf = (session, id) => session.nodes.filter((node) => node.parent === id);
 

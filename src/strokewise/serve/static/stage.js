@@ -115,8 +115,8 @@ function Transport() {
         onClick=${() => (view === "compare" ? set({ view: "canvas" }) : startComparing())} />
       <${Button} icon="fit" quiet keys="Mod+0" hint=${state.actual ? V.fit : V.actual} pressed=${state.actual} onClick=${() => set({ actual: !state.actual })} />
       <${Button} icon="pen" keys="V" disabled=${!holder || live} onClick=${correct}>${V.correct}<//>
+      <${Instruct} />
     </div>
-    <${Instruct} />
   </div>`;
 }
 

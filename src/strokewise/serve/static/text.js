@@ -51,7 +51,7 @@ export const T = {
     recent: "Your paintings",
     readAs: "Read as",
     historyHint: "Alt with the up and down arrows brings back earlier prompts.",
-    anyPrompt: "Paint other words as they are",
+    anyPrompt: "Paint unknown words, too",
     option: {
       steps: ["Flow steps", "of each canvas"],
       text_guidance: ["Text guidance", "1 is off"],
@@ -242,7 +242,7 @@ export const T = {
 
   records: {
     title: "Training records",
-    lead: "Corrections you kept. `strokewise train` reads the exported data set.",
+    lead: "Corrections you kept. The command “strokewise train” reads the exported data set.",
     empty: "None yet. Correct a plan or a canvas, then choose “Keep as training record”.",
     counts: (conflict, alignment) => `${plural(conflict, "plan correction")} (conflict), ${plural(alignment, "canvas correction")} (alignment)`,
     export: "Export data set",

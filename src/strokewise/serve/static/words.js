@@ -1,8 +1,8 @@
 // What the model wrote, what the critic says beside it, and the form in which a person writes it anew.
 
 import { html, useEffect, useState } from "./vendor/htm-preact-3.1.1.js";
-import { copyNode, editNode, keepRecord, markNode, recall } from "./actions.js";
-import { judgeOf, partsOf } from "./session.js";
+import { copyNode, editNode, keepRecord, leaveEditor, markNode, recall } from "./actions.js";
+import { judgeOf, linesOf, partsOf } from "./session.js";
 import { Button, Icon } from "./parts.js";
 import { remember, set, state } from "./state.js";
 import { shown } from "./stage.js";
@@ -24,8 +24,22 @@ function Marks({ verdict }) {
     ${verdict.sketch === false && html`<span class="mark bad">✗ ${W.verdict.sketch}</span>`}`;
 }
 
+const HEAD = /^(?:the sketch shows|prompt|plan):/; // of a line of an inspection
+
+/** An inspection, what each of its lines is about set off. */
+function Inspection({ text, cursor }) {
+  const lines = linesOf(text);
+  return lines.map((line, number) => {
+    const [head] = line.match(HEAD) || [""];
+    return html`<p key=${number}>${head && html`<strong>${head}</strong>`}${line.slice(head.length)}${cursor && number === lines.length - 1 && CARET}</p>`;
+  });
+}
+
+const CARET = html`<span class="caret" />`;
+
 const Part = ({ name, text, cursor }) => (text
-  ? html`<div class=${`part ${name}`}><span class="label">${PARTS[name]}</span><p>${text}${cursor && html`<span class="caret" />`}</p></div>` : null);
+  ? html`<div class=${`part ${name}`}><span class="label">${PARTS[name]}</span>${name === "inspect"
+    ? html`<${Inspection} text=${text} cursor=${cursor} />` : html`<p>${text}${cursor && CARET}</p>`}</div>` : null);
 
 function Message({ message, live }) {
   const given = Object.keys(PARTS).filter((name) => message[name]);
@@ -60,24 +74,26 @@ export function Words() {
 function Name({ node }) {
   return html`<input class="name-input" id="node-name" aria-label=${T.node.name} placeholder=${T.node.namePlaceholder} value=${node.name} maxlength="80"
     onChange=${(event) => markNode(node.id, { name: event.target.value.trim() })}
-    onKeyDown=${(event) => event.key === "Enter" && event.target.blur()} />`;
+    onKeyDown=${(event) => ["Enter", "Escape"].includes(event.key) && event.target.blur()} />`;
 }
 
-/** What the model and the critic say of a canvas, beside each other. */
+/** What the critic and the model say of a canvas, one after the other: the model says more. */
 function Judgment({ node }) {
-  const { session, critic } = state;
+  const { session, critic, server, selected } = state;
   const judge = judgeOf(session, node);
+  const inspection = judge?.message.inspect;
   const says = node.critic;
+  const who = (label, verdict) => html`<div class="who"><span class="label">${label}</span><span><${Marks} verdict=${verdict} /></span></div>`;
   return html`<section class="card judgment"><header><h2>${W.judged}</h2><span class="gap" />
-      ${session && state.server?.critic && html`<label class="check switch"><input type="checkbox" role="switch" checked=${critic} onChange=${toggleCritic} />
+      ${server?.critic && html`<label class="check switch"><input type="checkbox" role="switch" checked=${critic} onChange=${toggleCritic} />
         <span>${W.showCritic}</span></label>`}</header>
-    <div class=${critic && says ? "two" : ""}>
-      <div><span class="label">${W.model}</span>${judge?.message.inspect
-        ? html`<${Marks} verdict=${judge.verdict} /><p>${judge.message.inspect}</p>` : html`<p class="soft">${W.notInspected}</p>`}</div>
-      ${critic && state.server?.critic && html`<div class="critic"><span class="label">${W.critic(says?.by || state.server.critic)}</span>${says
-        ? html`<${Marks} verdict=${says} /><p>${says.says}</p>
-          ${says.prompt != null && html`<p class="soft">${says.prompt ? `✓ ${W.shows}` : W.lacks}</p>`}` : html`<p class="soft">${W.notJudged}</p>`}</div>`}
-    </div></section>`;
+    ${critic && server?.critic && html`<div class="critic">${who(W.critic(says?.by || server.critic), says)}
+      ${says ? html`<p>${says.says}</p>${says.prompt != null && html`<p class="soft">${says.prompt ? `✓ ${W.shows}` : W.lacks}</p>`}`
+        : html`<p class="soft">${W.notJudged}</p>`}</div>`}
+    <div class="part inspect">${who(W.model, judge?.verdict)}
+      ${!inspection && html`<p class="soft">${W.notInspected}</p>`}
+      ${inspection && judge.id !== selected && html`<${Inspection} text=${inspection} />`}</div>
+  </section>`;
 }
 
 function NodeActions({ node }) {
@@ -95,7 +111,6 @@ function NodeActions({ node }) {
 function Editor({ node }) {
   const [parts, write] = useState({ ...node.message });
   const [verdict, judge] = useState({ plan: node.verdict?.plan ?? null, sketch: node.verdict?.sketch ?? null });
-  const leave = () => set({ view: "canvas" });
   useEffect(() => {
     (document.getElementById("part-ins") || document.querySelector(".edit-words textarea"))?.focus();
   }, []);
@@ -105,7 +120,7 @@ function Editor({ node }) {
     const changes = {};
     if (Object.keys(message).length) changes.message = message;
     if (["plan", "sketch"].some((name) => verdict[name] !== (node.verdict?.[name] ?? null))) changes.verdict = verdict;
-    if (!Object.keys(changes).length) leave();
+    if (!Object.keys(changes).length) leaveEditor();
     else editNode(node.id, changes, run);
   };
   const absent = Object.keys(PARTS).filter((name) => parts[name] == null);
@@ -113,11 +128,12 @@ function Editor({ node }) {
     event.preventDefault();
     apply(true);
   }} onKeyDown=${(event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-      event.preventDefault();
-      event.stopPropagation();
-      apply(true);
-    }
+    const given = event.key === "Enter" && (event.ctrlKey || event.metaKey);
+    if (!given && event.key !== "Escape") return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (given) apply(true);
+    else leaveEditor();
   }}>
     ${Object.keys(PARTS).filter((name) => parts[name] != null && (name !== "inspect" || node.step > 0)).map((name) => html`<div key=${name} class="field">
       <label for=${`part-${name}`}>${PARTS[name]}</label>
@@ -132,6 +148,6 @@ function Editor({ node }) {
         <option value="true">${W.yes}</option><option value="false">${W.no}</option><option value="null">${W.unsaid}</option></select></label>`)}
     <div class="row"><${Button} primary type="submit" keys="Mod+Enter">${W.apply}<//>
       <${Button} onClick=${() => apply(false)}>${W.applyStop}<//>
-      <${Button} quiet keys="Esc" onClick=${leave}>${T.cancel}<//></div>
+      <${Button} quiet keys="Esc" onClick=${leaveEditor}>${T.cancel}<//></div>
   </form>`;
 }
