@@ -85,7 +85,7 @@ def test_step_by_step_and_stop(studio):
 
 
 def test_stopping_and_cancelling_what_is_under_way(studio):
-    studio.write("a photo of three green dogs", steps=20)
+    studio.write("a photo of three green dogs", steps=100)
     studio.button("Paint", exact=True).click()
     expect(studio.page.locator(".stages .now")).to_be_visible()
     studio.button("Stop").click()
@@ -142,7 +142,9 @@ def test_an_edited_plan_becomes_a_branch(studio):
     expect(studio.selected.locator(".name")).to_have_text("with a dog")
 
     studio.button("Keep as training record").click()
-    expect(studio.page.get_by_role("status").filter(has_text="Kept")).to_be_visible()
+    expect(
+        studio.page.get_by_role("status").filter(has_text="the plan of step 1 was corrected")
+    ).to_be_visible()
     studio.button("Training records").click()
     expect(studio.page.get_by_role("dialog")).to_contain_text("conflict")
     with studio.page.expect_download() as download:
@@ -281,7 +283,7 @@ def test_brush_stays_inside_the_mask(studio):
 
 
 def test_reload_in_the_middle(studio):
-    studio.write("a photo of three green dogs", steps=20)
+    studio.write("a photo of three green dogs", steps=100)
     studio.button("Paint", exact=True).click()
     expect(studio.page.locator(".stages .now")).to_be_visible()
     place = studio.page.url
@@ -357,7 +359,7 @@ def free_port():
 def test_a_server_that_goes_and_comes_back(browser, serving, tmp_path):
     port = free_port()
     with serving(tmp_path / "data", "--port", port) as process, studio_of(browser, process.url) as studio:
-        studio.write("a photo of three green dogs", steps=20)
+        studio.write("a photo of three green dogs", steps=100)
         studio.button("Paint", exact=True).click()
         expect(studio.page.locator(".stages .now")).to_be_visible()
         process.stop(signal.SIGKILL)

@@ -223,14 +223,14 @@ def _record(registry: Registry, live: Live, node: Node, wanted: RecordQuery) -> 
     """Return the record of a node, and what it is of in words."""
     trajectory = registry.trajectory(live, node.id)
     if wanted.accept:
-        return accepted(trajectory, wanted.subset or "alignment"), f"step {node.step} is right as it is"
+        return accepted(trajectory, wanted.subset or "alignment"), f"step {node.step + 1} is right as it is"
     if node.edited_from is None:
         raise conflict("nobody edited this node; edit it, or accept it as it is")
     if {"inspect", "refine"} & set(node.edited):
-        return inspected(trajectory), f"the inspection before step {node.step} was corrected"
+        return inspected(trajectory), f"the inspection of step {node.step} was corrected"
     record = corrected(registry.trajectory(live, node.edited_from), trajectory.steps[-1])
     part = "plan" if record.subset == "conflict" else "canvas"
     return (
         record,
-        f"the {part} of step {node.step} was corrected: {record.trajectory.steps[-1].message.refine}",
+        f"the {part} of step {node.step + 1} was corrected: {record.trajectory.steps[-1].message.refine}",
     )

@@ -3,7 +3,7 @@
 import { html, useState } from "./vendor/htm-preact-3.1.1.js";
 import { api } from "./api.js";
 import { dropRecord, login } from "./actions.js";
-import { Button, Dialog } from "./parts.js";
+import { Button, Dialog, keyName } from "./parts.js";
 import { remember, set, state } from "./state.js";
 import { T } from "./text.js";
 
@@ -33,7 +33,7 @@ function Keys() {
   const { title, groups, single, singleHint } = T.keys;
   return html`<${Dialog} title=${title} close=${close} wide>
     <div class="keys">${groups.map(([name, rows]) => html`<section key=${name}><h3>${name}</h3><dl>${rows.map(([key, what]) => html`<div key=${key}>
-      <dt><kbd>${key}</kbd></dt><dd>${what}</dd></div>`)}</dl></section>`)}</div>
+      <dt><kbd>${keyName(key)}</kbd></dt><dd>${what}</dd></div>`)}</dl></section>`)}</div>
     <label class="check"><input type="checkbox" checked=${state.singleKeys} onChange=${(event) => {
       remember("singleKeys", event.target.checked);
       set({ singleKeys: event.target.checked });

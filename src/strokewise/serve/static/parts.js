@@ -42,9 +42,12 @@ const PATHS = {
 export const Icon = ({ name, filled }) => html`<svg class=${`icon${filled ? " filled" : ""}`} viewBox="0 0 24 24"
   aria-hidden="true"><path d=${PATHS[name]} /></svg>`;
 
+/** A key as it is named on this machine. */
+export const keyName = (keys) => keys.replaceAll("Mod", /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘" : "Ctrl");
+
 /** A button with an icon, a word, or both; `hint` is its description. */
 export function Button({ icon, filled, children, hint, keys, quiet, primary, danger, pressed, class: extra = "", ...rest }) {
-  const title = [hint, keys && `(${keys})`].filter(Boolean).join(" ");
+  const title = [hint, keys && `(${keyName(keys)})`].filter(Boolean).join(" ");
   const name = children ? undefined : hint;
   const looks = ["button", quiet && "quiet", primary && "primary", danger && "danger", !children && "bare", extra];
   return html`<button type="button" class=${looks.filter(Boolean).join(" ")} title=${title || undefined} aria-label=${name}

@@ -46,7 +46,7 @@ export function Stage() {
     ${view === "things" && html`<${ThingsEditor} />`}
     ${view === "paint" && html`<${PixelEditor} />`}
     ${!editing && view !== "compare" && html`<${Canvas} />`}
-    ${!editing && html`<${Transport} />`}
+    ${!editing && view !== "compare" && html`<${Transport} />`}
   </div>`;
 }
 

@@ -90,7 +90,7 @@ export function Tree() {
       session.head === node.id && "head", state.critic && judged && "flawed"].filter(Boolean).join(" ");
     const picture = node === painted && live.preview ? `data:image/png;base64,${live.preview}` : at(node.canvas);
     return item(node.id, place, looks, html`
-      ${picture ? html`<img src=${picture} alt="" draggable=${false} />` : html`<${Icon} name=${node === painted ? "brush" : "check"} />`}
+      ${picture ? html`<img src=${picture} alt="" draggable=${false} />` : html`<${Icon} name=${node.state === "written" ? "brush" : "check"} />`}
       ${person && html`<span class="badge person"><${Icon} name="pen" /></span>`}
       ${node.star && html`<span class="badge star"><${Icon} name="star" filled /></span>`}
       ${node.name && html`<span class="name">${node.name}</span>`}`, T.tree.item(node.step + 1, marks));
