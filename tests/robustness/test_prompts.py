@@ -40,6 +40,7 @@ LEAD_INS = (
     "a painting of",
     "can you make",
     "there's",
+    "there're",
     "here are",
     "I'd like",
     "I\u2019d like a pic of",

@@ -23,6 +23,7 @@ from strokewise.inference.options import OptionChanges, Request
 from strokewise.inference.painter import Painter, raising
 from strokewise.inference.policies import Policy
 from strokewise.inference.session import Session
+from strokewise.io.bounds import LARGEST_SEED, check_numbers
 from strokewise.io.digests import check_with_digest, write_with_digest
 from strokewise.io.schema import checked_row
 from strokewise.trajectory.files import from_row, to_row
@@ -90,6 +91,7 @@ class RolloutSampling:
 
     def __post_init__(self) -> None:
         """Refuse what gives no groups to compare in."""
+        check_numbers(self, seed=(0, LARGEST_SEED))
         if self.groups < 1 or self.batch < 1 or self.siblings < 2:
             raise ConfigError("a round needs at least one group of two siblings, and a batch of one")
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from strokewise.errors import SceneError
+from strokewise.io.bounds import LARGEST, check_numbers
 from strokewise.io.schema import checked
 from strokewise.scene_graph import INVERSE, MAX_COUNT, RELATIONS, Relation, SceneGraph, SceneObject
 from strokewise.world import atlas
@@ -52,6 +53,11 @@ class SceneMix:
     classes: tuple[str, ...] = CLASSES
     layout_jitter: float = 1.0
     plain: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are no weights and shares."""
+        shares = dict.fromkeys(("color_share", "relation_share", "background_share", "layout_jitter"), (0, 1))
+        check_numbers(self, objects=(0, LARGEST), counts=(0, LARGEST), **shares)
 
 
 def sample_scene(rng: random.Random, mix: SceneMix) -> Scene:

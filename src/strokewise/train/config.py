@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from strokewise.datasets.dropout import Dropout
 from strokewise.datasets.samples import SourceConfig
 from strokewise.errors import ConfigError
+from strokewise.io.bounds import LARGEST, LARGEST_SEED, check_numbers
 from strokewise.train.objectives import Objective
 from strokewise.train.objectives.sft import SupervisedFineTuning
 
@@ -28,6 +29,10 @@ class Lora:
 
     rank: int = 64
     alpha: int = 128
+
+    def __post_init__(self) -> None:
+        """Refuse values that have no meaning."""
+        check_numbers(self, rank=(1, LARGEST), alpha=(1, LARGEST))
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,12 @@ class Running:
     num_samples: int = 4
     sample_steps: int = 24
     tensorboard: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse values that have no meaning."""
+        intervals = dict.fromkeys(("log_every", "save_every", "sample_every", "keep"), (1, LARGEST))
+        amounts = {"workers": (0, 1024), "num_samples": (0, 4096), "cache_mb": (0, LARGEST)}
+        check_numbers(self, **intervals, **amounts, sample_steps=(1, 10_000))
 
 
 @dataclass(frozen=True)
@@ -139,6 +150,21 @@ class TrainConfig:
         for name in ("steps", "pack_tokens", "row_tokens", "packs_per_step", "noised_copies", "ema_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        check_numbers(
+            self,
+            warmup_steps=(0, LARGEST),
+            final_lr=(0, 1),
+            time_shift=(1e-6, 1e6),
+            betas=(0, 1),
+            eps=(0, 1),
+            weight_decay=(0, LARGEST),
+            canvas_side=(1, LARGEST),
+            view_side=(1, LARGEST),
+            seed=(0, LARGEST_SEED),
+        )
+        check_numbers(self.objective)
+        if len(self.betas) != 2 or 1 in self.betas:
+            raise ConfigError(f"betas are {self.betas}; they are two numbers in [0, 1)")
         if self.precision not in PRECISIONS:
             raise ConfigError(f"unknown precision {self.precision!r}; known are {', '.join(PRECISIONS)}")
         if not 0 <= self.ema_decay < 1:
@@ -177,7 +203,7 @@ def override(config: Config, assignment: str) -> Config:
         raise _no_value(assignment)
     try:
         value: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = text
     return _changed(config, name.split("."), value, assignment)
 
