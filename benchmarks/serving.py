@@ -1,7 +1,8 @@
 """Time to the first event, and pictures a minute of 1, 4 and 16 sessions at once against ``paint --prompts``.
 
-Each client requests one picture after the other; ``paint`` has as many pictures in a batch as there are
-clients. Both are measured in turns, so that a busy machine slows both, and the median of the ratios is told.
+Each client requests one picture after the other, the next of a common list until all are painted; ``paint``
+has as many pictures in a batch as there are clients, and refills it from its list likewise. Both are measured
+in turns, so that a busy machine slows both, and the median of the ratios is told.
 
 python benchmarks/serving.py [--model nano] [--sessions 1 4 16] [--pictures 4] [--turns 5]
 """
@@ -64,15 +65,16 @@ def paint(client: httpx.Client, prompt: str, seed: int) -> float:
 
 
 def served(url: str, count: int, pictures: int) -> tuple[float, float]:
-    """Seconds for ``pictures`` of each of ``count`` clients, and the median time to a first text."""
+    """Seconds for ``count`` times ``pictures`` by so many clients, and the median time to a first text."""
     times: list[float] = []
+    seeds = iter(range(count * pictures))
 
-    def paint_all(client: int) -> None:
+    def paint_some() -> None:
         with httpx.Client(base_url=url, timeout=600) as connection:
-            for seed in range(pictures):
-                times.append(paint(connection, PROMPTS[client % len(PROMPTS)], client + count * seed))
+            for seed in seeds:
+                times.append(paint(connection, PROMPTS[seed % min(count, len(PROMPTS))], seed))
 
-    threads = [threading.Thread(target=paint_all, args=(client,)) for client in range(count)]
+    threads = [threading.Thread(target=paint_some) for _ in range(count)]
     start = time.perf_counter()
     for thread in threads:
         thread.start()
