@@ -86,7 +86,7 @@ def main() -> None:
         cards = [card(record.trajectory) for record in chosen()]
         images = {out / "trajectories.png": stacked(cards, COLUMNS), out / "trajectory.png": cards[-5]}
     for path, image in images.items():
-        image.quantize(255, dither=Image.Dither.NONE).save(path, optimize=True)
+        image.save(path, optimize=True)
         print(path, image.size)
 
 

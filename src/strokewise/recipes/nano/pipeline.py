@@ -47,7 +47,6 @@ PAINTING = {
     "image_guidance": 1.0,
     "temperature": 0.4,
     "max_tokens": 384,
-    "max_images": 10,
     "max_refinements": 2,
     "replace_refined": True,
     "look": True,
