@@ -15,7 +15,8 @@ from strokewise.errors import ConfigError
 from strokewise.recipes import registry as recipes
 from strokewise.recipes.bagel import bagel_7b_process
 from strokewise.recipes.nano.canvases import Canvases
-from strokewise.recipes.nano.stages import NANO_SCENES, STAGES
+from strokewise.recipes.nano.stages import COUNTED_SCENES, NANO_SCENES, RELATED_SCENES, STAGES
+from strokewise.world.vocabulary import CLASSES
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def test_run_resume_export(recipe, tmp_path):
     assert runner.invoke(app, bagel, catch_exceptions=False).exit_code == 0
     assert (tmp_path / "bagel" / "ema.safetensors").exists()
     assert sorted(p.name for p in (tmp_path / "model").iterdir()) == [
+        "SHA256SUMS",
         "model.safetensors",
         "strokewise.json",
         "tokenizer.json",
@@ -95,7 +97,9 @@ def test_named_recipes_render_the_sprite_world_or_read_data_sets(name):
 
 def test_nano_learns_its_own_scenes_and_no_stage_what_another_has_seen():
     made = [make("start", None) for make in STAGES.values()]
-    assert {entry.source.scenes for config in made for entry in config.sources} == {NANO_SCENES}
+    scenes = {entry.source.scenes for config in made for entry in config.sources}
+    assert scenes == {NANO_SCENES, COUNTED_SCENES, RELATED_SCENES}
+    assert {(one.classes, one.layout_jitter, one.plain) for one in scenes} == {(CLASSES, 0.0, True)}
     seeds = [{entry.source.seed for entry in config.sources} for config in made]
     assert all(len(seed) == 1 for seed in seeds)
     assert len(set.union(*seeds)) == len(seeds)
