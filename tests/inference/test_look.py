@@ -234,6 +234,18 @@ def test_what_is_wrong_after_the_last_refinement_is_said(generator, tiny_tokeniz
     assert (verdict.plan, verdict.sketch) == (True, False)
 
 
+def test_no_correction_follows_the_last_allowed_refinement(generator, tiny_tokenizer, described):
+    """This model, untrained, would write the tag of a correction nearly everywhere."""
+    options = replace(OPTIONS, max_refinements=1, max_tokens=40, temperature=1.0)
+    engine = Engine(generator, tiny_tokenizer, "tiny", batch=4)
+    for seed in range(4):
+        engine.open(Request("a cup", seed), options, policy=Refining(1))
+    written = [event.text for _, event in engine.run() if isinstance(event, TextFinished) and event.step == 2]
+    assert len(written) == 4
+    assert not any("<refine>" in text for text in written)
+    assert all(len(text) > len(seen_text(PLAN.des)) for text in written)
+
+
 def test_what_is_said_after_the_last_refinement_gives_way_to_an_instruction(
     generator, tiny_tokenizer, described
 ):

@@ -4,7 +4,7 @@ Knows tokens, texts, and where supplied words are put in. What a finished messag
 ``session``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from time import perf_counter
 
@@ -15,7 +15,7 @@ from strokewise.inference.formats import Following
 from strokewise.inference.generator import Generator
 from strokewise.inference.policies import Begin, Instruct, Say
 from strokewise.inference.session import Ended, Session
-from strokewise.inference.writing import TextStep, WriteEvent, WriteOptions
+from strokewise.inference.writing import Constraint, TextStep, WriteEvent, WriteOptions
 from strokewise.sequence import Segment, Tokenizer
 from strokewise.trajectory.events import Event, TextDelta, TextFinished, TextStarted
 from strokewise.trajectory.values import TAG
@@ -181,7 +181,16 @@ class Messages:
         contexts = [draft.session.context for draft in drafts]
         seeds = [draft.session.seed("text") for draft in drafts]
         options = replace(self.options.writing(stop_ids), logit_bias=self._fault_bias())
+        if spent := {row for row, draft in enumerate(drafts) if draft.accepts and self.protocol.tagged}:
+            options = replace(options, constraint=self._without_refinement(spent))
         return self.generator.write(contexts, options, seeds)
+
+    def _without_refinement(self, rows: Collection[int]) -> Constraint:
+        """Return what keeps some rows from another correction, whatever their inspection says."""
+        plan = {*self.tokenizer.encode("<ins>"), *self.tokenizer.encode("<des>")}
+        tag = {*self.tokenizer.encode("<refine>")} - plan
+        allowed = [token for token in range(self.tokenizer.vocab_size) if token not in tag]
+        return lambda row, _: allowed if row in rows else None
 
     def _fault_bias(self) -> tuple[tuple[int, float], ...]:
         """Return the bias against finding faults, on the ids that such words begin with."""
