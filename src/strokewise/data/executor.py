@@ -7,6 +7,7 @@ died is simply done again. This file knows processes. It refuses to know what a 
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -84,6 +85,19 @@ def _begin(begin: Callable[[], Work[Any, Any]]) -> None:
     global _work
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     _work = begin()
+    _hear(_leave)
+
+
+def _hear(handler: Callable[..., None]) -> None:
+    """Let a worker hear the signals, which were blocked when it was born."""
+    for number in ENDING_SIGNALS:
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+
+
+def _leave(*_: object) -> None:
+    """End at a signal between two units: there is nothing to clean up."""
+    os._exit(1)
 
 
 def _leave_with_parent() -> None:
@@ -95,13 +109,12 @@ def _leave_with_parent() -> None:
 
 
 def _do(unit: Any) -> Any:
-    """Do a unit. The signals were blocked until here, so that a worker begins to hear them as it should."""
     assert _work is not None, "the pool began it"
-    for number in ENDING_SIGNALS:
-        signal.signal(number, _end)
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
-        return _work(unit)
+        _hear(_end)
+        result = _work(unit)
+        _hear(_leave)
+        return result
     except SystemExit:  # what it was writing is removed by now
         os._exit(1)
 
@@ -138,6 +151,8 @@ def _in_processes(
             child.terminate()
         raise
     except BrokenProcessPool as error:
+        # A signal to the whole group may end workers before it reaches this process, which it then ends, too.
+        time.sleep(0.5)
         raise ServiceError(
             "a worker process was killed or could not begin; run it again: what is finished is kept"
         ) from error
