@@ -363,6 +363,8 @@ class Manager:
         prompt, instruct = new.prompt, tuple(new.instruct)
         if vocabulary is not None and not new.any_prompt:
             prompt, instruct = vocabulary.prepare(new.prompt, new.instruct, source is not None)
+            if source is not None:
+                instruct = instruct or (prompt,)  # as ``Painter.open``: the prompt is the first stroke
         original = "" if prompt == new.prompt else new.prompt
         return Request(prompt, new.seed, source, instruct, original_prompt=original)
 
