@@ -238,6 +238,19 @@ def mutated(data, rng):
     return bytes(data)
 
 
+def refuses(read, what):
+    """Whether reading ends in an error of ours; any other fails, with ``what`` was damaged."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read()
+    except StrokewiseError:
+        return True
+    except Exception as error:
+        raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
+    return False
+
+
 def attack(make, folder, seeds, name):
     """Read damaged copies of a valid file; the number that was refused."""
     folder.mkdir()
@@ -246,14 +259,7 @@ def attack(make, folder, seeds, name):
     read()
     for seed in seeds:
         path.write_bytes(mutated(whole, random.Random(f"{name}/{seed}")))
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                read()
-        except StrokewiseError:
-            refused += 1
-        except Exception as error:
-            raise AssertionError(f"{name}, seed {seed}: {type(error).__name__}: {error}") from error
+        refused += refuses(read, f"{name}, seed {seed}")
     return refused
 
 
