@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import socket
 import struct
 import threading
@@ -94,6 +95,19 @@ def completion_object(content, tokens=100):
 def completion(value, tokens=100):
     """A good response whose text is ``value``, as JSON unless it is text already."""
     return with_content(value if isinstance(value, str) else json.dumps(value), tokens)
+
+
+def beginning(tokens, said=None):
+    """A response that states the probabilities of its first token."""
+
+    def respond(handler, body):
+        stated = [{"token": token, "logprob": math.log(p), "bytes": None} for token, p in tokens.items()]
+        first = {**stated[0], "top_logprobs": stated}
+        found = completion_object(said or first["token"])
+        found["choices"][0]["logprobs"] = {"content": [first], "refusal": None}
+        handler.send(200, found)
+
+    return respond
 
 
 def status(code, message=None, **headers):

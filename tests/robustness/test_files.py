@@ -184,6 +184,8 @@ def geneval_folder(folder):
 
 
 GENEVAL = {"tag": "colors", "prompt": "x", "include": [{"class": "bus", "count": 1, "color": "red"}]}
+GENEVAL2 = {"prompt": "two red cups", "atom_count": 3}
+GENEVAL2 |= {"vqa_list": [["How many cups?", "two"], ["Is it red?", "Yes"]], "skills": ["count", "attribute"]}
 WISE = [{"Prompt": "x", "prompt_id": 1, "Explanation": "y", "Category": "time"}]
 FORMATS = {
     "png": picture("PNG", "RGBA"),
@@ -196,6 +198,7 @@ FORMATS = {
     "prompts": prompts("p.txt", "a red cup\r\n\u201ctwo buses\u201d\n"),
     "prompts-gzip": prompts("p.txt.gz", "a red cup\n" * 9),
     "geneval-prompts": prompts("p.jsonl", json.dumps(GENEVAL) + "\n"),
+    "geneval2-prompts": prompts("p.jsonl", json.dumps(GENEVAL2) + "\n"),
     "wise-prompts": prompts("p.json", json.dumps(WISE)),
     "trajectory": stored_trajectory("trajectory.json"),
     "canvas": stored_trajectory("canvas-1.png"),

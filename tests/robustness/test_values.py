@@ -23,7 +23,7 @@ OTHERS = (
     *([], [[]], [1, 2], ["x"] * 3, {}, {"a": 1}, GONE),
 )
 JSON = ("trajectory", "manifest", "vocabulary", "run", "run-prompts", "run-results")
-JSON += ("geneval-prompts", "wise-prompts", "geneval-folder")
+JSON += ("geneval-prompts", "geneval2-prompts", "wise-prompts", "geneval-folder")
 
 
 def places(value, path=()):

@@ -54,7 +54,8 @@ def run(
     prompts: Annotated[
         str,
         typer.Option(
-            help="geneval, free, tuning, or a file: GenEval's .jsonl, WISE's .json, else a prompt a line."
+            help="geneval, free, tuning, or a file: GenEval's or GenEval 2's .jsonl, WISE's .json, else a"
+            " prompt a line."
         ),
     ] = "geneval",
     strategy: Annotated[
@@ -167,7 +168,7 @@ def geneval(
         results = score_run(one, detector_for(one, detector, device))
         name = f"{benchmark_name(one.sprite)}: {one.name} (prompts: {prompt_set(one)})"
         _score(results, len(one.entries()), one.folder / SCORES, name, seed)
-        _report_unfinished(one)
+        report_unfinished(one)
 
 
 @eval_app.command()
@@ -207,7 +208,7 @@ def process(
         store(one, judged)
         for table in tables(measure(judged), f"process: {one.name}"):
             print_table(table)
-        _report_unfinished(one)
+        report_unfinished(one)
 
 
 @eval_app.command()
@@ -231,7 +232,7 @@ def wise(
         ratings = list(tracked(rate_run(one, asker, mode), "rating", len(one.entries())))
         write_objects(one.folder / name, (rating.to_json() for rating in ratings))
         print_table(table(score(ratings, mode), f"WISE, {mode}: {one.name}, judged by {judge}"))
-        _report_unfinished(one)
+        report_unfinished(one)
 
 
 @eval_app.command()
@@ -245,7 +246,7 @@ def free(runs: Runs, seed: BootstrapSeed = 0) -> None:
         scores = list(tracked(score_run(one), "scoring", len(one.entries())))
         store(one, scores)
         print_table(shares_table(f"free prompts: {one.name}", "prompts", summarize(scores, seed)))
-        _report_unfinished(one)
+        report_unfinished(one)
 
 
 @eval_app.command()
@@ -340,8 +341,8 @@ def _score(results: Any, total: int, out: Path | None, name: str, seed: int) -> 
     print_table(table(summary, name))
 
 
-def _report_unfinished(one: "Run") -> None:
-    """Say so where a run has not all of its pictures yet."""
+def report_unfinished(one: "Run") -> None:
+    """Print so where a run has not all of its pictures yet."""
     there = len(one.entries())
     if not there:
         raise InputError(f"{one.folder} holds no pictures yet")

@@ -1,18 +1,19 @@
-"""Queries to a vision model behind an OpenAI-compatible API, answered in a given schema.
+"""Queries to a vision model behind an OpenAI-compatible API: answered in a given schema, or by probabilities.
 
 Answers are validated and requested again with the fault named, and kept in a cache on disk, so that no query
-is paid for twice. This file knows schemas. It refuses to know how requests are sent and limited
-(``io.services``), what is queried and what an answer means (``judges``, ``verifiers``).
+is paid for twice. This file knows schemas and tokens. It refuses to know how requests are sent and limited
+(``io.services``), what is queried and what an answer means (``judges``, ``verifiers``, ``soft_tifa``).
 """
 
 import base64
 import hashlib
 import json
+import math
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,6 +34,11 @@ Result = TypeVar("Result")
 MAX_BYTES = 8 * 2**20  # of one answer: a thousand times what the longest needs
 # What services name when it is the schema that they refuse.
 _ABOUT_SCHEMA = re.compile(r"response_format|schema|structured|guided|grammar", re.IGNORECASE)
+_ABOUT_CHANCES = re.compile(r"log_?prob", re.IGNORECASE)
+TOP_TOKENS = 20  # the most of which OpenAI's API states the probabilities
+_CHANCES_ADVICE = (
+    "take a service and a model that state log-probabilities (logprobs and top_logprobs of chat completions)"
+)
 _QUOTED = 2_000  # bytes of what is no answer that an error begins with, before it is redacted and cut
 _PLAIN_TASK = "Answer with one JSON object and nothing else. It must follow this JSON schema:\n"
 
@@ -104,16 +110,27 @@ class VlmClient:
             {"role": "system", "content": task},
             {"role": "user", "content": [{"type": "text", "text": text}, *map(_image_part, images)]},
         ]
-        path = self._cache_path(messages, answer)
-        if path is None:
-            return self._answer(messages, answer)
-        # The same query at the same time waits for the first one's answer.
-        with self._under_way.setdefault(path, threading.Lock()):
-            found = _load(path, answer)
-            if found is None:
-                found = self._answer(messages, answer)
-                write_text(path, found.model_dump_json(), ServiceError)
-            return found
+        return self._kept(messages, answer, partial(self._answer, messages, answer))
+
+    def chances(
+        self, questions: Sequence[str], images: Sequence[Image.Image] = (), tokens: int = TOP_TOKENS
+    ) -> list[dict[str, float]]:
+        """Return for each question how the model would begin its answer.
+
+        Args:
+            questions: each is a query of its own, without any other instruction.
+            images: shown before each question, in order.
+            tokens: how many beginnings are stated, the likeliest; few services state more than 20.
+
+        Returns:
+            For each question the probabilities, 0..1, by the text of the first token, the likeliest first.
+
+        Raises:
+            ServiceError: if the service refuses or keeps failing, states no log-probabilities, or the limits
+                are reached.
+        """
+        parts = [*map(_image_part, images)]
+        return [self._chances([*parts, {"type": "text", "text": text}], tokens) for text in questions]
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield results of a function that queries, in the order of the items, as many at once as may be."""
@@ -128,6 +145,53 @@ class VlmClient:
                 for future in futures:
                     future.cancel()
 
+    def _kept(self, query: list[dict[str, Any]], answer: type[Answer], ask: Callable[[], Answer]) -> Answer:
+        """Return the stored answer to a query, or that of ``ask``, which is then stored."""
+        path = self._cache_path(query, answer)
+        if path is None:
+            return ask()
+        # The same query at the same time waits for the first one's answer.
+        with self._under_way.setdefault(path, threading.Lock()):
+            found = _load(path, answer)
+            if found is None:
+                found = ask()
+                write_text(path, found.model_dump_json(), ServiceError)
+            return found
+
+    def _chances(self, parts: list[dict[str, Any]], tokens: int) -> dict[str, float]:
+        """Return the probabilities of the first token of the answer to one question."""
+        messages: list[dict[str, Any]] = [{"role": "user", "content": parts}]
+        query = [*messages, {"top_logprobs": tokens}]
+        found: Any = self._kept(query, _token_chances(), partial(self._send_for_chances, messages, tokens))
+        chances: dict[str, float] = {}
+        for one in sorted(found.tokens, key=lambda one: -one.logprob):
+            chances[one.token] = chances.get(one.token, 0.0) + math.exp(min(one.logprob, 0.0))
+        return chances
+
+    def _send_for_chances(self, messages: list[dict[str, Any]], tokens: int) -> Any:
+        """Return what a service states of the first token.
+
+        Of temperature 1, because some services state probabilities as they sample by them.
+        """
+        create: Any = self._service.client.chat.completions.create
+        wanted = {"logprobs": True, "top_logprobs": tokens, "max_tokens": 1, "temperature": 1, "top_p": 1}
+        try:
+            response: Any = self._service.call(partial(create, model=self.model, messages=messages, **wanted))
+        except ServiceError as error:
+            if _ABOUT_CHANCES.search(str(error)):
+                raise ServiceError(f"{error}; {_CHANCES_ADVICE}") from None
+            raise
+        self._service.charge(response.usage)
+        try:
+            stated = response.choices[0].to_dict(mode="json", warnings=False)["logprobs"]["content"][0]
+            found = _token_chances().model_validate({"tokens": stated["top_logprobs"]})
+        except (LookupError, TypeError, ValueError):
+            raise ServiceError(
+                f"the service of {self.model} states no log-probabilities; {_CHANCES_ADVICE}"
+            ) from None
+        self._refuse_key(found.model_dump_json())
+        return found
+
     def _answer(self, messages: list[dict[str, Any]], answer: type[Answer]) -> Answer:
         """Return an answer that fits the schema; requested again, with the fault named, while it does not."""
         problem = ""
@@ -138,12 +202,7 @@ class VlmClient:
             except ValueError as error:
                 problem = str(error)
             else:
-                if self._service.secret.quoted_in(text) or self._service.secret.quoted_in(
-                    found.model_dump_json()
-                ):
-                    raise ServiceError(
-                        f"an answer of {self.model} quotes the key; it is neither used nor kept"
-                    )
+                self._refuse_key(text, found.model_dump_json())
                 return found
             again = f"That is not an answer of the schema: {problem[:500]}\nAnswer again."
             messages = [
@@ -173,12 +232,16 @@ class VlmClient:
         text = _said(response.choices[0].message)
         return text.encode("utf-8", "replace").decode("utf-8")
 
-    def _cache_path(self, messages: list[dict[str, Any]], answer: "type[BaseModel]") -> Path | None:
+    def _refuse_key(self, *texts: str) -> None:
+        if any(map(self._service.secret.quoted_in, texts)):
+            raise ServiceError(f"an answer of {self.model} quotes the key; it is neither used nor kept")
+
+    def _cache_path(self, query: list[dict[str, Any]], answer: "type[BaseModel]") -> Path | None:
         """Return the file of a query: a digest of model, texts, pictures and schema."""
         if self.cache is None:
             return None
-        query = json.dumps([self.model, messages, answer.model_json_schema()], sort_keys=True)
-        digest = hashlib.sha256(query.encode()).hexdigest()
+        text = json.dumps([self.model, query, answer.model_json_schema()], sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
         return self.cache / digest[:2] / f"{digest}.json"
 
 
@@ -208,6 +271,21 @@ def _load(path: Path, answer: type[Answer]) -> Answer | None:
         return answer.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
         return None
+
+
+@cache
+def _token_chances() -> "type[BaseModel]":
+    """Return the schema of first tokens; made when it is first needed, because pydantic takes its time."""
+    from pydantic import BaseModel, ConfigDict, Field, create_model
+
+    class Stated(BaseModel):
+        model_config = ConfigDict(strict=True, extra="ignore")
+
+    # Rounding puts some logarithms of 1 a little above 0.
+    logprob: Any = (float, Field(le=0.01))
+    token = create_model("Token", __base__=Stated, token=(str, ...), logprob=logprob)
+    tokens: Any = (list[token], Field(min_length=1))  # type: ignore[valid-type]
+    return create_model("FirstTokens", __base__=Stated, tokens=tokens)
 
 
 def _image_part(image: Image.Image) -> dict[str, Any]:

@@ -4,13 +4,13 @@
     DIR/00000/samples/0000.png    its pictures
 
 Any image generator that writes this layout can be scored here, and what is written here can be scored by the
-official harness. This file knows names and formats; it refuses to know what makes the pictures and how they
-are scored.
+official harness. Other benchmarks use it with metadata of their own. This file knows names and formats; it
+refuses to know what makes the pictures and how they are scored.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,8 @@ from strokewise.io.atomic import write_text, writing
 from strokewise.io.outside import read_object
 from strokewise.io.schema import checked
 
+# Takes metadata and what names them in errors.
+CheckMetadata = Callable[[Mapping[str, Any], object], None]
 _DIGITS = re.compile(r"[0-9]+")
 _PICTURE = re.compile(r"[0-9]+\.png")
 
@@ -33,11 +35,25 @@ class LabeledPicture(NamedTuple):
     path: Path
     metadata: dict[str, Any]
 
+    @property
+    def prompt(self) -> int:
+        """The number of its prompt."""
+        return int(self.path.parent.parent.name)
 
-def read_pictures(folder: Path) -> list[LabeledPicture]:
+    @property
+    def sample(self) -> int:
+        """Its number among the pictures of its prompt."""
+        return int(self.path.stem)
+
+
+def read_pictures(folder: Path, check: CheckMetadata = check_metadata) -> list[LabeledPicture]:
     """Return all pictures of a folder with their prompts' metadata, by number.
 
     Folders and files whose names are no numbers are ignored, as by GenEval's scorer.
+
+    Args:
+        folder: of the whole benchmark.
+        check: raises a RecordError unless metadata are of the benchmark; by default GenEval.
 
     Raises:
         InputError: if there is no such folder, or no picture in it.
@@ -48,7 +64,7 @@ def read_pictures(folder: Path) -> list[LabeledPicture]:
     prompts = [path for path in folder.iterdir() if path.is_dir() and _DIGITS.fullmatch(path.name)]
     samples = []
     for prompt in sorted(prompts, key=_number):
-        metadata = _read_metadata(prompt / "metadata.jsonl")
+        metadata = _read_metadata(prompt / "metadata.jsonl", check)
         samples += [LabeledPicture(path, metadata) for path in _pictures(prompt / "samples")]
     if not samples:
         raise InputError(
@@ -62,18 +78,21 @@ def picture_path(folder: Path, prompt: int, sample: int) -> Path:
     return folder / f"{prompt:05}" / "samples" / f"{sample:04}.png"
 
 
-def write_metadata(folder: Path, prompt: int, metadata: Mapping[str, Any]) -> None:
+def write_metadata(
+    folder: Path, prompt: int, metadata: Mapping[str, Any], check: CheckMetadata = check_metadata
+) -> None:
     """Write the metadata of the prompt number `prompt`.
 
     Args:
         folder: of the whole benchmark; made if it is not there.
         prompt: the prompt's number, from 0.
-        metadata: GenEval's, such as `world.language.geneval_metadata` gives.
+        metadata: the benchmark's; GenEval's are such as `world.language.geneval_metadata` gives.
+        check: as for `read_pictures`.
 
     Raises:
-        RecordError: if the metadata are not GenEval's.
+        RecordError: if the metadata are not the benchmark's.
     """
-    check_metadata(metadata)
+    check(metadata, "metadata")
     path = folder / f"{prompt:05}" / "metadata.jsonl"
     write_text(path, json.dumps(metadata, ensure_ascii=False))
 
@@ -100,8 +119,8 @@ class _Prompted(TypedDict):
     prompt: str
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
+def _read_metadata(path: Path, check: CheckMetadata) -> dict[str, Any]:
     metadata = read_object(path)
-    check_metadata(metadata, path)
+    check(metadata, path)
     checked(_Prompted, metadata, path, extra="ignore")
     return metadata

@@ -1,10 +1,10 @@
-"""Shares of successes with bootstrap intervals, where several results belong to one prompt.
+"""Means of results, and shares of successes, with bootstrap intervals, where several belong to one prompt.
 
 Prompts are resampled with all their results: pictures of one prompt succeed and fail together, and intervals
 that take them for independent are too narrow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ RESAMPLES = 10_000
 
 
 class Interval(NamedTuple):
-    """A share, 0..1, and the bounds that hold it in 95 % of the bootstrap's resamples."""
+    """A mean or share, 0..1, and the bounds that hold it in 95 % of the bootstrap's resamples."""
 
     value: float
     low: float
@@ -28,19 +28,19 @@ class Interval(NamedTuple):
 
 
 def resampled_shares(
-    groups: Sequence[Sequence[bool]], rng: np.random.Generator, resamples: int = RESAMPLES
+    groups: Sequence[Sequence[float]], rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> np.ndarray:
-    """Return the share of successes in each resample of the groups, [resamples].
+    """Return the mean result (of verdicts: the share of successes) in each resample, [resamples].
 
     Args:
         groups: results of each prompt; at least one group, none of them empty.
         rng: draws as many groups as there are, with replacement, for each resample.
         resamples: how many.
     """
-    successes = np.array([sum(group) for group in groups])
+    sums = np.array([sum(group) for group in groups])
     sizes = np.array([len(group) for group in groups])
     drawn = rng.integers(len(groups), size=(resamples, len(groups)))
-    shares: np.ndarray = successes[drawn].sum(1) / sizes[drawn].sum(1)
+    shares: np.ndarray = sums[drawn].sum(1) / sizes[drawn].sum(1)
     return shares
 
 
@@ -50,8 +50,8 @@ def interval_of(value: float, draws: np.ndarray) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def share_interval(groups: Sequence[Sequence[bool]], seed: int = 0) -> Interval:
-    """Return the share of successes among all results, with its interval.
+def share_interval(groups: Sequence[Sequence[float]], seed: int = 0) -> Interval:
+    """Return the mean of all results (of verdicts: the share of successes), with its interval.
 
     A share of 0 or 1 has no width; the bootstrap cannot know better.
     """
@@ -85,3 +85,36 @@ def shares_table(title: str, column: str, shares: Sequence[NamedShare], note: st
     """Return the shares as a table."""
     rows = [(one.name, f"{one.right:,} of {one.total:,}", str(one.interval)) for one in shares]
     return TextTable(title, (column, "right", "share (95 % interval)"), rows, note)
+
+
+@dataclass(frozen=True)
+class NamedMean:
+    """The mean of some results of 0 to 1, as one row of a table.
+
+    Attributes:
+        name: of what is averaged.
+        prompts: that the results belong to.
+        results: how many.
+        interval: the mean with its bounds.
+    """
+
+    name: str
+    prompts: int
+    results: int
+    interval: Interval
+
+    @classmethod
+    def of(cls, name: str, results: Iterable[tuple[int, float]], seed: int = 0) -> "NamedMean":
+        """Return the mean of some results, each with the number of its prompt; at least one."""
+        groups: dict[int, list[float]] = {}
+        for prompt, result in results:
+            groups.setdefault(prompt, []).append(result)
+        # Sorted, so that the interval does not depend on the order in which pictures were judged.
+        ordered = [groups[prompt] for prompt in sorted(groups)]
+        return cls(name, len(ordered), sum(map(len, ordered)), share_interval(ordered, seed))
+
+
+def means_table(title: str, column: str, means: Sequence[NamedMean], note: str = "") -> TextTable:
+    """Return the means as a table."""
+    rows = [(one.name, f"{one.prompts:,}", f"{one.results:,}", str(one.interval)) for one in means]
+    return TextTable(title, (column, "prompts", "results", "mean (95 % interval)"), rows, note)

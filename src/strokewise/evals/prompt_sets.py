@@ -11,6 +11,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from strokewise.critics import soft_tifa
 from strokewise.critics.geneval_rules import check_metadata
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.errors import InputError
@@ -32,8 +33,8 @@ class Prompt:
 
     Attributes:
         text: what is painted.
-        metadata: GenEval's ("tag", "include"), WISE's ("prompt_id", "Explanation"), the free set's ("kinds"),
-            or none.
+        metadata: GenEval's ("tag", "include"), GenEval 2's ("atom_count", "vqa_list", "skills"), WISE's
+            ("prompt_id", "Explanation"), the free set's ("kinds"), or none.
     """
 
     text: str
@@ -43,6 +44,11 @@ class Prompt:
     def geneval(self) -> bool:
         """Whether GenEval's rules can judge it."""
         return "include" in self.metadata
+
+    @property
+    def geneval2(self) -> bool:
+        """Whether it is of GenEval 2, with questions of its own."""
+        return _of_geneval2(self.metadata)
 
     @property
     def kinds(self) -> int | None:
@@ -60,8 +66,8 @@ def load_prompts(source: str) -> list[Prompt]:
 
     Args:
         source: ``geneval`` for its 553; ``free`` for 1,000 prompts of one to five kinds of things; ``tuning``
-            for 200 others of that kind, on which settings are chosen; or a file: GenEval's metadata (.jsonl),
-            WISE's list (.json), or a prompt a line (anything else).
+            for 200 others of that kind, on which settings are chosen; or a file: GenEval's or GenEval 2's
+            metadata (.jsonl), WISE's list (.json), or a prompt a line (anything else).
 
     Raises:
         InputError: if it cannot be read, or holds no prompts.
@@ -80,7 +86,7 @@ def load_prompts(source: str) -> list[Prompt]:
     if path.suffix == ".json":
         found = _wise(path)
     elif path.suffix == ".jsonl":
-        found = [_geneval(value, where) for where, value in read_json_lines(path)]
+        found = [_with_metadata(value, where) for where, value in read_json_lines(path)]
     else:
         found = [Prompt(line) for line in read_lines(path)]
     if not found:
@@ -120,8 +126,13 @@ class _WisePrompt(TypedDict):
     Explanation: str
 
 
-def _geneval(value: dict[str, Any], where: str) -> Prompt:
-    check_metadata(value, where)
+def _of_geneval2(metadata: dict[str, Any]) -> bool:
+    return not metadata.keys().isdisjoint(("atom_count", "vqa_list", "skills"))
+
+
+def _with_metadata(value: dict[str, Any], where: str) -> Prompt:
+    check = soft_tifa.check_metadata if _of_geneval2(value) else check_metadata
+    check(value, where)
     return Prompt(checked(_GenEvalLine, value, where, extra="ignore")["prompt"], value)
 
 
