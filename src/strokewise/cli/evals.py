@@ -54,8 +54,8 @@ def run(
     prompts: Annotated[
         str,
         typer.Option(
-            help="geneval, free, tuning, or a file: GenEval's or GenEval 2's .jsonl, WISE's .json, else a"
-            " prompt a line."
+            help="geneval, free, tuning, or a file: GenEval's or GenEval 2's .jsonl, WISE's .json,"
+            " T2I-CompBench's color_val.txt (or the folder with its others), else a prompt a line."
         ),
     ] = "geneval",
     strategy: Annotated[

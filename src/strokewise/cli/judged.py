@@ -58,6 +58,26 @@ def geneval2(
     _judge(BENCHMARK, runs, images, out, (judge, judge_url, cache, max_requests), score, shown)
 
 
+def compbench(
+    *,
+    runs: RunsOrNone = None,
+    images: Images = None,
+    judge: JudgeModel,
+    judge_url: JudgeUrl = None,
+    cache: JudgeCache = None,
+    max_requests: MaxRequests = None,
+    out: Out = None,
+    seed: BootstrapSeed = 0,
+) -> None:
+    """Have pictures of T2I-CompBench++'s prompts graded; stored in a run as compbench.jsonl."""
+    from strokewise.evals.benchmarks.compbench import BENCHMARK, score_pictures, table
+
+    def shown(scores: list[Any], title: str) -> "TextTable":
+        return table(scores, title, seed)
+
+    _judge(BENCHMARK, runs, images, out, (judge, judge_url, cache, max_requests), score_pictures, shown)
+
+
 def _judge(
     benchmark: "JudgedBenchmark",
     runs: list[Path] | None,

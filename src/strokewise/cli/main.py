@@ -27,7 +27,7 @@ from strokewise.cli.arguments import parse_dtype, parse_size
 from strokewise.cli.data import data_app
 from strokewise.cli.evals import eval_app
 from strokewise.cli.hub import hub_app
-from strokewise.cli.judged import geneval2
+from strokewise.cli.judged import compbench, geneval2
 from strokewise.cli.paint import paint
 from strokewise.cli.probes import probe_app
 from strokewise.cli.serve import serve
@@ -46,6 +46,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(eval_app, name="eval")
 eval_app.command()(ablate)
 eval_app.command()(geneval2)
+eval_app.command()(compbench)
 eval_app.add_typer(probe_app, name="probe")
 app.add_typer(train_app, name="train")
 app.add_typer(hub_app, name="hub")

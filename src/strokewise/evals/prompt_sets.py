@@ -11,11 +11,11 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from strokewise.critics import soft_tifa
+from strokewise.critics import compbench_grades, soft_tifa
 from strokewise.critics.geneval_rules import check_metadata
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.errors import InputError
-from strokewise.io.outside import read_json, read_json_lines, read_lines
+from strokewise.io.outside import read_json, read_json_lines, read_lines, read_numbered_lines
 from strokewise.io.schema import checked
 from strokewise.world.language import geneval_metadata, geneval_prompts, write_prompt
 
@@ -25,6 +25,8 @@ TUNING_PER_KIND = 40
 # What the prompts of the free set are sampled from. Written out here: a set that compares models over time
 # must not follow the training recipes.
 FREE_SCENES: dict[str, Any] = {"counts": (0.67, 0.12, 0.11, 0.1), "layout_jitter": 0.0, "plain": True}
+# T2I-CompBench++'s own names of its test prompts.
+_COMPBENCH_FILES = {f"{category}_val.txt": category for category in compbench_grades.CATEGORIES}
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Prompt:
     Attributes:
         text: what is painted.
         metadata: GenEval's ("tag", "include"), GenEval 2's ("atom_count", "vqa_list", "skills"), WISE's
-            ("prompt_id", "Explanation"), the free set's ("kinds"), or none.
+            ("prompt_id", "Explanation"), T2I-CompBench++'s ("t2i_compbench"), the free set's ("kinds"), or
+            none.
     """
 
     text: str
@@ -49,6 +52,11 @@ class Prompt:
     def geneval2(self) -> bool:
         """Whether it is of GenEval 2, with questions of its own."""
         return _of_geneval2(self.metadata)
+
+    @property
+    def compbench(self) -> bool:
+        """Whether it is of a category of T2I-CompBench++."""
+        return "t2i_compbench" in self.metadata
 
     @property
     def kinds(self) -> int | None:
@@ -67,7 +75,8 @@ def load_prompts(source: str) -> list[Prompt]:
     Args:
         source: ``geneval`` for its 553; ``free`` for 1,000 prompts of one to five kinds of things; ``tuning``
             for 200 others of that kind, on which settings are chosen; or a file: GenEval's or GenEval 2's
-            metadata (.jsonl), WISE's list (.json), or a prompt a line (anything else).
+            metadata (.jsonl), WISE's list (.json), a category of T2I-CompBench++ (by its official name, such
+            as color_val.txt), or a prompt a line (anything else); or a folder with several of these.
 
     Raises:
         InputError: if it cannot be read, or holds no prompts.
@@ -83,7 +92,11 @@ def load_prompts(source: str) -> list[Prompt]:
         raise InputError(
             f"{path} cannot be read: there is no such file; give geneval, free, tuning, or a file of prompts"
         )
-    if path.suffix == ".json":
+    if path.is_dir():
+        found = [prompt for file in _compbench_files(path) for prompt in _compbench(file)]
+    elif path.name in _COMPBENCH_FILES:
+        found = _compbench(path)
+    elif path.suffix == ".json":
         found = _wise(path)
     elif path.suffix == ".jsonl":
         found = [_with_metadata(value, where) for where, value in read_json_lines(path)]
@@ -134,6 +147,25 @@ def _with_metadata(value: dict[str, Any], where: str) -> Prompt:
     check = soft_tifa.check_metadata if _of_geneval2(value) else check_metadata
     check(value, where)
     return Prompt(checked(_GenEvalLine, value, where, extra="ignore")["prompt"], value)
+
+
+def _compbench_files(folder: Path) -> list[Path]:
+    found = [folder / name for name in _COMPBENCH_FILES if (folder / name).exists()]
+    if not found:
+        raise InputError(
+            f"{folder} holds no prompts of T2I-CompBench++; expected one of {', '.join(_COMPBENCH_FILES)}"
+        )
+    return found
+
+
+def _compbench(path: Path) -> list[Prompt]:
+    found = []
+    for number, line in read_numbered_lines(path):
+        if not line.isprintable():
+            raise InputError(f"{path}, line {number}: no prompt: it holds control characters")
+        metadata = {"prompt": line, "t2i_compbench": _COMPBENCH_FILES[path.name]}
+        found.append(Prompt(line, metadata))
+    return found
 
 
 def _wise(path: Path) -> list[Prompt]:

@@ -21,8 +21,7 @@ from strokewise.evals.benchmarks.pictures import JudgedBenchmark, Picture
 from strokewise.evals.intervals import NamedMean, means_table
 from strokewise.evals.run_store import Run
 from strokewise.evals.text_table import TextTable
-from strokewise.io.outside import read_json_lines, read_picture
-from strokewise.io.schema import checked
+from strokewise.io.outside import read_picture
 
 BENCHMARK = JudgedBenchmark("GenEval 2", "geneval2.jsonl", lambda prompt: prompt.geneval2, check_metadata)
 
@@ -124,7 +123,4 @@ def stored_scores(run: Run) -> list[PictureAnswers]:
     Raises:
         RecordError: if the file is damaged.
     """
-    path = run.folder / BENCHMARK.scores
-    if not path.exists():
-        return []
-    return [checked(PictureAnswers, line, where) for where, line in read_json_lines(path)]
+    return BENCHMARK.stored(run, PictureAnswers)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from strokewise.evals.benchmarks import free, geneval2, wise
+from strokewise.evals.benchmarks import compbench, free, geneval2, wise
 from strokewise.evals.benchmarks.geneval.score import (
     benchmark_name,
     prompt_set,
@@ -77,7 +77,7 @@ def collect(runs: Sequence[Run], seed: int = 0) -> ReportContent:
     report.tables.append(_costs(runs, summaries))
     report.tables += _process(runs)
     report.tables += [table for mode in wise.TASKS for table in _wise(runs, mode)]
-    report.tables += _geneval2(runs, seed)
+    report.tables += _judged(runs, seed)
     report.tables += _free(runs, seed)
     points = list(_points(runs, summaries))
     if points:
@@ -144,10 +144,12 @@ def _wise(runs: Sequence[Run], mode: str) -> Iterator[TextTable]:
             yield TextTable(f"WISE, {mode}: {label}", wise.HEAD, wise.rows(found))
 
 
-def _geneval2(runs: Sequence[Run], seed: int) -> Iterator[TextTable]:
+def _judged(runs: Sequence[Run], seed: int) -> Iterator[TextTable]:
     for label, run in zip(_names(runs), runs, strict=True):
         if scores := geneval2.stored_scores(run):
             yield geneval2.table(scores, f"GenEval 2: {label}", seed)
+        if grades := compbench.stored_scores(run):
+            yield compbench.table(grades, f"T2I-CompBench++: {label}", seed)
 
 
 def _free(runs: Sequence[Run], seed: int) -> Iterator[TextTable]:
