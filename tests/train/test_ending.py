@@ -114,8 +114,9 @@ def end(launch, tmp_path, number, *changes):
     assert nobody_left(process.pid)
 
 
-def test_a_run_that_is_ended_saves_first(launch, tmp_path):
-    end(launch, tmp_path, signal.SIGTERM)
+@pytest.mark.parametrize("changes", [(), ("running.async_save=true",)], ids=["waiting", "background"])
+def test_a_run_that_is_ended_saves_first(launch, tmp_path, changes):
+    end(launch, tmp_path, signal.SIGTERM, *changes)
 
 
 @pytest.mark.slow

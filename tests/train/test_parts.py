@@ -15,6 +15,7 @@ from strokewise.datasets.records import SUBSET_SIZES, Rendered
 from strokewise.errors import CheckpointError, ConfigError
 from strokewise.models import find_checkpoint, load_model
 from strokewise.models.bagel import ARCHITECTURE, bagel_7b, fresh_model, nano
+from strokewise.models.units import human
 from strokewise.recipes.registry import RECIPES
 from strokewise.sequence import Kind, Segment, Tokenizer, to_tensor
 from strokewise.train import optim
@@ -431,3 +432,15 @@ def test_the_table_tells_bytes_of_checkpoints_and_of_export(toy, start):
     config = toy.config(start)
     shown = table(config, estimate(config, RunData.open(config), 1, SPEED), 1)
     assert {"a checkpoint", "host memory of export", "left out"} <= {*shown.columns[0].cells}
+    assert "host memory of saving" not in {*shown.columns[0].cells}
+
+
+def test_the_copy_that_is_written_in_the_background_is_counted(toy, start):
+    config = override(toy.config(start), "running.async_save=true")
+    found = estimate(config, RunData.open(config), 1, SPEED)
+    names, values = (list(column.cells) for column in table(config, found, 1).columns)
+    copied = values[names.index("host memory of saving")]
+    assert copied == f"{human(16 * found.trainable, 'B')} in all, the copy that is being written"
+    full, adapters = (RECIPES[name]("start", None) for name in ("bagel-7b-process", "bagel-7b-lora"))
+    assert full.running.async_save
+    assert not adapters.running.async_save

@@ -48,10 +48,12 @@ def unbroken(start, tmp_path_factory):
     return json.loads((folder / "digest.json").read_text())
 
 
-def test_killed_and_resumed_is_unbroken(start, unbroken, tmp_path):
-    for step in (1, 3):
-        kill_after(launch(start, tmp_path / "run"), step)
-    out = finish(launch(start, tmp_path / "run", "--digest", tmp_path / "digest.json"))
+@pytest.mark.parametrize("options", [(), ("--async-save",)], ids=["waiting", "background"])
+def test_killed_and_resumed_is_unbroken(start, unbroken, tmp_path, options):
+    for step in (1, 5):
+        kill_after(launch(start, tmp_path / "run", *options), step)
+    out = finish(launch(start, tmp_path / "run", *options, "--digest", tmp_path / "digest.json"))
+    # The checkpoint of step 4 may be under way; the one of step 2 was written before it.
     assert out.splitlines()[0] in ("from 2", "from 4")
     assert json.loads((tmp_path / "digest.json").read_text()) == unbroken
 
@@ -78,11 +80,35 @@ def assert_close(ours, wanted, tolerance):
         assert worst <= tolerance * scale, name
 
 
-def test_two_sharded_processes_do_what_one_does(start, unbroken, tmp_path):
-    digest = tmp_path / "digest.json"
-    run_two(start, tmp_path / "run", "--checkpointing", "--ema-on-cpu", "--paint", "--digest", digest)
-    assert_close(json.loads(digest.read_text()), unbroken, 2e-3)
-    assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 3
+PAIR = ("--checkpointing", "--ema-on-cpu")
+
+
+@pytest.fixture(scope="module")
+def pair(start, tmp_path_factory):
+    """The folder of two sharded processes: their run and its digest."""
+    folder = tmp_path_factory.mktemp("pair")
+    run_two(start, folder / "run", *PAIR, "--paint", "--digest", folder / "digest.json")
+    return folder
+
+
+def test_two_sharded_processes_do_what_one_does(pair, unbroken):
+    assert_close(json.loads((pair / "digest.json").read_text()), unbroken, 2e-3)
+    assert len(list((pair / "run" / "samples").glob("*.png"))) == 3
+
+
+def tensors_of(run):
+    """The files of the last checkpoint that hold its tensors, by name."""
+    return {file.name: file.read_bytes() for file in (run / "step_00000006").glob("*.distcp")}
+
+
+def test_two_processes_write_the_same_in_the_background(start, pair, tmp_path):
+    run_two(start, tmp_path, *PAIR, "--async-save", "--stop-after", 5)
+    outs = run_two(start, tmp_path, *PAIR, "--async-save")
+    assert [out.splitlines()[0] for out in outs] == ["from 5"] * 2
+    assert (tmp_path / "latest").read_text() == "step_00000006\n"
+    assert sorted(path.name for path in tmp_path.glob("step_*")) == ["step_00000005", "step_00000006"]
+    assert sorted(tensors_of(tmp_path)) == ["__0_0.distcp", "__1_0.distcp"]
+    assert tensors_of(tmp_path) == tensors_of(pair / "run")
 
 
 @pytest.mark.slow

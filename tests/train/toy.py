@@ -112,6 +112,7 @@ def main():
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--checkpointing", action="store_true")
     parser.add_argument("--ema-on-cpu", action="store_true")
+    parser.add_argument("--async-save", action="store_true")
     parser.add_argument("--lora", action="store_true")
     parser.add_argument("--paint", action="store_true")
     parser.add_argument("--precision", default="float32")
@@ -129,6 +130,7 @@ def main():
         workers=arguments.workers,
         checkpointing=arguments.checkpointing,
         ema_on_cpu=arguments.ema_on_cpu,
+        async_save=arguments.async_save,
     )
     if arguments.paint:
         running = replace(running, num_samples=2, sample_every=2, sample_steps=3)

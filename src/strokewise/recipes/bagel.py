@@ -40,7 +40,7 @@ def bagel_7b_process(
         time_shift=3.0,
         eps=1e-15,
         ema_decay=0.999,
-        running=Running(workers=4, checkpointing=True, cache_mb=2048, save_every=1000),
+        running=Running(workers=4, checkpointing=True, cache_mb=2048, async_save=True, save_every=1000),
     )
 
 
@@ -77,6 +77,7 @@ def bagel_7b_lora(
         row_tokens=18_000,
         lora=Lora(),
         eps=1e-8,
+        running=replace(full.running, async_save=False),  # adapters are few
     )
 
 

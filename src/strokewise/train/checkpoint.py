@@ -3,7 +3,8 @@
 A checkpoint is a folder ``step_00001000`` with the tensors (torch.distributed.checkpoint), ``run.json``
 (step, data positions, configuration) and digests of all of these, which are compared before anything is
 believed. It is written under another name and renamed; the file ``latest`` is changed last; older ones are
-removed after that. Knows named tensors and facts; refuses to know what they are for.
+removed after that. All of this may happen in a thread, from a copy, while training goes on.
+Knows named tensors and facts; refuses to know what they are for.
 
 DCP keeps its index as a pickle; ``stored_index`` reads it without running code.
 """
@@ -15,13 +16,16 @@ import shutil
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import torch.distributed.checkpoint as dcp
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
 from strokewise.errors import CheckpointError
 from strokewise.io.atomic import clear_partials, write_text
@@ -37,11 +41,39 @@ _WORDS = struct.Struct("<4q")  # a SHA-256 as the integers that ranks exchange
 
 
 class Checkpoints:
-    """The checkpoints in a folder."""
+    """The checkpoints in a folder.
 
-    def __init__(self, folder: Path, keep: int, world: World) -> None:
-        """Keep the last ``keep`` of them."""
-        self.folder, self.keep, self.world = folder, max(1, keep), world
+    A ``with`` block of them waits at its end for what is being written, and raises an error of that unless
+    another one ends it.
+    """
+
+    def __init__(self, folder: Path, keep: int, world: World, background: bool = False) -> None:
+        """Keep the last ``keep`` of them; all ranks call it.
+
+        Args:
+            folder: where they are.
+            keep: how many.
+            world: the ranks that write.
+            background: write them in a thread, from a copy in the memory of the host.
+        """
+        self.folder, self.keep = folder, max(1, keep)
+        self.world = world.apart() if background else world
+        self._writer = ThreadPoolExecutor(1, initializer=world.occupy) if background else None
+        self._under_way: Future[None] | None = None
+
+    def __enter__(self) -> "Checkpoints":
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for what is being written."""
+        try:
+            self.finish()
+        except Exception:
+            if error is None:
+                raise
 
     def latest(self) -> Path | None:
         """Return the last complete checkpoint, if there is any: the one that ``latest`` names, or else the
@@ -67,10 +99,37 @@ class Checkpoints:
     def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
         """Write a checkpoint; all ranks call it.
 
+        In the background only the copying is waited for, and before it for the checkpoint under way, so that
+        there is one copy at a time.
+
         Raises:
-            CheckpointError: if it cannot be written (disk full?); earlier checkpoints are untouched.
+            CheckpointError: if it, or the one before, cannot be written (disk full?); earlier checkpoints are
+                untouched.
         """
+        self.finish()
         final = self.folder / f"step_{step:08d}"
+        if self._writer is None:
+            self._write(final, step, tensors, facts)
+        else:
+            self._under_way = self._writer.submit(self._write, final, step, _copied(tensors), facts)
+        return final
+
+    def check(self) -> None:
+        """Raise the CheckpointError of the checkpoint under way if it has failed."""
+        if self._under_way is not None and self._under_way.done():
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait until the checkpoint under way, if there is one, is written.
+
+        Raises:
+            CheckpointError: if it cannot be.
+        """
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
+
+    def _write(self, final: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         partial = final.with_name(final.name + PARTIAL)
         try:
             if self.world.leads:
@@ -78,7 +137,8 @@ class Checkpoints:
                 partial.mkdir(parents=True)
             self.world.wait()
             with _single_process_is_meant():
-                dcp.save(tensors, checkpoint_id=partial, no_dist=self.world.size == 1)
+                alone = self.world.size == 1
+                dcp.save(tensors, checkpoint_id=partial, process_group=self.world.group, no_dist=alone)
             if self.world.leads:
                 facts = {"format": FORMAT, "step": step, **facts}
                 write_text(partial / FACTS, json.dumps(facts, indent=1), CheckpointError)
@@ -96,7 +156,6 @@ class Checkpoints:
                 f" {f'the last whole one is {last.name}' if last else 'there is no earlier one'}"
             ) from error
         self.world.wait()
-        return final
 
     def _publish(self, partial: Path, final: Path) -> None:
         """Rename a finished checkpoint, then let ``latest`` name it, then remove old ones.
@@ -120,6 +179,15 @@ class Checkpoints:
             if leftover.exists():
                 shutil.rmtree(leftover)
         clear_partials(self.folder / LATEST)
+
+
+def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies of tensors, or of their shards, in the memory of the host."""
+    stager = DefaultStager(StagingOptions(False, False, False, False))
+    copied = stager.stage(tensors)
+    stager.close()
+    assert isinstance(copied, dict)
+    return copied
 
 
 def read_facts(path: Path) -> dict[str, Any]:

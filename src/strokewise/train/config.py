@@ -55,6 +55,8 @@ class Running:
         compile: compile the layers with torch.compile.
         ema_on_cpu: hold the averaged weights in the memory of the host; each update copies the weights there,
             so take a larger ``ema_every`` with it.
+        async_save: copy what a checkpoint holds to the memory of the host and write it from there in the
+            background, while training goes on; one at a time, the next waits for it.
         log_every, save_every, sample_every: intervals in optimizer steps.
         keep: number of checkpoints kept.
         num_samples: images painted at ``sample_every``; 0 paints none.
@@ -67,6 +69,7 @@ class Running:
     checkpointing: bool = False
     compile: bool = False
     ema_on_cpu: bool = False
+    async_save: bool = False
     log_every: int = 10
     save_every: int = 500
     sample_every: int = 500

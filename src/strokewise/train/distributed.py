@@ -7,7 +7,7 @@ sharded here (FSDP2). The model never depends on ranks.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -27,11 +27,18 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class World:
-    """This process among its peers."""
+    """This process among its peers.
+
+    Attributes:
+        rank, size: which of how many.
+        device: ours.
+        group: through which they agree; None: the one that torchrun's processes begin with.
+    """
 
     rank: int
     size: int
     device: torch.device
+    group: dist.ProcessGroup | None = None
 
     @classmethod
     def join(cls) -> "World":
@@ -40,12 +47,27 @@ class World:
         device = torch.device("cpu")
         if torch.cuda.is_available():
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-            torch.cuda.set_device(device)
+        world = cls(rank, size, device)
+        world.occupy()
         if size > 1 and not dist.is_initialized():
             # Counts and positions are summed on the CPU in float64, gradients on the device.
             backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
             dist.init_process_group(backend, timeout=TIMEOUT)
-        return cls(rank, size, device)
+        return world
+
+    def apart(self) -> "World":
+        """Return the same ranks with a group of their own, for another thread; all ranks call it.
+
+        What threads agree on through one group would be mixed up.
+        """
+        if self.size == 1:
+            return self
+        return replace(self, group=dist.new_group(backend="gloo", timeout=TIMEOUT))
+
+    def occupy(self) -> None:
+        """Make our device the current one of this thread."""
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
 
     @property
     def leads(self) -> bool:
@@ -71,7 +93,7 @@ class World:
         if self.size == 1:
             return list(values)
         summed = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(summed)
+        dist.all_reduce(summed, group=self.group)
         return summed.tolist()
 
     def gather(self, values: Sequence[Value]) -> list[Value]:
@@ -79,7 +101,7 @@ class World:
         if self.size == 1:
             return list(values)
         found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, list(values))
+        dist.all_gather_object(found, list(values), group=self.group)
         return [value for part in found for value in part]
 
     def wait(self) -> None:

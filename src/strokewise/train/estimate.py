@@ -147,9 +147,11 @@ def table(config: TrainConfig, found: Estimate, devices: int) -> Table:
     memory, stored = found.memory, STORED * found.trainable
     saves = config.steps // config.running.save_every
     parts = ", ".join(f"{name} {human(value, 'B')}" for name, value in vars(memory).items() if value)
-    averages = {}
+    host = {}
     if config.running.ema_on_cpu:
-        averages["host memory of averages"] = human(SINGLE * found.trainable, "B") + " in all"
+        host["host memory of averages"] = human(SINGLE * found.trainable, "B") + " in all"
+    if config.running.async_save:
+        host["host memory of saving"] = f"{human(stored, 'B')} in all, the copy that is being written"
     rows = {
         "left out": f"{found.dropped:,} of the first {found.probed:,} samples, with"
         f" {found.dropped_images:,} of {found.images:,} images, are too long for a pack of"
@@ -163,7 +165,7 @@ def table(config: TrainConfig, found: Estimate, devices: int) -> Table:
         "a checkpoint": f"{human(stored, 'B')} (weights, averages and optimizer),"
         f" {config.running.keep} are kept; {human(stored * saves, 'B')} written in all",
         "host memory of export": human(SINGLE * (found.trainable + found.frozen), "B"),
-        **averages,
+        **host,
         "memory per device": f"at least {human(memory.total, 'B')}: {parts}",
         "time": f"about {duration(found.seconds)} on {devices} device{'s' * (devices > 1)},"
         f" at {found.speed.origin}",

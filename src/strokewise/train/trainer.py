@@ -84,7 +84,8 @@ class Trainer:
         inner = matrices(self.parameters, self.data.architecture.layer_weights) if config.muon else ()
         self.optimizer = Optimizer(self.parameters, config, inner)
         self.averages = AveragedWeights(self.parameters, config.ema_decay, config.running.ema_on_cpu)
-        self.checkpoints = Checkpoints(self.folder, config.running.keep, self.world)
+        running = config.running
+        self.checkpoints = Checkpoints(self.folder, running.keep, self.world, running.async_save)
         self.step = self.saved = 0
         self.loader = self._resume()
         self.lanes = self.loader.states
@@ -115,11 +116,13 @@ class Trainer:
         monitor = Monitor(self.folder, self.config, self.data.costs, self.step, last, self.world.leads)
         try:
             with interrupts_put_off() as received, monitor:
-                while self.step < last and not self._any_rank(bool(received) or time.monotonic() > until):
-                    monitor.log(self.train_step())
-                    self._at_intervals(monitor)
-                if self.step > self.saved:
-                    self.save()
+                with self.checkpoints:
+                    while self.step < last and not self._any_rank(bool(received) or time.monotonic() > until):
+                        monitor.log(self.train_step())
+                        self.checkpoints.check()
+                        self._at_intervals(monitor)
+                    if self.step > self.saved:
+                        self.save()
                 if received:
                     monitor.say(f"stopped after step {self.step}; run the same command again to resume")
         finally:
@@ -188,7 +191,7 @@ class Trainer:
             self.model.train()
 
     def save(self) -> Path:
-        """Write a checkpoint of the present state."""
+        """Write a checkpoint of the present state, or begin to (``running.async_save``)."""
         facts = {
             "lanes": [asdict(lane) for lane in self.world.gather(self.lanes)],
             "config": self.config.to_dict(),
