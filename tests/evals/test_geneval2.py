@@ -10,6 +10,7 @@ from tests.critics import judge_server as fake
 from tests.evals.stored_runs import colored_run
 
 from strokewise.critics import soft_tifa
+from strokewise.critics.vlm_client import VlmClient
 from strokewise.errors import RecordError
 from strokewise.evals.benchmarks import geneval2
 from strokewise.evals.image_folders import write_metadata, write_picture
@@ -132,6 +133,14 @@ def test_a_folder_of_any_generator_is_scored(call, server, tmp_path):
     status, _, err = call(*words(server, "--images", tmp_path / "images"))
     assert status == 2
     assert "00001/metadata.jsonl: skills.0" in err
+
+
+def test_from_python(server, run):
+    client = VlmClient("judge-1", server.url)
+    scores = list(geneval2.score_pictures(geneval2.BENCHMARK.of_run(run), client, tokens=7))
+    assert geneval2.summarize(scores)[0].interval.value == pytest.approx(2.1875 / 4)
+    assert {sent["top_logprobs"] for sent in server.requests} == {7}
+    assert geneval2.stored_scores(run) == []
 
 
 def test_a_limit_ends_it_and_it_resumes(call, server, run):
