@@ -227,8 +227,11 @@ def _memory(config: TrainConfig, model: ModelSizes, trained: int, devices: int, 
         weights = trained * SINGLE / devices + model.autoencoder * SINGLE
     gathered = 0.0
     if devices > 1:
-        # Two layers and the root are whole at a time, and so are the gradients of a layer and of the root.
-        gathered = (2 * model.layer + model.root) * itemsize + (model.layer + model.root) * SINGLE
+        # Two layers and the root are whole at a time, and so are the gradients of a layer and of the root,
+        # unless all gradients are.
+        gathered = (2 * model.layer + model.root) * itemsize
+        if not _gradients_wait(config, devices):
+            gathered += (model.layer + model.root) * SINGLE
     activations = _activations(config, model, itemsize, patches)
     return Memory(
         weights=weights,
@@ -240,10 +243,16 @@ def _memory(config: TrainConfig, model: ModelSizes, trained: int, devices: int, 
     )
 
 
+def _gradients_wait(config: TrainConfig, devices: int) -> bool:
+    """Return whether a rank takes several packs a step: gradients are then reduced to its share after the
+    last of them only.
+    """
+    return config.packs_per_step > devices
+
+
 def _gradients(config: TrainConfig, trained: int, devices: int, activations: float) -> float:
     """Return bytes of gradients beside the activations of a pack."""
-    if config.packs_per_step > devices:
-        # They wait for further packs, and are not reduced to a rank's share before the last of them.
+    if _gradients_wait(config, devices):
         return trained * SINGLE
     # They appear as the backward pass frees activations, so only what is larger than those adds to the peak.
     return max(0.0, trained * SINGLE / devices - activations)
