@@ -218,9 +218,11 @@ def cut(handler, body):
     handler.close_connection = True
 
 
-def serving():
+def serving(always=None):
     """A running server, as a context."""
-    return running(Server())
+    server = Server()
+    server.always = always
+    return running(server)
 
 
 KEY = "secret-key"

@@ -34,8 +34,7 @@ def server(monkeypatch):
         fake.completion(found)(handler, body)
 
     monkeypatch.setenv("OPENAI_API_KEY", "any")
-    with fake.serving() as server:
-        server.always = answer
+    with fake.serving(answer) as server:
         yield server
 
 

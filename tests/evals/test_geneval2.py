@@ -44,8 +44,7 @@ def answer(handler, body):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "any")
-    with fake.serving() as server:
-        server.always = answer
+    with fake.serving(answer) as server:
         yield server
 
 

@@ -8,7 +8,7 @@ import pytest
 from strokewise.cli.evals import run
 from strokewise.errors import InputError
 from strokewise.evals.benchmarks.geneval.summary import Judged, summarize, table
-from strokewise.evals.intervals import share_interval
+from strokewise.evals.intervals import mean_interval
 from strokewise.world.language import geneval_metadata, geneval_prompts
 
 PROMPTS = [geneval_metadata(prompt) for prompt in geneval_prompts()]
@@ -83,12 +83,12 @@ def test_prompts_are_resampled_with_all_their_images():
     """Four images that agree leave the interval as wide as one image does; independent ones halve it."""
     rng = np.random.default_rng(5)
     alone = [[bool(right)] for right in rng.random(200) < 0.5]
-    width = np.diff(share_interval(alone, seed=1)[1:])
-    assert np.diff(share_interval([group * 4 for group in alone], seed=1)[1:]) == pytest.approx(width)
+    width = np.diff(mean_interval(alone, seed=1)[1:])
+    assert np.diff(mean_interval([group * 4 for group in alone], seed=1)[1:]) == pytest.approx(width)
     independent = [list(map(bool, rng.random(4) < 0.5)) for _ in range(200)]
-    assert np.diff(share_interval(independent, seed=1)[1:]) == pytest.approx(width / 2, rel=0.15)
+    assert np.diff(mean_interval(independent, seed=1)[1:]) == pytest.approx(width / 2, rel=0.15)
     # Prompts with more images weigh more, in the share and in each resample.
-    assert share_interval([[True] * 3, [False]]) == (0.75, 0.0, 1.0)
+    assert mean_interval([[True] * 3, [False]]) == (0.75, 0.0, 1.0)
 
 
 def test_every_image_of_a_prompt_counts_in_the_default_run():

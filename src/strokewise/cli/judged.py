@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,13 +50,9 @@ def geneval2(
     """Score pictures of GenEval 2's prompts by Soft-TIFA; stored in a run as geneval2.jsonl."""
     from strokewise.evals.benchmarks.geneval2 import BENCHMARK, score_pictures, table
 
-    def score(pictures: "list[Picture]", asker: "VlmClient") -> Iterator[Any]:
-        return score_pictures(pictures, asker, top_logprobs)
-
-    def shown(scores: list[Any], title: str) -> "TextTable":
-        return table(scores, title, seed)
-
-    _judge(BENCHMARK, runs, images, out, (judge, judge_url, cache, max_requests), score, shown)
+    named = (judge, judge_url, cache, max_requests)
+    score = partial(score_pictures, tokens=top_logprobs)
+    _judge(BENCHMARK, runs, images, out, named, score, partial(table, seed=seed))
 
 
 def compbench(
@@ -72,10 +69,8 @@ def compbench(
     """Have pictures of T2I-CompBench++'s prompts graded; stored in a run as compbench.jsonl."""
     from strokewise.evals.benchmarks.compbench import BENCHMARK, score_pictures, table
 
-    def shown(scores: list[Any], title: str) -> "TextTable":
-        return table(scores, title, seed)
-
-    _judge(BENCHMARK, runs, images, out, (judge, judge_url, cache, max_requests), score_pictures, shown)
+    named = (judge, judge_url, cache, max_requests)
+    _judge(BENCHMARK, runs, images, out, named, score_pictures, partial(table, seed=seed))
 
 
 def _judge(

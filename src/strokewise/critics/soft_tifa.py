@@ -21,7 +21,7 @@ from strokewise.io.schema import checked
 
 SKILLS = ("object", "attribute", "count", "position", "verb")
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-# Worded anew; the official script asks for one word, too.
+# Our own wording; the official script requests one word as well.
 BREVITY = "Reply with a single word."
 _COUNTING, _YES = "How many", "Yes"
 
@@ -97,7 +97,7 @@ def right_words(question: str, answer: str) -> frozenset[str]:
 
 
 def is_answer(token: str) -> bool:
-    """Return whether a token is a yes, a no or a number, so that the model answers as it was told to."""
+    """Return whether a token is a yes, a no or a number, as the questions request."""
     word = token.strip().lower()
     return word in ("yes", "no", "zero", "none", *NUMBERS) or word.isdecimal()
 

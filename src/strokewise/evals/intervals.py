@@ -27,7 +27,7 @@ class Interval(NamedTuple):
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def resampled_shares(
+def resampled_means(
     groups: Sequence[Sequence[float]], rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> np.ndarray:
     """Return the mean result (of verdicts: the share of successes) in each resample, [resamples].
@@ -50,13 +50,13 @@ def interval_of(value: float, draws: np.ndarray) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def share_interval(groups: Sequence[Sequence[float]], seed: int = 0) -> Interval:
+def mean_interval(groups: Sequence[Sequence[float]], seed: int = 0) -> Interval:
     """Return the mean of all results (of verdicts: the share of successes), with its interval.
 
     A share of 0 or 1 has no width; the bootstrap cannot know better.
     """
     value = sum(map(sum, groups)) / sum(map(len, groups))
-    return interval_of(value, resampled_shares(groups, np.random.default_rng(seed)))
+    return interval_of(value, resampled_means(groups, np.random.default_rng(seed)))
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class NamedShare:
 
     @classmethod
     def of(cls, name: str, groups: Sequence[Sequence[bool]], seed: int = 0) -> "NamedShare":
-        """Return the share of some results, grouped by prompt; see :func:`share_interval`."""
-        return cls(name, sum(map(sum, groups)), sum(map(len, groups)), share_interval(groups, seed))
+        """Return the share of some results, grouped by prompt; see :func:`mean_interval`."""
+        return cls(name, sum(map(sum, groups)), sum(map(len, groups)), mean_interval(groups, seed))
 
 
 def shares_table(title: str, column: str, shares: Sequence[NamedShare], note: str = "") -> TextTable:
@@ -111,7 +111,7 @@ class NamedMean:
             groups.setdefault(prompt, []).append(result)
         # Sorted, so that the interval does not depend on the order in which pictures were judged.
         ordered = [groups[prompt] for prompt in sorted(groups)]
-        return cls(name, len(ordered), sum(map(len, ordered)), share_interval(ordered, seed))
+        return cls(name, len(ordered), sum(map(len, ordered)), mean_interval(ordered, seed))
 
 
 def means_table(title: str, column: str, means: Sequence[NamedMean], note: str = "") -> TextTable:

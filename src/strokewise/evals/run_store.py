@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, TypeVar
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -38,6 +38,7 @@ from strokewise.trajectory.values import Trajectory
 RUN, PROMPTS, IMAGES, TRAJECTORIES = "run.json", "prompts.jsonl", "images", "trajectories"
 WORLDS = ("sprite", "real")
 Number = Annotated[int, Field(ge=0)]
+Stored = TypeVar("Stored")
 _RESULTS = re.compile(r"results-\d+-of-\d+\.jsonl")
 
 
@@ -234,3 +235,14 @@ def result_files(folder: Path) -> list[Path]:
 def write_objects(path: Path, objects: Iterable[dict[str, Any]]) -> None:
     """Write objects, one a line; a file of that name is always a whole one. InputError if it cannot be."""
     write_text(path, "".join(json.dumps(value) + "\n" for value in objects))
+
+
+def read_objects(path: Path, shape: type[Stored]) -> list[Stored] | None:
+    """Return what :func:`write_objects` wrote, each of a dataclass; None if there is no such file.
+
+    Raises:
+        RecordError: if the file is damaged.
+    """
+    if not path.exists():
+        return None
+    return [checked(shape, line, where) for where, line in read_json_lines(path)]

@@ -3,7 +3,7 @@
 A checkpoint is a folder ``step_00001000`` with the tensors (torch.distributed.checkpoint), ``run.json``
 (step, data positions, configuration) and digests of all of these, which are compared before anything is
 believed. It is written under another name and renamed; the file ``latest`` is changed last; older ones are
-removed after that. All of this may happen in a thread, from a copy, while training goes on.
+removed after that. All of this may happen in a thread, from a copy, while training continues.
 Knows named tensors and facts; refuses to know what they are for.
 
 DCP keeps its index as a pickle; ``stored_index`` reads it without running code.

@@ -56,7 +56,7 @@ class Running:
         ema_on_cpu: hold the averaged weights in the memory of the host; each update copies the weights there,
             so take a larger ``ema_every`` with it.
         async_save: copy what a checkpoint holds to the memory of the host and write it from there in the
-            background, while training goes on; one at a time, the next waits for it.
+            background, while training continues; one at a time, the next waits for it.
         log_every, save_every, sample_every: intervals in optimizer steps.
         keep: number of checkpoints kept.
         num_samples: images painted at ``sample_every``; 0 paints none.

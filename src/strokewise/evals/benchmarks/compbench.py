@@ -13,7 +13,7 @@ from strokewise.critics.compbench_grades import CATEGORIES, Grades, check_metada
 from strokewise.critics.vlm_client import VlmClient
 from strokewise.evals.benchmarks.pictures import JudgedBenchmark, Picture
 from strokewise.evals.intervals import NamedMean, means_table
-from strokewise.evals.run_store import Run
+from strokewise.evals.run_store import Run, read_objects
 from strokewise.evals.text_table import TextTable
 from strokewise.io.outside import read_picture
 
@@ -86,4 +86,4 @@ def stored_scores(run: Run) -> list[PictureGrades]:
     Raises:
         RecordError: if the file is damaged.
     """
-    return BENCHMARK.stored(run, PictureGrades)
+    return read_objects(run.folder / BENCHMARK.scores, PictureGrades) or []

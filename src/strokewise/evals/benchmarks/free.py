@@ -12,9 +12,8 @@ from PIL import Image
 from strokewise.critics.canvas_reader import shows_prompt
 from strokewise.errors import ConfigError, InputError, SceneError
 from strokewise.evals.intervals import NamedShare
-from strokewise.evals.run_store import Run, write_objects
-from strokewise.io.outside import read_json_lines, read_picture
-from strokewise.io.schema import checked
+from strokewise.evals.run_store import Run, read_objects, write_objects
+from strokewise.io.outside import read_picture
 from strokewise.trajectory.values import StopReason
 from strokewise.world.language import parse_prompt
 
@@ -98,10 +97,7 @@ def stored_scores(run: Run) -> list[FreeScore] | None:
     Raises:
         RecordError: if the file is damaged.
     """
-    path = run.folder / SCORES
-    if not path.exists():
-        return None
-    return [checked(FreeScore, line, where) for where, line in read_json_lines(path)]
+    return read_objects(run.folder / SCORES, FreeScore)
 
 
 def _by_prompt(scores: Iterable[FreeScore], what: str) -> list[list[bool]]:

@@ -19,7 +19,7 @@ from strokewise.critics.soft_tifa import (
 from strokewise.critics.vlm_client import TOP_TOKENS, VlmClient
 from strokewise.evals.benchmarks.pictures import JudgedBenchmark, Picture
 from strokewise.evals.intervals import NamedMean, means_table
-from strokewise.evals.run_store import Run
+from strokewise.evals.run_store import Run, read_objects
 from strokewise.evals.text_table import TextTable
 from strokewise.io.outside import read_picture
 
@@ -123,4 +123,4 @@ def stored_scores(run: Run) -> list[PictureAnswers]:
     Raises:
         RecordError: if the file is damaged.
     """
-    return BENCHMARK.stored(run, PictureAnswers)
+    return read_objects(run.folder / BENCHMARK.scores, PictureAnswers) or []

@@ -7,16 +7,12 @@ is asked about them.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from strokewise.errors import InputError
 from strokewise.evals.image_folders import CheckMetadata, read_pictures
 from strokewise.evals.prompt_sets import Prompt
 from strokewise.evals.run_store import Run
-from strokewise.io.outside import read_json_lines
-from strokewise.io.schema import checked
-
-Score = TypeVar("Score")
 
 
 class Picture(NamedTuple):
@@ -79,14 +75,3 @@ class JudgedBenchmark:
             Picture(one.prompt, one.sample, one.metadata, one.path)
             for one in read_pictures(folder, self.check)
         ]
-
-    def stored(self, run: Run, shape: type[Score]) -> list[Score]:
-        """Return the stored scores of a run, which are of a dataclass; none if it was not scored.
-
-        Raises:
-            RecordError: if the file is damaged.
-        """
-        path = run.folder / self.scores
-        if not path.exists():
-            return []
-        return [checked(shape, line, where) for where, line in read_json_lines(path)]

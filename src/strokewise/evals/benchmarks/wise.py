@@ -15,10 +15,9 @@ from PIL import Image
 
 from strokewise.critics.vlm_client import VlmClient
 from strokewise.errors import ConfigError, InputError
-from strokewise.evals.run_store import Run
+from strokewise.evals.run_store import Run, read_objects
 from strokewise.evals.text_table import TextTable
-from strokewise.io.outside import read_json_lines, read_picture
-from strokewise.io.schema import checked
+from strokewise.io.outside import read_picture
 
 LEGACY_TASK = """\
 You audit pictures that a model painted from a prompt, and are extremely strict. The explanation says what the
@@ -166,10 +165,8 @@ def stored_score(run: Run, mode: str) -> WiseScore | None:
     Raises:
         RecordError: if the file is damaged.
     """
-    path = run.folder / scores_file(mode)
-    if not path.exists():
-        return None
-    return score((checked(Rating, line, where) for where, line in read_json_lines(path)), mode)
+    ratings = read_objects(run.folder / scores_file(mode), Rating)
+    return None if ratings is None else score(ratings, mode)
 
 
 def rows(found: WiseScore) -> list[tuple[str, str, str]]:

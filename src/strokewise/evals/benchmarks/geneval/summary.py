@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from strokewise.errors import InputError
-from strokewise.evals.intervals import RESAMPLES, Interval, interval_of, resampled_shares
+from strokewise.evals.intervals import RESAMPLES, Interval, interval_of, resampled_means
 from strokewise.evals.text_table import TextTable
 from strokewise.world.language.geneval import GENEVAL_TAGS
 
@@ -79,7 +79,7 @@ def summarize(judged: Iterable[Judged], seed: int = 0, resamples: int = RESAMPLE
     for tag in (tag for tag in GENEVAL_TAGS if tag in counts):
         # Sorted, so that the intervals do not depend on the order in which pictures were scored.
         verdicts = [verdicts for _, verdicts in sorted(counts[tag].items())]
-        draws.append(resampled_shares(verdicts, rng, resamples))
+        draws.append(resampled_means(verdicts, rng, resamples))
         total, right = sum(map(len, verdicts)), sum(map(sum, verdicts))
         scores[tag] = TagScore(total, right, len(verdicts), interval_of(right / total, draws[-1]))
         solved += [any(prompt) for prompt in verdicts]

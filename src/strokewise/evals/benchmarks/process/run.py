@@ -17,9 +17,7 @@ from strokewise.evals.benchmarks.process.judging import (
     judge_trajectory_by,
 )
 from strokewise.evals.benchmarks.process.metrics import ProcessMetrics, measure
-from strokewise.evals.run_store import Run, write_objects
-from strokewise.io.outside import read_json_lines
-from strokewise.io.schema import checked
+from strokewise.evals.run_store import Run, read_objects, write_objects
 
 JUDGED = "process.jsonl"
 
@@ -66,10 +64,9 @@ def stored_metrics(run: Run) -> ProcessMetrics | None:
     Raises:
         RecordError: if the file is damaged.
     """
-    path = run.folder / JUDGED
-    if not path.exists():
+    judged = read_objects(run.folder / JUDGED, JudgedTrajectory)
+    if judged is None:
         return None
-    judged = [checked(JudgedTrajectory, line, where) for where, line in read_json_lines(path)]
     costs = [entry.cost for entry in run.entries()]
     return measure(replace(one, cost=cost) for one, cost in zip(judged, costs, strict=False))
 
