@@ -31,11 +31,15 @@ from strokewise.cli.open_data import (
     Samples,
     TaxonomyPath,
     World,
+    WriterName,
+    WriterPrice,
+    WriterUrl,
     build_of_samples,
     build_open_multi_turn,
     executor_named,
+    model_chosen,
+    painter_chosen,
     second_opinions,
-    workshop_of,
 )
 from strokewise.cli.options import MAX_BATCH, MAX_RECORDS, MAX_SIDE, MAX_VALUE
 from strokewise.cli.output import progress, tracked
@@ -106,6 +110,9 @@ def build(
     max_cost: MaxCost = None,
     judge_price: JudgePrice = None,
     painter_price: PainterPrice = None,
+    writer: WriterName = None,
+    writer_url: WriterUrl = None,
+    writer_price: WriterPrice = None,
     executor: ExecutorName = None,
     address: Address = None,
     gpus: Gpus = 0.0,
@@ -113,7 +120,9 @@ def build(
 ) -> None:
     """Build one of the paper's three subsets from sampled scenes; can be interrupted and run again."""
     from strokewise.data.destination import Destination, beside
+    from strokewise.data.open_world.workshop import Workshop
     from strokewise.data.records import LABELS
+    from strokewise.io.services import QueryLimits
 
     place = Destination.of(out)
     run_on = executor_named(executor, workers, address, gpus)
@@ -125,6 +134,7 @@ def build(
             "taxonomy": taxonomy,
             "samples": samples,
             "measured": measured,
+            "writer": writer,
             "max-cost": max_cost,
         }
         if given := [name for name, value in alien.items() if value is not None]:
@@ -137,24 +147,25 @@ def build(
         raise ConfigError(f"unknown subset {subset!r}; known are {', '.join(LABELS)}")
     if judge is None:
         raise ConfigError("the open world needs a judge: give --judge MODEL")
-    workshop = workshop_of(
-        (painter, painter_model, size, painter_url, device, painter_price),
-        (judge, judge_url, judge_price),
-        (max_requests, max_tokens, max_cost),
+    workshop = Workshop(
+        painter_chosen(painter, painter_model, size, painter_url, device, painter_price),
+        model_chosen("judge", judge, judge_url, judge_price),
+        QueryLimits(max_requests, max_tokens, max_cost),
         cache or beside(out),
         workers,
+        None if writer is None else model_chosen("writer", writer, writer_url or judge_url, writer_price),
     )
     if right_share is not None:
         raise ConfigError("--right-share is for the sprite world; open samples are as right as they are")
     if subset == "multi-turn":
         if samples:
             raise ConfigError("--samples is for conflict and alignment data")
-        build_open_multi_turn(workshop, n, seed, taxonomy, measured or [], edit_share, place, run_on, dry_run)
+        build_open_multi_turn(workshop, n, seed, taxonomy, measured, edit_share, place, run_on, dry_run)
         return
     if not samples:
         raise ConfigError(f"{subset} data of the open world are made of samples: give --samples")
-    if edit_share is not None or taxonomy is not None or measured:
-        raise ConfigError("--edit-share, --taxonomy and --measured are for multi-turn data")
+    if edit_share is not None or taxonomy is not None or measured or writer is not None:
+        raise ConfigError("--edit-share, --taxonomy, --measured and --writer are for multi-turn data")
     build_of_samples(workshop, subset, samples, n, place, run_on, dry_run)
 
 

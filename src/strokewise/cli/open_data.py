@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from strokewise.data.executor import Executor
     from strokewise.data.open_world.building import Yield
     from strokewise.data.open_world.costs import Estimate
-    from strokewise.data.open_world.workshop import Workshop
-    from strokewise.io.services import Prices, Spent
+    from strokewise.data.open_world.workshop import ModelChoice, PainterChoice, Workshop
+    from strokewise.io.services import Spent
 
 SPRITE_WORLD, OPEN_WORLD = "sprite", "open"
 SHARE = "share (95 % interval)"
@@ -46,12 +46,22 @@ Measured = Annotated[
     ),
 ]
 MaxCost = Annotated[
-    float | None, typer.Option(min=0, max=MAX_MONEY, help="open: most money for judge and painter together.")
+    float | None,
+    typer.Option(min=0, max=MAX_MONEY, help="open: most money for judge, painter and writer together."),
 ]
 JudgePrice = Annotated[
     str | None,
     typer.Option(help="Price of a million tokens of queries and of answers, such as 0.15,0.60."),
 ]
+WriterName = Annotated[
+    str | None,
+    typer.Option(
+        help="open multi-turn: language model that words prompts and steps, read back by the judge; default:"
+        " templates."
+    ),
+]
+WriterUrl = Annotated[str | None, typer.Option(help="URL of the writer's API; default: the judge's.")]
+WriterPrice = Annotated[str | None, typer.Option(help="As --judge-price, of the writer.")]
 PainterPrice = Annotated[
     float | None, typer.Option(min=0, max=MAX_MONEY, help="Price of a picture of the served painter.")
 ]
@@ -77,43 +87,34 @@ def executor_named(name: str | None, workers: int, address: str | None, gpus: fl
     return Executor(name or (PROCESSES if workers > 1 else INLINE), workers, address, gpus)
 
 
-def workshop_of(
-    painter: tuple[str, str | None, int | None, str | None, str, float | None],
-    judge: tuple[str, str | None, str | None],
-    limits: tuple[int | None, int | None, float | None],
-    cache: Path,
-    workers: int,
-) -> "Workshop":
-    """Painter (kind, model, size, url, device, price), judge (model, url, price) and limits, as given."""
+def painter_chosen(
+    kind: str, model: str | None, size: int | None, url: str | None, device: str, price: float | None
+) -> "PainterChoice":
+    """Return the painter that the options name; ConfigError if they name none."""
     from strokewise.data.canvas_painters import KONTEXT as RELEASED
-    from strokewise.data.open_world.workshop import KONTEXT, JudgeChoice, PainterChoice, Workshop
-    from strokewise.io.services import Prices, QueryLimits
-
-    kind, model, size, url, device, price = painter
-    if model is None and kind != KONTEXT:
-        raise ConfigError("name the painter's model: give --painter-model")
-    return Workshop(
-        PainterChoice(kind, model or RELEASED, size or OPEN_SIZE, url, device, Prices(picture=price or 0.0)),
-        JudgeChoice(judge[0], judge[1], _prices(judge[2])),
-        QueryLimits(*limits),
-        cache,
-        workers,
-    )
-
-
-def _prices(judge: str | None) -> "Prices":
-    """Return the price of queries and answers; ConfigError if it is no pair of numbers."""
+    from strokewise.data.open_world.workshop import KONTEXT, PainterChoice
     from strokewise.io.services import Prices
 
-    if judge is None:
-        return Prices()
+    if model is None and kind != KONTEXT:
+        raise ConfigError("name the painter's model: give --painter-model")
+    prices = Prices(picture=price or 0.0)
+    return PainterChoice(kind, model or RELEASED, size or OPEN_SIZE, url, device, prices)
+
+
+def model_chosen(role: str, model: str, url: str | None, price: str | None) -> "ModelChoice":
+    """Return the judge or writer that the options name; ConfigError if the price is no pair of numbers."""
+    from strokewise.data.open_world.workshop import ModelChoice
+    from strokewise.io.services import Prices
+
+    if price is None:
+        return ModelChoice(model, url)
     try:
-        asked, answered = map(float, judge.split(","))
+        asked, answered = map(float, price.split(","))
         if not (0 <= asked <= MAX_MONEY and 0 <= answered <= MAX_MONEY):
             raise ValueError
     except ValueError:
-        raise ConfigError(f"--judge-price is {judge!r}; give two numbers, such as 0.15,0.60") from None
-    return Prices(asked, answered)
+        raise ConfigError(f"--{role}-price is {price!r}; give two numbers, such as 0.15,0.60") from None
+    return ModelChoice(model, url, Prices(asked, answered))
 
 
 def build_open_multi_turn(
@@ -121,7 +122,7 @@ def build_open_multi_turn(
     n: int,
     seed: int,
     taxonomy: Path | None,
-    measured: list[Path],
+    measured: list[Path] | None,
     edit_share: float | None,
     out: "Destination",
     executor: "Executor",
@@ -134,9 +135,10 @@ def build_open_multi_turn(
     from strokewise.evals.prompt_sets import load_prompts
 
     mix = OpenMultiTurnMix() if edit_share is None else OpenMultiTurnMix(edit_share=edit_share)
-    work = multi_turn.MultiTurnWork(workshop, seed, mix, load_taxonomy(taxonomy))
-    texts = [one.text for source in ("geneval", *measured) for one in load_prompts(str(source))]
-    selection = multi_turn.select_drafts(work, n, texts)
+    sources = ("geneval", *(measured or ()))
+    texts = tuple(one.text for source in sources for one in load_prompts(str(source)))
+    work = multi_turn.MultiTurnWork(workshop, seed, mix, load_taxonomy(taxonomy), texts)
+    selection = multi_turn.select_drafts(work, n)
     for reason, count in selection.removed.items():
         print(f"left out, {reason}: {count:,}")
     _tell(multi_turn.multi_turn_estimate(work, selection))

@@ -61,17 +61,22 @@ class VlmClient:
         limits: QueryLimits | None = None,
         budget: Budget | None = None,
         prices: Prices | None = None,
+        role: str = "judge",
+        temperature: float | None = None,
     ) -> None:
         """Query ``model``.
 
         Args:
             model: its name at the service.
             base_url: of the service; None: OPENAI_BASE_URL, or OpenAI itself.
-            api_key: None: OPENAI_API_KEY. It is neither shown, logged nor stored, whatever the service says.
+            api_key: None: OPENAI_API_KEY, for a writer WRITER_API_KEY before it. It is neither shown, logged
+                nor stored, whatever the service says.
             cache: folder of answers; None: nothing is kept.
             limits: what may be spent; None: the budget's.
             budget: shared with other services; None: one of its own.
             prices: of the service; None: nothing.
+            role: what it does, for errors and keys: judge or writer.
+            temperature: of answers in a schema; None: the service's own.
 
         Raises:
             ConfigError: if there is no key, key or address cannot be, or the ``openai`` client is missing.
@@ -79,8 +84,9 @@ class VlmClient:
         self.model, self.cache, self.budget = model, cache, budget or Budget(limits)
         self.limits = self.budget.limits
         self._service = Service(
-            "judge", model, base_url, api_key, self.budget, prices, _check_completion, MAX_BYTES
+            role, model, base_url, api_key, self.budget, prices, _check_completion, MAX_BYTES
         )
+        self._options = {} if temperature is None else {"temperature": temperature}
         self._under_way: dict[Path, threading.Lock] = {}
         self._takes_schemas = True
 
@@ -110,7 +116,8 @@ class VlmClient:
             {"role": "system", "content": task},
             {"role": "user", "content": [{"type": "text", "text": text}, *map(_image_part, images)]},
         ]
-        return self._kept(messages, answer, partial(self._answer, messages, answer))
+        query = [*messages, self._options] if self._options else messages
+        return self._kept(query, answer, partial(self._answer, messages, answer))
 
     def chances(
         self, questions: Sequence[str], images: Sequence[Image.Image] = (), tokens: int = TOP_TOKENS
@@ -220,11 +227,10 @@ class VlmClient:
         schemas.
         """
         create: Any = self._service.client.chat.completions.create
-        options = {"response_format": _response_format(answer)} if self._takes_schemas else {}
-        sent = messages if options else _with_schema_in_text(messages, answer)
-        response = self._service.call(
-            partial(create, model=self.model, messages=sent, **options), _ABOUT_SCHEMA if options else None
-        )
+        schema = {"response_format": _response_format(answer)} if self._takes_schemas else {}
+        sent = messages if schema else _with_schema_in_text(messages, answer)
+        request = partial(create, model=self.model, messages=sent, **self._options, **schema)
+        response = self._service.call(request, _ABOUT_SCHEMA if schema else None)
         if response is None:
             self._takes_schemas = False
             return self._send(messages, answer)

@@ -195,8 +195,8 @@ class Service:
             role: what it does here, for errors, such as "judge".
             model: its name at the service.
             base_url: of the service; None: OPENAI_BASE_URL, or OpenAI itself.
-            api_key: None: OPENAI_API_KEY, for a painter PAINTER_API_KEY before it. It is neither shown,
-                logged nor stored.
+            api_key: None: OPENAI_API_KEY, and before it for a painter PAINTER_API_KEY, for a writer
+                WRITER_API_KEY. It is neither shown, logged nor stored.
             budget: what it spends from, and its limits.
             prices: what it takes; None: nothing.
             check: called with the body of each successful answer; a ValueError makes it a failed request.
@@ -318,8 +318,8 @@ class Service:
 
 
 def _key(role: str, given: str | None) -> str:
-    """Return the key of a service; a painter can have its own."""
-    names = ["PAINTER_API_KEY"] * (role == "painter") + ["OPENAI_API_KEY"]
+    """Return the key of a service; all but judges can have their own."""
+    names = [f"{role.upper()}_API_KEY"] * (role != "judge") + ["OPENAI_API_KEY"]
     key = given or next(filter(None, map(os.environ.get, names)), None)
     if not key:
         raise ConfigError(

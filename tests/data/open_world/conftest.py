@@ -27,16 +27,17 @@ def studio(studio_server, monkeypatch):
 @pytest.fixture
 def make_workshop(studio, tmp_path):
     """A function that makes workshops of the server."""
-    from strokewise.data.open_world.workshop import JudgeChoice, PainterChoice, Workshop
+    from strokewise.data.open_world.workshop import ModelChoice, PainterChoice, Workshop
     from strokewise.io.services import Prices, QueryLimits
 
-    def make(cache="cache", workers=1, painter=None, **limits):
+    def make(cache="cache", workers=1, painter=None, writer=None, **limits):
         return Workshop(
             painter or PainterChoice("served", "brush-1", 16, studio.url, prices=Prices(picture=0.02)),
-            JudgeChoice("judge-1", studio.url, Prices(1000, 5000)),
+            ModelChoice("judge-1", studio.url, Prices(1000, 5000)),
             QueryLimits(**limits),
             tmp_path / cache,
             workers,
+            ModelChoice(writer, studio.url, Prices(2000, 8000)) if writer else None,
         )
 
     return make

@@ -1,19 +1,22 @@
 """A server that plays painter and judge of the open world, and misbehaves on request.
 
 Its painter marks a canvas with a color that follows from the words it was given; its judge recomputes these
-marks, and finds fault where it is told to.
+marks, and finds fault where it is told to. Its writer words facts in a language that its reader understands.
 """
 
 import base64
 import hashlib
 import io
 import json
+import re
 import threading
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from PIL import Image
 from tests.local_server import running
+
+from strokewise.data.open_world.taxonomy import load_taxonomy
 
 GOOD = {"shows": True, "fault": None, "analysis": "All is as described.", "refine": None}
 FITS = {"consistent": True, "analysis": "It fits.", "refine": None, "instruction": None, "description": None}
@@ -26,6 +29,7 @@ class Studio(ThreadingHTTPServer):
     Attributes:
         judge: gives the JSON value of a check of a canvas, from text and pictures.
         critic: gives that of a critique of a plan or a canvas.
+        writer: gives texts of the facts that are requested, which are its argument.
         faults: functions of a handler that answer the next requests instead, one after the other.
         seen: what was requested, as (path, text).
         refuses: names of form fields that are refused, as by services that do not know them.
@@ -37,6 +41,7 @@ class Studio(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.judge = lambda text, pictures: GOOD
         self.critic = lambda text, pictures: FITS
+        self.writer = write
         self.faults, self.seen, self.refuses, self.size = [], [], (), None
         self.lock = threading.Lock()
 
@@ -61,6 +66,73 @@ def png(size, color, below=None):
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def write(text):
+    """Texts of a request, in the language of this server's reader, and in the manner that is asked for."""
+    facts, manner = facts_of(text), text.rpartition("Manner: ")[2].split()[0]
+    return {
+        "prompt": f"{manner}: {of_scene(facts['scene'])}",
+        "strokes": [
+            {"instruction": f"{manner}! {of_stroke(one)}", "description": f"see: {of_scene(one['scene'])}"}
+            for one in facts["strokes"]
+        ],
+    }
+
+
+def facts_of(text):
+    """The facts in a request to the writer."""
+    return json.JSONDecoder().raw_decode(text, text.index("{"))[0]
+
+
+def of_thing(one):
+    return f"{one['count']} [{', '.join(one['attributes'])}] {one['name']}"
+
+
+def of_scene(scene):
+    parts = [of_thing(one) for one in scene["things"]]
+    parts += [f"({relation})" for relation in scene["relations"]]
+    return "; ".join([*parts, f"@ {scene['place'] or ''}", f"= {scene['style']}"])
+
+
+def of_stroke(stroke):
+    ends = [of_thing(one) if one else "" for one in (stroke["before"], stroke["after"])]
+    after = stroke["after"]["name"] if stroke["action"] == "add" else None
+    own = [f"({one})" for one in stroke["scene"]["relations"] if after and one.startswith(f"{after} ")]
+    return " > ".join([stroke["action"], *ends, "; ".join(own)])
+
+
+def read_thing(text):
+    found = re.fullmatch(r"(\d+) \[(.*)\] (.+)", text)
+    attributes = [value for value in found[2].split(", ") if value]
+    return {"name": found[3], "count": int(found[1]), "attributes": attributes}
+
+
+def read_relations(text):
+    """Relations as a reader states them, who knows the names of relations and of nothing else."""
+    found = []
+    for stated in re.findall(r"\(([^)]+)\)", text):
+        name = next(one for one in RELATIONS if f" {one} " in stated)
+        subject, _, target = stated.partition(f" {name} ")
+        found.append({"subject": f"the {subject}", "name": f"to the {name}", "target": target})
+    return found
+
+
+def read_scene(text):
+    parts = text.partition(": ")[2].split("; ")
+    things = [read_thing(one) for one in parts if one[0].isdigit()]
+    place, style = (next((one[2:] for one in parts if one[0] == mark), None) or None for mark in "@=")
+    return {"things": things, "relations": read_relations(text), "place": place, "style": style}
+
+
+def read_stroke(text):
+    action, before, after, _ = (one.strip() for one in text.partition("! ")[2].split(">"))
+    ends = {name: read_thing(one) if one else None for name, one in (("before", before), ("after", after))}
+    return {"action": action, **ends, "relations": read_relations(text), "place": None, "style": None}
+
+
+READERS = {"StatedScene": read_scene, "StatedStroke": read_stroke}
+RELATIONS = sorted((one.name for one in load_taxonomy().relations), key=len, reverse=True)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -101,8 +173,13 @@ class Handler(BaseHTTPRequestHandler):
             Image.open(io.BytesIO(base64.b64decode(part["image_url"]["url"].partition(",")[2])))
             for part in fields["messages"][1]["content"][1:]
         ]
-        asks_opinion = fields["response_format"]["json_schema"]["name"] == "Opinion"
-        answer = (self.server.critic if asks_opinion else self.server.judge)(text, pictures)
+        asked = fields["response_format"]["json_schema"]["name"]
+        if asked == "Wording":
+            answer = self.server.writer(text)
+        elif asked in READERS:
+            answer = READERS[asked](text.rpartition("Text: ")[2])
+        else:
+            answer = (self.server.critic if asked == "Opinion" else self.server.judge)(text, pictures)
         message = {"role": "assistant", "content": json.dumps(answer)}
         self.send(
             200,

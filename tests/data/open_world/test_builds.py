@@ -27,9 +27,11 @@ from strokewise.data.open_world.taxonomy import load_taxonomy
 from strokewise.data.open_world.workshop import PainterChoice
 from strokewise.data.storage import read
 from strokewise.errors import ConfigError, ServiceError, StrokewiseError
+from strokewise.evals.prompt_sets import load_prompts
 from strokewise.io.remote import RemoteFolder
 
 TAXONOMY = load_taxonomy()
+MEASURED = tuple(one.text for one in load_prompts("geneval"))
 N = 20
 CLI = "from strokewise.cli.main import main; main()"
 
@@ -37,7 +39,7 @@ CLI = "from strokewise.cli.main import main; main()"
 @pytest.fixture
 def make_work(make_workshop):
     def make(seed=1, **workshop):
-        return MultiTurnWork(make_workshop(**workshop), seed, OpenMultiTurnMix(), TAXONOMY)
+        return MultiTurnWork(make_workshop(**workshop), seed, OpenMultiTurnMix(), TAXONOMY, MEASURED)
 
     return make
 

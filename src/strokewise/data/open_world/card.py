@@ -21,6 +21,7 @@ PAPER = {
     "conflict": ("15,201 (6,905 right, 8,296 wrong)", "", ""),
     "alignment": ("15,000 (5,000 positive, 10,000 negative)", "", ""),
 }
+TEMPLATES = "templates"  # in recipes: what words texts where no model does
 WHAT = {
     "multi-turn": "a prompt painted step by step, each step a plan in words and the canvas after it",
     "conflict": "the steps up to one plan, and whether it contradicts the prompt; if so, its correction",
@@ -80,7 +81,8 @@ def data_card(folder: Path, subset: str, recipe: Mapping[str, Any], found: Yield
         f"---\n{head}\n---",
         f"# {subset} data for process-driven image generation",
         f"Each record is {WHAT[subset]}. Scenes are sampled from a taxonomy, pictures are painted by a model,"
-        " and a vision model judges every canvas: nobody looked at each record, and both models err.",
+        f" and a vision model judges every canvas{_worded_by(recipe)}: nobody looked at each record, and"
+        " models err.",
         "```\nstrokewise data show FOLDER\n```",
         "## Figures",
         markdown_table(["", "arXiv 2604.04746", "here"], [*rows, words]),
@@ -93,6 +95,18 @@ def data_card(folder: Path, subset: str, recipe: Mapping[str, Any], found: Yield
         "The licenses of painter and judge decide how the data may be used; they are not stated here.",
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def _worded_by(recipe: Mapping[str, Any]) -> str:
+    """Return who worded prompts and steps, where the recipe says so."""
+    writer = recipe.get("writer")
+    if writer is None:
+        return ""
+    if writer == TEMPLATES:
+        return "; prompts and steps are worded by plain templates"
+    return (
+        f"; prompts and steps are worded by {writer}, and each text is read back and compared with its scene"
+    )
 
 
 def _removed(reasons: Mapping[str, int]) -> Iterator[str]:

@@ -38,22 +38,25 @@ class DraftStep:
     """One canvas to paint.
 
     Attributes:
-        action: add, modify, swap or remove.
-        instruction: the stroke in words.
+        step: what changes.
+        instruction: the same in words.
         description: the scene after it in words.
         inspection: what an accepted canvas is inspected with.
         verdict: the same as values.
-        scene: what is then there.
         seed: of the canvas.
     """
 
-    action: str
+    step: OpenStep
     instruction: str
     description: str
     inspection: str
     verdict: Verdict
-    scene: OpenScene
     seed: int
+
+    @property
+    def scene(self) -> OpenScene:
+        """What is then there."""
+        return self.step.scene
 
     @property
     def plan(self) -> Message:
@@ -94,11 +97,10 @@ def _worded(step: OpenStep, whole: OpenScene, english: English, rng: random.Rand
     """Return a step in words. While something stands in for something else, the plan is not judged."""
     of_plan = "" if step.stands_in else " ".join(filter(None, [FITS, english.pending(whole, step.scene)]))
     return DraftStep(
-        step.action,
+        step,
         english.instruct(step, rng),
         english.describe(step.scene),
         " ".join(filter(None, [of_plan, SHOWS])),
         Verdict(None if step.stands_in else True, True, of_plan, ""),
-        step.scene,
         rng.randrange(2**31),
     )

@@ -16,6 +16,7 @@ from strokewise.data.open_world.drafts import Draft
 from strokewise.data.open_world.scene import OpenScene
 
 ALIKE = 0.9
+MEASURED = "too like a measured prompt"
 # Words that say nothing of what is shown.
 EMPTY = frozenset(("a", "an", "the", "of", "and", "is", "are", "photo", "picture", "image"))
 _WORD = re.compile(r"[^\W_]+")
@@ -43,7 +44,7 @@ class Selection:
     @property
     def removed(self) -> dict[str, int]:
         """How many drafts are left out, by reason."""
-        found = {"near-duplicates": self.duplicates, "too like a measured prompt": self.measured}
+        found = {"near-duplicates": self.duplicates, MEASURED: self.measured}
         return {reason: count for reason, count in found.items() if count}
 
 
@@ -87,6 +88,11 @@ def facts_of(scene: OpenScene) -> Features:
     return frozenset(facts | {scene.place})
 
 
+def alike(one: Features, other: Features) -> bool:
+    """Return whether two sets have so much in common that one of them is left out."""
+    return len(one & other) >= ALIKE * len(one | other)
+
+
 class _Seen:
     """Sets of features, found by their size and the rarest of their features.
 
@@ -107,7 +113,7 @@ class _Seen:
         """Return whether a set that is alike was added."""
         sizes = range(math.ceil(ALIKE * len(features)), math.floor(len(features) / ALIKE) + 1)
         return any(
-            len(features & other) >= ALIKE * len(features | other)
+            alike(features, other)
             for feature in self._prefix(features)
             for size in sizes
             for other in self._found_by.get((size, feature), ())

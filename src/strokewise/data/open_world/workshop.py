@@ -1,12 +1,13 @@
-"""The painter and the judge of an open-world build: how they are chosen, and loaded where the work is done.
+"""Painter, judge and writer of an open-world build: how they are chosen, and loaded where the work is done.
 
-This file knows models and services. It refuses to know what is painted and judged.
+This file knows models and services. It refuses to know what is painted, judged and written.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from strokewise.critics.vlm_client import VlmClient
 from strokewise.data.canvas_painters import CanvasPainter, KontextPainter
@@ -17,6 +18,7 @@ from strokewise.io.services import Budget, Prices, QueryLimits, spent_in
 KONTEXT, SERVED = "kontext", "served"
 PAINTERS = (KONTEXT, SERVED)
 FREE = Prices()
+TEMPERATURE = 1.0  # of the writer: what it writes is checked, and should differ
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class PainterChoice:
 
 
 @dataclass(frozen=True)
-class JudgeChoice:
-    """Who judges: a vision model at a service; ``url`` None is OPENAI_BASE_URL."""
+class ModelChoice:
+    """Who judges or writes: a model at a service; ``url`` None is OPENAI_BASE_URL."""
 
     model: str
     url: str | None = None
@@ -66,22 +68,24 @@ class Workshop:
     Attributes:
         painter: who paints.
         judge: who judges.
-        limits: of all spending on both, over all runs that share ``cache``.
+        limits: of all spending on all of them, over all runs that share ``cache``.
         cache: folder of canvases, answers and what was spent.
         workers: that share the limits.
+        writer: who words prompts and steps; None: templates.
     """
 
     painter: PainterChoice
-    judge: JudgeChoice
+    judge: ModelChoice
     limits: QueryLimits
     cache: Path
     workers: int = 1
+    writer: ModelChoice | None = None
 
     def __post_init__(self) -> None:
         """Refuse limits that cannot be kept."""
-        prices = (self.painter.prices, self.judge.prices)
-        if self.limits.cost is not None and prices == (FREE, FREE):
-            raise ConfigError("a limit of cost needs prices: state those of the judge or the painter")
+        prices = [one.prices for one in (self.painter, self.judge, self.writer) if one is not None]
+        if self.limits.cost is not None and all(one == FREE for one in prices):
+            raise ConfigError("a limit of cost needs prices: state those of judge, painter or writer")
 
     @property
     def ledger(self) -> Path:
@@ -95,15 +99,16 @@ class Workshop:
             ConfigError: if a key is missing, or an address cannot be.
         """
         budget = Budget(self.limits, self.ledger, spent_in(self.ledger), self.workers)
-        judge = VlmClient(
-            self.judge.model,
-            self.judge.url,
-            cache=self.cache / "answers",
-            budget=budget,
-            prices=self.judge.prices,
-        )
+        judge = self._client(self.judge, budget)
+        writer = None
+        if self.writer is not None:
+            writer = self._client(self.writer, budget, role="writer", temperature=TEMPERATURE)
         painter = KeptCanvases(self._loader(budget), self.painter.name, self.cache / "canvases")
-        return Tools(painter, judge)
+        return Tools(painter, judge, writer)
+
+    def _client(self, choice: ModelChoice, budget: Budget, **more: Any) -> VlmClient:
+        answers = self.cache / "answers"
+        return VlmClient(choice.model, choice.url, cache=answers, budget=budget, prices=choice.prices, **more)
 
     def _loader(self, budget: Budget) -> Callable[[], CanvasPainter]:
         choice = self.painter
@@ -115,7 +120,8 @@ class Workshop:
 
 @dataclass(frozen=True)
 class Tools:
-    """A painter, whose canvases are kept, and a judge; may be shared by threads."""
+    """A painter, whose canvases are kept, a judge, and a writer if there is one; for threads to share."""
 
     painter: CanvasPainter
     judge: VlmClient
+    writer: VlmClient | None = None
