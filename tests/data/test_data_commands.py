@@ -233,6 +233,9 @@ class TestStats:
         assert figures["images, most"] == str(max(images))
         words = sum(len(record.trajectory.prompt.split()) for record in records) / 40
         assert figures["words in a prompt, average"] == f"{words:.1f}"
+        plans = [s.message.ins for r in records for s in r.trajectory.steps if s.message.ins is not None]
+        different = len({" ".join(re.findall(r"\w+", plan)) for plan in plans}) / len(plans)
+        assert figures[f"instructions, different among {len(plans)}"] == f"{different:.1%}"
         faults = [record.fault for record in records if record.fault]
         assert {name: int(n) for name, n in figures.items() if name.startswith("fault: ")} == {
             f"fault: {fault}": faults.count(fault) for fault in faults

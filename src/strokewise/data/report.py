@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from strokewise.data.diversity import Diversity
 from strokewise.data.records import Record
 from strokewise.io.atomic import write_text
 from strokewise.io.pages import embedded, render_template
@@ -35,13 +36,17 @@ class DataFigures:
     labels: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     lengths: Counter[int] = field(default_factory=Counter)
+    instructions: Diversity = field(default_factory=Diversity)
 
     def add(self, record: Record) -> None:
         """Count one record."""
-        self.count(record.trajectory.prompt, len(record.trajectory.images), record.label, record.fault)
+        trajectory = record.trajectory
+        instructions = [step.message.ins for step in trajectory.steps if step.message.ins is not None]
+        self.count(trajectory.prompt, len(trajectory.images), record.label, record.fault, instructions)
 
-    def count(self, prompt: str, images: int, label: str, fault: str) -> None:
+    def count(self, prompt: str, images: int, label: str, fault: str, instructions: Iterable[str]) -> None:
         """Count a record of which so much is known."""
+        self.instructions.add(instructions)
         self.records += 1
         self.images += images
         self.most_images = max(self.most_images, images)
@@ -61,6 +66,7 @@ class DataFigures:
             ("images, average", f"{self.images / max(1, self.records):.2f}"),
             ("images, most", str(self.most_images)),
             ("records by number of images", lengths),
+            *self.instructions.rows(),
             *((f"  fault: {name}", f"{count:,}") for name, count in self.faults.most_common()),
         ]
 

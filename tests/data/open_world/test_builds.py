@@ -137,6 +137,8 @@ class TestMultiTurn:
         head, _, body = card.removeprefix("---\n").partition("\n---\n")
         assert "data_files: part-*.parquet" in head
         assert f"| samples | 32,012 | {found.records} |" in body
+        assert "| instructions, different among" in body
+        assert "| their different first words |" in body
         assert f"| wrong count | {N - found.records} |" in body
         assert '"painter": "served brush-1 16"' in body
 

@@ -74,6 +74,7 @@ def data_card(folder: Path, subset: str, recipe: Mapping[str, Any], found: Yield
         ["images, most", most, ours[2]],
     ]
     words = ["words in a prompt, average", "", _mean(figures.prompt_words, figures)]
+    diversity = [[name.strip(), "", value] for name, value in figures.instructions.rows()]
     reasons = [
         [reason, f"{count:,}", f"{count / found.tried:.1%}"] for reason, count in found.reasons.most_common()
     ]
@@ -85,7 +86,7 @@ def data_card(folder: Path, subset: str, recipe: Mapping[str, Any], found: Yield
         " models err.",
         "```\nstrokewise data show FOLDER\n```",
         "## Figures",
-        markdown_table(["", "arXiv 2604.04746", "here"], [*rows, words]),
+        markdown_table(["", "arXiv 2604.04746", "here"], [*rows, words, *diversity]),
         *_removed(recipe.get("removed", {})),
         f"Tried: {found.tried:,}. Kept: {found.records:,}.",
         *([markdown_table(["rejected for", "number", "of those tried"], reasons)] if reasons else []),
@@ -121,8 +122,10 @@ def _figures(folder: Path) -> DataFigures:
     figures = DataFigures()
     for path in sorted(folder.glob("part-*.parquet")):
         for row in read_rows(path, ["prompt", "trajectory", "label", "fault"]):
-            images = sum("image" in step for step in json.loads(row["trajectory"])["steps"])
-            figures.count(row["prompt"], images, row["label"], row["fault"])
+            steps = json.loads(row["trajectory"])["steps"]
+            images = sum("image" in step for step in steps)
+            instructions = [step["ins"] for step in steps if step.get("ins") is not None]
+            figures.count(row["prompt"], images, row["label"], row["fault"], instructions)
     return figures
 
 
