@@ -42,6 +42,13 @@ TINY_RUN = (
     "running.num_samples=0",
     "running.tensorboard=false",
 )
+# How the judge answers what is asked of the open world alone, by the names of the schemas.
+OPEN_WORLD = {
+    "Wording": lambda text: studio.write(text),
+    "StatedScene": lambda text: studio.read_scene(text.rpartition("Text: ")[2]),
+    "StatedStroke": lambda text: studio.read_stroke(text.rpartition("Text: ")[2]),
+    "CanvasCheck": lambda text: studio.GOOD,
+}
 # Behind the arguments of a call.
 END = "//end//"
 
@@ -64,6 +71,7 @@ def beside_benchmarks(name):
 
 
 server = beside("critics", "judge_server")
+studio = beside("data", "open_world", "studio_server")
 
 
 def blocks():
@@ -101,13 +109,13 @@ class Machine:
     # --- ours ----------------------------------------------------------------------------------------------
 
     def strokewise(self, *given):
-        self.judge.wrong = given[:2] == ("data", "critique")
+        self.judge.wrong = given[:2] == ("data", "critique") or given[:3] == ("data", "build", "conflict")
         arguments = self.smaller(given)
         assert _run(arguments) == 0, " ".join(arguments)
 
     def smaller(self, given):
         """The same command for a tiny model on the CPU."""
-        replaced = {"6000": "2", "512": "64", "http://localhost:8000/v1": self.judge.url}
+        replaced = {"6000": "2", "12000": "2", "512": "64", "http://localhost:8000/v1": self.judge.url}
         found = [replaced.get(value, re.sub(r"^cuda(:\d)?$", "cpu", value)) for value in given]
         more = {
             ("train", "run"): [part for change in TINY_RUN for part in ("--set", change)],
@@ -229,8 +237,11 @@ def machine(tmp_path, monkeypatch):
         judge.wrong = False
 
         def answer(handler, body):
+            asked = body["response_format"]["json_schema"]["name"] if "response_format" in body else ""
             if "consistency:" in str(body["messages"][0]["content"]):
                 given = {"consistency": 2, "realism": 1, "aesthetics": 2}
+            elif asked in OPEN_WORLD:
+                given = OPEN_WORLD[asked](body["messages"][1]["content"][0]["text"])
             else:
                 given = server.WRONG if judge.wrong else server.GOOD
                 judge.wrong = False
@@ -245,6 +256,8 @@ def follow(machine, folder):
         for call in noted(block, folder):
             print("$", *call[1:], flush=True)
             machine.call(*call)
+    kept = {path.parent.parent.name for path in folder.glob("open/*/*/manifest.json")}
+    assert kept == {"multi-turn", "conflict", "alignment"}
     report = (folder / "report" / "report.md").read_text()
     assert "bagel" in report
     assert "process" in report
