@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from strokewise.data.checking import faults_of
-from strokewise.data.genref import AGREES, GENREF_FILES, read_genref
+from strokewise.data.genref import AGREES, GENREF_FILES, genref_keys, read_genref, read_pair
 from strokewise.errors import RecordError
 from strokewise.trajectory.values import Message, Verdict
 
@@ -75,6 +75,41 @@ def test_the_bad_image_comes_first_and_the_good_one_corrects_it(shard):
     assert [image.size for image in positive.images] == [(24, 16)]
     good = Image.open(io.BytesIO(jpeg(2))).convert("RGB")
     np.testing.assert_array_equal(np.asarray(positive.images[0]), np.asarray(good))
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_pairs_are_found_by_their_keys(tmp_path, mode, monkeypatch):
+    """A shard is searched once, not once for each pair."""
+    files = [item for number in range(20) for item in example(f"{number:06d}", number).items()]
+    random.Random(1).shuffle(files)
+    path = write(tmp_path / "a.tar", dict(files), mode)
+    by_key = {}
+    for record in read_genref(path):
+        by_key.setdefault(pixels(record), record)
+    steps, step = [], tarfile.TarFile.next
+    monkeypatch.setattr(tarfile.TarFile, "next", lambda self: steps.append(None) or step(self))
+    keys = genref_keys(path)
+    assert len(keys) == 20
+    for key in keys:
+        for record in read_pair(path, key):
+            assert record.label == by_key[pixels(record)].label
+    assert len(steps) < 3 * len(
+        files
+    )  # each opening takes a few; searches for each pair took 20 times as many
+    # A shard that was replaced is searched anew.
+    write(path, example("other", 5))
+    assert genref_keys(path) == ["other"]
+
+
+def pixels(record):
+    return b"".join(image.tobytes() for image in record.trajectory.images)
+
+
+def test_pairs_that_lack_a_file(tmp_path):
+    path = write(tmp_path / "a.tar", example("1") | example("2", **{"subset.txt": None}))
+    assert len(read_pair(path, "1")) == 2
+    with pytest.raises(RecordError, match=r"a\.tar: 2 lacks subset\.txt"):
+        read_pair(path, "2")
 
 
 def test_records_are_valid(shard):

@@ -71,7 +71,7 @@ def test_prompts_of_a_folder_and_of_one_file(prompts):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"two boys\ntwo\x00 girls\n", r"numeracy_val\.txt, line 2: no prompt: it holds control characters"),
+        (b"two boys\ntwo\x00 girls\n", r"numeracy_val\.txt, line 2: it holds control characters"),
         (b"\n", "holds no prompts"),
         (b"two boys \xff", r"numeracy_val\.txt cannot be read as a text"),
         (b"<!DOCTYPE html><p>two boys", "is a web page"),

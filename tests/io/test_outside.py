@@ -64,6 +64,17 @@ class TestText:
         (tmp_path / "a.txt").write_bytes(mark + "ein Löwe\r\n\r\n  a cat \n".encode())
         assert read_lines(tmp_path / "a.txt") == ["ein Löwe", "a cat"]
 
+    @pytest.mark.parametrize("character", ["\0", "\t", "\x1b", "\x7f", "\x9b"])
+    def test_lines_with_control_characters_are_refused(self, tmp_path, character):
+        (tmp_path / "a.txt").write_text(f"a cat\n\na{character}dog\n")
+        with pytest.raises(InputError, match=r"a\.txt, line 3: it holds control characters"):
+            read_lines(tmp_path / "a.txt")
+
+    def test_other_invisible_characters_are_text(self, tmp_path):
+        joined = "an astronaut 👩\u200d🚀 at\u00a0noon"
+        (tmp_path / "a.txt").write_text(joined)
+        assert read_lines(tmp_path / "a.txt") == [joined]
+
     @pytest.mark.parametrize(
         ("data", "reason"),
         [

@@ -52,7 +52,7 @@ def read_prompts(path: Path) -> dict[str, str]:
     """Return the prompts of a file, one a line, by place ("FILE, line 3"); blank lines are skipped.
 
     Raises:
-        InputError: if it cannot be read, or holds none.
+        InputError: if it cannot be read, holds none, or holds control characters.
     """
     from strokewise.io.outside import read_numbered_lines
 

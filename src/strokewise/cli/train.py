@@ -135,7 +135,7 @@ def reinforce(
     from strokewise.train.config import override
     from strokewise.train.reinforcement import Reinforcement, costs
 
-    listed = None if prompts is None else ListedPrompts(tuple(filter(str.strip, read_lines(prompts))))
+    listed = None if prompts is None else ListedPrompts(tuple(read_lines(prompts)))
     config = reinforcement_config(recipe, model, objective, listed)
     for change in changes or []:
         config = override(config, change)

@@ -6,10 +6,11 @@ and KEY.subset.txt. This file knows these files. It refuses to know who wrote th
 
 import lzma
 import tarfile
+import threading
 import zlib
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from strokewise.data.conflict import EXCERPT
@@ -21,6 +22,7 @@ from strokewise.trajectory.values import Message, Step, Trajectory, Verdict
 
 GENREF_FILES = ("good_image.jpg", "bad_image.jpg", "reflection.txt", "prompt.txt", "subset.txt")
 AGREES = "the sketch shows the plan."
+_one_at_a_time = threading.Lock()  # threads that need one shard wait for one search
 
 
 def import_genref(
@@ -48,18 +50,28 @@ def import_genref(
 
 def genref_keys(path: Path) -> list[str]:
     """Return the keys of a tar shard, in order; RecordError if it is damaged."""
+    return list(_members(path))
+
+
+def read_pair(path: Path, key: str) -> tuple[Record, Record]:
+    """Return the negative and the positive record of one key of a tar shard.
+
+    Raises:
+        RecordError: as :func:`read_genref`.
+    """
+    members = _members(path).get(key, {})
     with _opened(path) as shard:
-        names = (Path(member.name).name for member in shard if member.isfile())
-        found = [name.partition(".") for name in names]
-    return list(dict.fromkeys(key for key, _, name in found if name in GENREF_FILES))
+        files = {name: _content(shard, member, path) for name, member in members.items()}
+    _refuse_missing(files, path, key)
+    negative, positive = _genref_records(files, f"{path}: {key}")
+    return negative, positive
 
 
-def read_genref(path: Path, keys: Container[str] | None = None) -> Iterator[Record]:
+def read_genref(path: Path) -> Iterator[Record]:
     """Yield the records of a tar shard: for each key a bad image with its reflection, and a good one.
 
     Args:
         path: of the shard.
-        keys: those to read; None: all.
 
     Raises:
         RecordError: if the shard is damaged, or an example lacks a file.
@@ -67,20 +79,52 @@ def read_genref(path: Path, keys: Container[str] | None = None) -> Iterator[Reco
     found: dict[str, dict[str, bytes]] = {}
     with _opened(path) as shard:
         for member in shard:
-            key, _, name = Path(member.name).name.partition(".")
-            wanted = member.isfile() and name in GENREF_FILES and (keys is None or key in keys)
-            stream = shard.extractfile(member) if wanted else None
-            if stream is None:
+            if (named := _named(member)) is None:
                 continue
-            if member.size > MAX_BYTES:
-                raise RecordError(f"{path}: {member.name} is larger than {MAX_BYTES >> 20} MiB")
+            key, name = named
             files = found.setdefault(key, {})
-            files[name] = stream.read()
+            files[name] = _content(shard, member, path)
             if len(files) == len(GENREF_FILES):
                 yield from _genref_records(found.pop(key), f"{path}: {key}")
     for key, files in found.items():
-        lacks = ", ".join(sorted(set(GENREF_FILES) - set(files)))
-        raise RecordError(f"{path}: {key} lacks {lacks}")
+        _refuse_missing(files, path, key)
+
+
+def _refuse_missing(files: Container[str], path: Path, key: str) -> None:
+    if lacks := [name for name in sorted(GENREF_FILES) if name not in files]:
+        raise RecordError(f"{path}: {key} lacks {', '.join(lacks)}")
+
+
+def _named(member: tarfile.TarInfo) -> tuple[str, str] | None:
+    """Return the key of a file and which of an example's files it is; None if it is none of them."""
+    key, _, name = Path(member.name).name.partition(".")
+    return (key, name) if member.isfile() and name in GENREF_FILES else None
+
+
+def _content(shard: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes:
+    if member.size > MAX_BYTES:
+        raise RecordError(f"{path}: {member.name} is larger than {MAX_BYTES >> 20} MiB")
+    stream = shard.extractfile(member)
+    assert stream is not None, "it is a file"
+    return stream.read()
+
+
+def _members(path: Path) -> dict[str, dict[str, tarfile.TarInfo]]:
+    """Return where the files of each key are, in order; a shard is searched once."""
+    check_downloaded(path, RecordError)
+    stat = path.stat()
+    with _one_at_a_time:
+        return _searched(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=2)  # a shard holds some 5,000 keys, and those at work are read one after the other
+def _searched(path: Path, *state: int) -> dict[str, dict[str, tarfile.TarInfo]]:
+    found: dict[str, dict[str, tarfile.TarInfo]] = {}
+    with _opened(path) as shard:
+        for member in shard:
+            if (named := _named(member)) is not None:
+                found.setdefault(named[0], {})[named[1]] = member
+    return found
 
 
 @contextmanager

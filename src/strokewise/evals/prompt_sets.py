@@ -15,7 +15,7 @@ from strokewise.critics import compbench_grades, soft_tifa
 from strokewise.critics.geneval_rules import check_metadata
 from strokewise.data.scenes import SceneMix, sample_scene
 from strokewise.errors import InputError
-from strokewise.io.outside import read_json, read_json_lines, read_lines, read_numbered_lines
+from strokewise.io.outside import read_json, read_json_lines, read_lines
 from strokewise.io.schema import checked
 from strokewise.world.language import geneval_metadata, geneval_prompts, write_prompt
 
@@ -159,13 +159,8 @@ def _compbench_files(folder: Path) -> list[Path]:
 
 
 def _compbench(path: Path) -> list[Prompt]:
-    found = []
-    for number, line in read_numbered_lines(path):
-        if not line.isprintable():
-            raise InputError(f"{path}, line {number}: no prompt: it holds control characters")
-        metadata = {"prompt": line, "t2i_compbench": _COMPBENCH_FILES[path.name]}
-        found.append(Prompt(line, metadata))
-    return found
+    category = _COMPBENCH_FILES[path.name]
+    return [Prompt(line, {"prompt": line, "t2i_compbench": category}) for line in read_lines(path)]
 
 
 def _wise(path: Path) -> list[Prompt]:

@@ -11,6 +11,7 @@ import io
 import json
 import math
 import struct
+import unicodedata
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -99,15 +100,24 @@ def read_lines(path: Path, error: Error = InputError) -> list[str]:
     """Return the lines of a text that are not blank, without the white space around them.
 
     Raises:
-        StrokewiseError: as :func:`read_text`.
+        StrokewiseError: as :func:`read_text`, and if a line holds control characters; it names the line.
     """
     return [line for _, line in read_numbered_lines(path, error)]
 
 
 def read_numbered_lines(path: Path, error: Error = InputError) -> list[tuple[int, str]]:
-    """Return the same, each with its number in the file, from 1; errors as for :func:`read_text`."""
-    lines = enumerate(read_text(path, error).splitlines(), 1)
-    return [(number, line.strip()) for number, line in lines if line.strip()]
+    """Return the same, each with its number in the file, from 1; errors as for :func:`read_lines`."""
+    lines = enumerate(map(str.strip, read_text(path, error).splitlines()), 1)
+    found = [(number, line) for number, line in lines if line]
+    for number, line in found:
+        if has_controls(line):
+            raise error(f"{path}, line {number}: it holds control characters (or tabs); write plain lines")
+    return found
+
+
+def has_controls(text: str) -> bool:
+    """Return whether a text holds characters that control a device, tabs and ends of lines among them."""
+    return any(unicodedata.category(character) == "Cc" for character in text)
 
 
 def _decoded(data: bytes, where: object, error: Error) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from strokewise.data.genref import genref_keys, read_genref
+from strokewise.data.genref import genref_keys, read_pair
 from strokewise.data.interop import trajectory_of_row
 from strokewise.data.records import Record
 from strokewise.data.storage import MANIFEST, Shard, count_rows, read_group, shards_of
@@ -45,8 +45,7 @@ class Place:
 
     def pair(self) -> tuple[Record, Record]:
         """Return GenRef's negative and positive record that are here; RecordError if they are damaged."""
-        negative, positive = read_genref(self.path, {self.key})
-        return negative, positive
+        return read_pair(self.path, self.key)
 
 
 def places_of(sources: Sequence[Path]) -> list[Place]:

@@ -23,6 +23,7 @@ from strokewise.data.open_world.overlap import MEASURED, alike, words_of
 from strokewise.data.open_world.scene import OpenObject, OpenScene
 from strokewise.data.open_world.steps import Action
 from strokewise.data.open_world.taxonomy import Taxonomy
+from strokewise.io.outside import has_controls
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -189,7 +190,7 @@ def _worded(draft: Draft, texts: Any) -> Draft:
 
 def _one_line(text: str) -> str:
     line = " ".join(stated_text(text).split())
-    if not line.isprintable():
+    if has_controls(line):
         raise ValueError("a text without control characters is expected")
     return line
 
