@@ -43,11 +43,13 @@ SPECIAL = SpecialTokens(1, 2, 3, 4)
 
 @dataclass(frozen=True)
 class Case:
-    """A model size, and the image side and number of flow steps it is timed at."""
+    """A model size, and the image side and the flow steps it is timed at."""
 
     config: ModelConfig
     side: int
     num_steps: int
+    shift: float = 3.0
+    solver: str = "euler"
 
 
 def small() -> ModelConfig:
@@ -132,7 +134,13 @@ class Engines:
 
     def paint(self, contexts: Sequence[Context], round_number: int, feedback: Any = "pixels") -> list[Tensor]:
         """Paint one image in each context; their latents."""
-        options = PaintOptions(self.case.num_steps, guidance=guidance_of(round_number), feedback=feedback)
+        options = PaintOptions(
+            self.case.num_steps,
+            self.case.shift,
+            guidance_of(round_number),
+            feedback=feedback,
+            solver=self.case.solver,
+        )
         sizes = [(self.case.side, self.case.side)] * len(contexts)
         *_, painted = self.generator.paint(contexts, sizes, options, [round_number] * len(contexts))
         assert isinstance(painted, Painted)

@@ -14,13 +14,16 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 import typer.testing
 
 from strokewise.cli import main as cli
+from strokewise.cli.arguments import fastest_dtype
 from strokewise.cli.options import PAINTING_OPTIONS, documented_fields, options_of
 from strokewise.errors import ConfigError
 from strokewise.inference import PaintingOptions
+from strokewise.models import products
 from strokewise.models.bagel import export_bagel, save_model
 
 
@@ -386,3 +389,11 @@ def test_names_are_no_markup(run, tiny_folder, tmp_path):
     status, out, err = run("info", tmp_path / "[red]model[/nothing]")
     assert status == 0, err
     assert "[/nothing]" in "".join(out.split())
+
+
+@pytest.mark.parametrize(("gain", "chosen"), [(1.1, torch.float32), (1.3, torch.bfloat16)])
+def test_bfloat16_is_chosen_where_it_gains(gain, chosen, monkeypatch, capsys):
+    monkeypatch.setattr(products, "bfloat16_gain", lambda: gain)
+    assert fastest_dtype("cpu") is chosen
+    assert f"{gain} times as fast" in capsys.readouterr().err
+    assert fastest_dtype("cuda") is None

@@ -70,3 +70,7 @@ def test_the_choice_is_measured_once():
 def test_an_operation_that_torch_no_longer_has_is_not_missed(monkeypatch):
     monkeypatch.setattr(products.torch.ops, "mkldnn", object())
     assert products.onednn_is_faster.__wrapped__() is False
+
+
+def test_what_bfloat16_gains_is_measured_once():
+    assert products.bfloat16_gain() is products.bfloat16_gain() > 0

@@ -17,7 +17,7 @@ from strokewise.cli.options import MAX_PAINTINGS, PAINTING_OPTIONS, options_of
 from strokewise.cli.shared import (
     Batch,
     Device,
-    Dtype,
+    FastDtype,
     FormatName,
     ModelOption,
     PresetName,
@@ -67,7 +67,7 @@ def paint(
     protocol_format: FormatName = None,
     system: System = "",
     device: Device = None,
-    dtype: Dtype = None,
+    dtype: FastDtype = None,
     quantize: Quantize = None,
     batch: Batch = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one a line.")] = False,
@@ -171,10 +171,14 @@ def load(
     model: str, device: str | None, dtype: str | None, quantize: str | None, spoken: "ProtocolFormat"
 ) -> "Painter":
     """Load a model as the options of a command say; see ``Painter.load``."""
-    from strokewise.cli.arguments import parse_dtype
+    from strokewise.cli.arguments import fastest_dtype, parse_dtype
     from strokewise.inference.painter import Painter
 
-    precision = None if dtype is None else parse_dtype(dtype)
+    precision = None
+    if dtype == "auto":
+        precision = fastest_dtype(device)
+    elif dtype is not None:
+        precision = parse_dtype(dtype)
     return Painter.load(model, device, precision, quantize=quantize, protocol_format=spoken)
 
 

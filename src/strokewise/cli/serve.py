@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from strokewise.cli.shared import Batch, Device, Dtype, ModelArgument, Quantize, System
+from strokewise.cli.shared import Batch, Device, FastDtype, ModelArgument, Quantize, System
 from strokewise.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -29,7 +29,7 @@ def serve(
     queue: Annotated[int, typer.Option(min=1, max=100_000, help="Paintings that may wait.")] = 64,
     sessions: Annotated[int, typer.Option(min=1, max=100_000, help="Sessions kept for each key.")] = 500,
     device: Device = None,
-    dtype: Dtype = None,
+    dtype: FastDtype = None,
     quantize: Quantize = None,
     protocol_format: Annotated[
         str, typer.Option(help="Protocol format of the model's texts, for derivatives of BAGEL.")

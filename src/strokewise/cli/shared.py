@@ -24,6 +24,10 @@ Seeds = Annotated[str, typer.Option(help="Seeds such as 0-3 or 1,5; one picture 
 Batch = Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Paintings under way at once.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU if there is one.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
+FastDtype = Annotated[
+    str | None,
+    typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 on a CPU that gains by it (measured)."),
+]
 Quantize = Annotated[str | None, typer.Option(help="int8 or nf4, on CUDA.")]
 System = Annotated[str, typer.Option(help="System prompt, for derivatives of BAGEL.")]
 PresetName = Annotated[
