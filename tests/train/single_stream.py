@@ -150,7 +150,7 @@ class SingleCosts:
             trained = sum(p.numel() for p in SingleStream(self.config).parameters())
         width = self.config.width
         kept = 10 * width * self.config.layers
-        return ModelSizes(trained, 0, 0, 8 * width**2, 0, kept, kept, 0, 0, self.config.vocabulary)
+        return ModelSizes(trained, 0, 0, 0, 8 * width**2, 0, kept, kept, 0, 0, self.config.vocabulary)
 
     def linear_flops(self, tokens, predicted, patches):
         width = self.config.width

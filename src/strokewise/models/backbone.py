@@ -168,6 +168,7 @@ class ModelSizes:
         trained: parameters that training changes, position tables and autoencoder not included.
         autoencoder: parameters of the autoencoder.
         tables: stored numbers that are no parameters.
+        quantized: of the trained parameters those that ``load`` can quantize.
         layer: weights of one layer, which are gathered and freed together.
         root: weights outside the layers, which stay gathered for a whole pass.
         kept: activations per token that the backward pass needs.
@@ -179,6 +180,7 @@ class ModelSizes:
     trained: int
     autoencoder: int
     tables: int
+    quantized: int
     layer: int
     root: int
     kept: int

@@ -129,7 +129,7 @@ def load_model(
         model: folder, built-in name (``nano``, ``bagel-7b``) or hub id.
         device: where the weights go; they are streamed there tensor by tensor.
         dtype: precision they are converted to on the way.
-        quantize: None, ``int8`` or ``nf4``: store the decoder's linear layers in 8 or 4 bits (CUDA only).
+        quantize: None, ``int8`` or ``nf4``: store the decoder's linear layers in 8 or 4 bits.
 
     Raises:
         CheckpointError: if weights are missing, unexpected, of another shape, truncated or not finite.

@@ -25,14 +25,30 @@ class Lora:
     Attributes:
         rank: inner size of an adapter.
         alpha: its output is scaled by alpha / rank.
+        quantize: None, or ``nf4``: hold the linear layers beside them in 4 bits, on one device.
     """
 
     rank: int = 64
     alpha: int = 128
+    quantize: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that have no meaning."""
         check_numbers(self, rank=(1, LARGEST), alpha=(1, LARGEST))
+        if self.quantize not in (None, "nf4"):
+            raise ConfigError(f"adapters are trained beside a base in nf4 or none, not {self.quantize!r}")
+
+    def check_devices(self, count: int) -> None:
+        """Refuse to share a quantized base among several devices.
+
+        Raises:
+            ConfigError: if it would be.
+        """
+        if self.quantize and count > 1:
+            raise ConfigError(
+                f"a base in {self.quantize} cannot be sharded over {count} processes; start one, or set"
+                " lora.quantize=null"
+            )
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ MAX_DROPPED = 0.01
 # benchmarks/train.py, on GPUs what established trainers reach.
 SHARES = {"cpu": 0.05, "cuda": 0.4}
 SINGLE, HALF = 4, 2
+# Bytes of a weight in NF4: 4 bits; for each block of 64 a scale in 8 bits; for each 256 scales one in 32.
+NF4 = 4 / 8 + (1 + 4 / 256) / 64
 # Bytes of a trained parameter in a checkpoint: weight, average and two moments.
 STORED = 4 * SINGLE
 
@@ -111,7 +113,7 @@ def estimate(
     """Estimate the costs of a run on that many devices of that speed, from its first samples.
 
     Raises:
-        StrokewiseError: if a sample cannot be read, or none fits.
+        StrokewiseError: if a sample cannot be read, or none fits, or a quantized base would be sharded.
     """
     costs = data.costs
     probed, images, dropped_images = _probe(data, config.pack_tokens, samples_read)
@@ -119,6 +121,8 @@ def estimate(
     flops = sum(sample_flops(sample, costs, frozen=config.lora is not None) for sample in probed)
     samples = max(1.0, AIM * config.pack_tokens / (work.tokens / len(probed))) * config.packs_per_step
     step_flops = flops / len(probed) * samples
+    if config.lora is not None:
+        config.lora.check_devices(devices)
     sizes = costs.sizes
     frozen = sizes.autoencoder + sizes.tables
     trained = sizes.trained
@@ -147,11 +151,15 @@ def table(config: TrainConfig, found: Estimate, devices: int) -> Table:
     memory, stored = found.memory, STORED * found.trainable
     saves = config.steps // config.running.save_every
     parts = ", ".join(f"{name} {human(value, 'B')}" for name, value in vars(memory).items() if value)
-    host = {}
+    further = {}
+    if config.lora and config.lora.quantize:
+        further["base of the adapters"] = (
+            f"its linear layers in {config.lora.quantize}, {NF4:.3f} bytes a weight"
+        )
     if config.running.ema_on_cpu:
-        host["host memory of averages"] = human(SINGLE * found.trainable, "B") + " in all"
+        further["host memory of averages"] = human(SINGLE * found.trainable, "B") + " in all"
     if config.running.async_save:
-        host["host memory of saving"] = f"{human(stored, 'B')} in all, the copy that is being written"
+        further["host memory of saving"] = f"{human(stored, 'B')} in all, the copy that is being written"
     rows = {
         "left out": f"{found.dropped:,} of the first {found.probed:,} samples, with"
         f" {found.dropped_images:,} of {found.images:,} images, are too long for a pack of"
@@ -165,7 +173,7 @@ def table(config: TrainConfig, found: Estimate, devices: int) -> Table:
         "a checkpoint": f"{human(stored, 'B')} (weights, averages and optimizer),"
         f" {config.running.keep} are kept; {human(stored * saves, 'B')} written in all",
         "host memory of export": human(SINGLE * (found.trainable + found.frozen), "B"),
-        **host,
+        **further,
         "memory per device": f"at least {human(memory.total, 'B')}: {parts}",
         "time": f"about {duration(found.seconds)} on {devices} device{'s' * (devices > 1)},"
         f" at {found.speed.origin}",
@@ -221,11 +229,14 @@ def _memory(config: TrainConfig, model: ModelSizes, trained: int, devices: int, 
     """
     itemsize = HALF if config.precision == "bfloat16" else SINGLE
     if config.lora:
-        frozen = model.trained + model.autoencoder
-        weights = frozen * itemsize / devices + trained * SINGLE / devices
+        packed = model.quantized if config.lora.quantize else 0
+        whole = model.trained + model.autoencoder - packed
+        weights = packed * NF4 + (whole * itemsize + trained * SINGLE) / devices
     else:
         weights = trained * SINGLE / devices + model.autoencoder * SINGLE
     gathered = 0.0
+    if config.lora and config.lora.quantize:
+        gathered = float(model.layer * itemsize)  # unpacked as they are used, at most a layer at a time
     if devices > 1:
         # Two layers and the root are whole at a time, and so are the gradients of a layer and of the root,
         # unless all gradients are.

@@ -3,6 +3,7 @@
 The folder also states how it was trained (``training.json``), for its card.
 """
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -63,7 +64,8 @@ def export(
     layout = layout or architecture.layouts[0]
     if layout not in architecture.layouts:
         raise ConfigError(f"unknown layout {layout!r}; known are {', '.join(architecture.layouts)}")
-    lora = Lora(**config["lora"]) if config["lora"] else None
+    # Adapters are folded into the released weights, also where they were trained beside those in 4 bits.
+    lora = dataclasses.replace(Lora(**config["lora"]), quantize=None) if config["lora"] else None
     made = trainable_model(str(start), lora, False, alone.device)
     prefix = "average" if averaged else "weight"
     named = {f"{prefix}/{name}": p.detach() for name, p in trainable(module_of(made)).items()}

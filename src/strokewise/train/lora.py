@@ -27,6 +27,9 @@ def add_adapters(model: nn.Module, lora: Lora, targets: str) -> None:
         raise ConfigError("adapters need peft: pip install 'strokewise[train]'") from error
     model.requires_grad_(False)
     options = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, lora_dropout=0.0)
+    if lora.quantize:
+        # What peft asks before it puts adapters beside layers in 4 bits.
+        model.is_loaded_in_4bit = True  # type: ignore[assignment]
     inject_adapter_in_model(options, model)
     for name, parameter in model.named_parameters():
         if ".lora_" in name:

@@ -24,15 +24,20 @@ def trainable_model(model: str, lora: Lora | None, low: bool, device: torch.devi
     Args:
         model: folder, built-in name or hub id.
         lora: adapters, or None to train all weights but the autoencoder's.
-        low: whether the frozen weights beside adapters are bfloat16; trained weights are float32.
+        low: whether the frozen weights beside adapters are bfloat16; trained weights are float32. Those of
+            ``lora.quantize`` are in 4 bits, computed with in that precision.
         device: where it goes.
 
     Raises:
         CheckpointError: if the start cannot be loaded.
+        ConfigError: if a library that adapters or a quantized base need is not installed.
     """
-    made = load_model(model, device, torch.bfloat16 if lora and low else torch.float32)
-    module = module_of(made).train().requires_grad_(True)
-    if lora:
+    dtype = torch.bfloat16 if lora and low else torch.float32
+    made = load_model(model, device, dtype, lora.quantize if lora else None)
+    module = module_of(made).train()
+    if not lora:
+        module.requires_grad_(True)
+    else:
         add_adapters(module, lora, architecture_of(find_checkpoint(model)).adapter_targets)
         module.to(device)
     made.autoencoder.requires_grad_(False)
@@ -47,7 +52,10 @@ def build_model(config: TrainConfig, world: World) -> TrainedModel:
 
     Raises:
         CheckpointError: if the start cannot be loaded.
+        ConfigError: if its base is quantized and there are several ranks.
     """
+    if config.lora:
+        config.lora.check_devices(world.size)
     architecture = architecture_of(find_checkpoint(config.model))
     if world.size == 1 or config.lora:
         low = config.precision == "bfloat16"

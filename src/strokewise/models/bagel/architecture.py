@@ -88,6 +88,7 @@ class BagelCosts:
             trained=sum(counts.values()) - tables - autoencoder,
             autoencoder=autoencoder,
             tables=tables,
+            quantized=2 * costs.expert_weights(language),
             layer=2 * costs.expert_weights(language) // language.num_layers,
             root=2 * language.vocab_size * size,
             kept=language.num_layers * layer,
