@@ -240,7 +240,7 @@ def test_options_that_were_given_are_collected():
         (("--stepz", "3"), "No such option: --stepz"),
         (("--steps", "x"), "Invalid value for '--steps'"),
         (("--steps", "9" * 30), "'--steps'"),
-        (("--batch", "100000000"), "'--batch'"),
+        (("--batch", "100000000"), "--batch is '100000000'; it is 1 to 4,096, or auto"),
         (("--temperature", "nan"), "Invalid value for '--temperature'"),
         (("--shift", "inf"), "Invalid value for '--shift'"),
         (("--feedback", "photons"), "--feedback is 'photons'; it is one of pixels, latents"),

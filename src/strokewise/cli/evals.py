@@ -11,9 +11,9 @@ from strokewise.cli.judging import JudgeCache, JudgeUrl, MaxRequests
 from strokewise.cli.options import MAX_BATCH, MAX_SEED, PAINTING_OPTIONS, options_of
 from strokewise.cli.output import print_table, progress, tracked
 from strokewise.cli.shared import (
-    Batch,
     Device,
     Dtype,
+    FittingBatch,
     FormatName,
     ModelArgument,
     PresetName,
@@ -70,7 +70,7 @@ def run(
         str | None, typer.Option(help="sprite or real; default: sprite if the model states its vocabulary.")
     ] = None,
     shard: Annotated[str, typer.Option(help="Part i of n of the pictures, i/n with i from 0.")] = "0/1",
-    batch: Batch = 8,
+    batch: FittingBatch = "8",
     unknown: Annotated[
         str, typer.Option(help="Prompts the model does not know: refuse, skip, or paint (all fed untouched).")
     ] = "refuse",
@@ -88,6 +88,7 @@ def run(
 ) -> None:
     """Paint prompts with one strategy or several; can be interrupted at any moment and run again."""
     from strokewise.cli.arguments import parse_dtype
+    from strokewise.cli.batches import fitted_batch, parse_batch
     from strokewise.evals.generate import Shard, known_prompts, parse_seeds
     from strokewise.evals.prompt_sets import load_prompts
     from strokewise.evals.run_store import WORLDS
@@ -96,6 +97,7 @@ def run(
 
     if world not in (None, *WORLDS):
         raise ConfigError(f"--world is {world!r}; it is one of {', '.join(WORLDS)}")
+    together = parse_batch(batch)
     wanted, part, numbers = load_prompts(prompts), Shard.parse(shard), parse_seeds(seeds)
     asker = None if judge is None else _asker(judge, judge_url, cache, max_requests)
     setup = set_up(preset, protocol_format, system, options)
@@ -114,9 +116,9 @@ def run(
         "judge": judge,
         **({"untouched": True} if untouched else {}),
     }
-    helpers = _helpers(place, asker)
+    helpers, together = _helpers(place, asker), fitted_batch(together, painter)
     for name in strategy or [setup.strategy]:
-        _paint(out / name, settings, kept, name, painter, helpers, candidates, options, part, batch)
+        _paint(out / name, settings, kept, name, painter, helpers, candidates, options, part, together)
 
 
 @eval_app.command()

@@ -15,9 +15,9 @@ import typer
 
 from strokewise.cli.options import MAX_PAINTINGS, PAINTING_OPTIONS, options_of
 from strokewise.cli.shared import (
-    Batch,
     Device,
     FastDtype,
+    FittingBatch,
     FormatName,
     ModelOption,
     PresetName,
@@ -69,14 +69,15 @@ def paint(
     device: Device = None,
     dtype: FastDtype = None,
     quantize: Quantize = None,
-    batch: Batch = 8,
+    batch: FittingBatch = "8",
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one a line.")] = False,
 ) -> None:
     """Paint a prompt in rounds of plan, sketch, inspect and refine."""
+    from strokewise.cli.batches import fitted_batch, parse_batch
     from strokewise.inference.policies import SinglePass, Think
     from strokewise.inference.presets import set_up
 
-    wanted = _prompts(prompt, prompts)
+    wanted, together = _prompts(prompt, prompts), parse_batch(batch)
     if len(wanted) * n > MAX_PAINTINGS:
         raise ConfigError(
             f"{len(wanted):,} prompts, {n:,} of each, are more than {MAX_PAINTINGS:,} paintings"
@@ -94,7 +95,7 @@ def paint(
         shown, previews = _view(as_json, several, requests[0].prompt)
         most = max(0, options.get("steps", painter.defaults.steps) - 1)
         options.setdefault("previews", min(previews, most))
-        engine = painter.engine(batch)
+        engine = painter.engine(fitted_batch(together, painter))
         policy = {"single-pass": SinglePass(), "think": Think()}.get(strategy)
         for number, request in enumerate(requests):
             if gallery is None or number not in gallery.done:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from strokewise.cli.shared import Batch, Device, FastDtype, ModelArgument, Quantize, System
+from strokewise.cli.shared import Device, FastDtype, FittingBatch, ModelArgument, Quantize, System
 from strokewise.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -25,7 +25,7 @@ def serve(
     data: Annotated[
         Path | None, typer.Option(help="Folder of sessions; default: ~/.local/share/strokewise.")
     ] = None,
-    batch: Batch = 8,
+    batch: FittingBatch = "8",
     queue: Annotated[int, typer.Option(min=1, max=100_000, help="Paintings that may wait.")] = 64,
     sessions: Annotated[int, typer.Option(min=1, max=100_000, help="Sessions kept for each key.")] = 500,
     device: Device = None,
@@ -41,14 +41,17 @@ def serve(
     keys = _keys(api_key or [])
     if not keys and host not in LOOPBACK:
         raise ConfigError(f"--host {host} can be reached by others; give --api-key, or listen on 127.0.0.1")
+    from strokewise.cli.batches import fitted_batch, parse_batch
     from strokewise.cli.paint import load
     from strokewise.inference.presets import set_up
     from strokewise.serve.app import make_app
     from strokewise.serve.limits import Limits
     from strokewise.serve.server import run
 
+    together = parse_batch(batch)
     painter = load(model, device, dtype, quantize, set_up(None, protocol_format, system, {}).protocol_format)
-    app = make_app(painter, data or _default_data(), keys, batch, Limits(queue=queue, sessions=sessions))
+    together = fitted_batch(together, painter)
+    app = make_app(painter, data or _default_data(), keys, together, Limits(queue=queue, sessions=sessions))
     run(app, host, port, open_page)
 
 

@@ -22,6 +22,9 @@ ModelOption = Annotated[str, typer.Option(help=_MODEL)]
 Seed = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed.")]
 Seeds = Annotated[str, typer.Option(help="Seeds such as 0-3 or 1,5; one picture for each prompt and seed.")]
 Batch = Annotated[int, typer.Option(min=1, max=MAX_BATCH, help="Paintings under way at once.")]
+FittingBatch = Annotated[
+    str, typer.Option("--batch", help="Paintings under way at once; auto: as many as fit into free memory.")
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: a GPU if there is one.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
 FastDtype = Annotated[
