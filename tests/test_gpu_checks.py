@@ -1,0 +1,22 @@
+"""The checks for a GPU, at tiny size on the CPU: what needs a GPU says so."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
+
+
+def test_checks_run_at_tiny_size_without_a_gpu():
+    command = [sys.executable, str(SCRIPT), "--device", "cpu", "--tiny"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = {line.split("│")[1].strip(): line for line in done.stdout.splitlines() if line.startswith("│")}
+    gpu = ("memory of a step, of the estimate", "flow step, share of bound", "text decoding, share of bound")
+    for name in gpu:
+        assert "not run: needs CUDA" in lines[name]
+        assert "pass" not in lines[name]
+    assert "pass" in lines["copy of a checkpoint"]
+    assert any(name.startswith("flex attention") and "pass" in line for name, line in lines.items())
+    assert "FAIL" not in done.stdout
