@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from copy import copy
+from functools import partial
 
 import numpy as np
 import pytest
 
+from strokewise.data.executor import Executor
 from strokewise.errors import ConfigError, InputError, PromptError, RecordError
 from strokewise.evals.generate import Shard, fingerprint, known_prompts, paint_run, parse_seeds, picture_seed
 from strokewise.evals.prompt_sets import Prompt, load_prompts
@@ -97,6 +99,59 @@ def test_every_prompt_with_every_seed(painter, tmp_path):
         assert trajectory.prompt == PROMPTS[entry.prompt].text
         assert len(trajectory.images) == entry.cost.images
     assert paint_run(tmp_path, settings(), PROMPTS, make_strategy("process", painter, **FAST)) == 0
+
+
+def loaded(folder, log):
+    """The strategy in a worker, which says that it loaded the model."""
+    (log / f"{os.getpid()}").touch()
+    return make_strategy("process", Painter.load(folder), **FAST)
+
+
+@pytest.fixture
+def on_ray():
+    """A small cluster of this machine."""
+    ray = pytest.importorskip("ray")
+    ray.init(
+        num_cpus=2,
+        object_store_memory=100 << 20,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+def test_executors_paint_what_one_process_paints(painter, tiny_folder, tmp_path, request, kind):
+    if kind == "ray":
+        request.getfixturevalue("on_ray")
+    log = tmp_path / "log"
+    log.mkdir()
+    strategy = make_strategy("process", painter, **FAST)
+    paint_run(tmp_path / "here", settings(), PROMPTS, strategy, batch=2)
+    load = partial(loaded, tiny_folder, log)
+    paint_run(
+        tmp_path / "there", settings(), PROMPTS, strategy, batch=2, executor=Executor(kind, 2), load=load
+    )
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert facts(tmp_path / "there") == facts(tmp_path / "here")
+    workers = {int(path.name) for path in log.iterdir()}
+    assert 1 <= len(workers) <= 2
+    assert os.getpid() not in workers
+
+
+def test_the_command_paints_in_processes(call, tiny_folder, prompts_file, tmp_path):
+    """Everything that a worker needs to load the strategy is sent there; the others' options are refused."""
+    arguments = ("run", tiny_folder, "--prompts", prompts_file, "--seeds", "0", "--batch", "2", *WORDS)
+    for name, more in (("here", ()), ("there", ("--workers", "2"))):
+        status, _, err = call(*arguments, "--out", tmp_path / name, *more)
+        assert status == 0, err
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert facts(tmp_path / "there" / "process") == facts(tmp_path / "here" / "process")
+    status, _, err = call(*arguments, "--out", tmp_path / "no", "--workers", "2", "--max-requests", "5")
+    assert status == 2
+    assert "--max-requests is counted in one process" in err
 
 
 def test_shards_paint_what_one_run_paints(painter, tmp_path):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strokewise.cli.executing import Address, ExecutorName, Gpus, executor_named
 from strokewise.cli.judging import (
     JudgeCache,
     JudgeName,
@@ -19,10 +20,7 @@ from strokewise.cli.judging import (
 from strokewise.cli.open_data import (
     OPEN_WORLD,
     SPRITE_WORLD,
-    Address,
     DryRun,
-    ExecutorName,
-    Gpus,
     JudgePrice,
     MaxCost,
     Measured,
@@ -36,7 +34,6 @@ from strokewise.cli.open_data import (
     WriterUrl,
     build_of_samples,
     build_open_multi_turn,
-    executor_named,
     model_chosen,
     painter_chosen,
     second_opinions,

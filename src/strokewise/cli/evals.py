@@ -1,12 +1,14 @@
 """The ``strokewise eval`` commands: parse, call, print. Everything heavy is imported when it is needed."""
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from strokewise.cli.executing import Address, ExecutorName, Gpus, executor_named
 from strokewise.cli.judging import JudgeCache, JudgeUrl, MaxRequests
 from strokewise.cli.options import MAX_BATCH, MAX_SEED, PAINTING_OPTIONS, options_of
 from strokewise.cli.output import print_table, progress, tracked
@@ -25,8 +27,9 @@ from strokewise.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from strokewise.critics.vlm_client import VlmClient
+    from strokewise.data.executor import Executor
     from strokewise.evals.run_store import Run
-    from strokewise.evals.strategies.strategies import Helpers
+    from strokewise.evals.strategies.strategies import Helpers, Strategy
     from strokewise.inference.painter import Painter
 
 eval_app = typer.Typer(no_args_is_help=True, help="Paint benchmarks, score pictures, compare runs.")
@@ -85,13 +88,19 @@ def run(
     device: Device = None,
     dtype: Dtype = None,
     quantize: Quantize = None,
+    executor: ExecutorName = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes or Ray actors that paint.")] = 1,
+    address: Address = None,
+    gpus: Gpus = 0.0,
 ) -> None:
     """Paint prompts with one strategy or several; can be interrupted at any moment and run again."""
     from strokewise.cli.arguments import parse_dtype
     from strokewise.cli.batches import fitted_batch, parse_batch
+    from strokewise.data.executor import INLINE
     from strokewise.evals.generate import Shard, known_prompts, parse_seeds
     from strokewise.evals.prompt_sets import load_prompts
     from strokewise.evals.run_store import WORLDS
+    from strokewise.evals.strategies.strategies import make_strategy
     from strokewise.inference.painter import Painter
     from strokewise.inference.presets import set_up
 
@@ -99,10 +108,16 @@ def run(
         raise ConfigError(f"--world is {world!r}; it is one of {', '.join(WORLDS)}")
     together = parse_batch(batch)
     wanted, part, numbers = load_prompts(prompts), Shard.parse(shard), parse_seeds(seeds)
-    asker = None if judge is None else _asker(judge, judge_url, cache, max_requests)
+    run_on = executor_named(executor, workers, address, gpus)
+    if run_on.kind != INLINE and max_requests is not None:
+        raise ConfigError("--max-requests is counted in one process; leave it out, or take --executor inline")
+    load_helpers = partial(_helpers_named, judge, judge_url, cache, max_requests)
     setup = set_up(preset, protocol_format, system, options)
     options, precision = setup.options, None if dtype is None else parse_dtype(dtype)
-    painter = Painter.load(model, device, precision, quantize=quantize, protocol_format=setup.protocol_format)
+    load = partial(
+        Painter.load, model, device, precision, quantize=quantize, protocol_format=setup.protocol_format
+    )
+    painter = load()
     kept = known_prompts(painter, wanted, unknown, partial(print, file=sys.stderr))
     place = world or ("real" if painter.vocabulary is None else "sprite")
     untouched = unknown == "paint" and painter.vocabulary is not None
@@ -116,9 +131,12 @@ def run(
         "judge": judge,
         **({"untouched": True} if untouched else {}),
     }
-    helpers, together = _helpers(place, asker), fitted_batch(together, painter)
+    helpers, together = load_helpers(place), fitted_batch(together, painter)
     for name in strategy or [setup.strategy]:
-        _paint(out / name, settings, kept, name, painter, helpers, candidates, options, part, together)
+        here = make_strategy(name, painter, helpers, candidates, **options)
+        there = partial(_loaded, load, untouched, partial(load_helpers, place), name, candidates, options)
+        bound = settings | {"strategy": name, "candidates": candidates}
+        _paint(out / name, bound, kept, here, shard=part, batch=together, executor=run_on, load=there)
 
 
 @eval_app.command()
@@ -298,26 +316,55 @@ def _helpers(world: str, asker: "VlmClient | None") -> "Helpers":
     return Helpers()
 
 
+def _helpers_named(
+    judge: str | None, url: str | None, cache: Path | None, requests: int | None, world: str
+) -> "Helpers":
+    """Return the helpers of a world, with the vision model that the options name."""
+    return _helpers(world, None if judge is None else _asker(judge, url, cache, requests))
+
+
+def _loaded(
+    load: Callable[[], "Painter"],
+    untouched: bool,
+    load_helpers: Callable[[], "Helpers"],
+    name: str,
+    candidates: int,
+    options: dict[str, Any],
+) -> "Strategy":
+    """Return a strategy in a worker, which loads the model for itself."""
+    from strokewise.evals.strategies.strategies import make_strategy
+
+    painter = load()
+    painter = painter.unchecked() if untouched else painter
+    return make_strategy(name, painter, load_helpers(), candidates, **options)
+
+
 def _paint(
     folder: Path,
     settings: dict[str, Any],
     prompts: list[Any],
-    name: str,
-    painter: "Painter",
-    helpers: "Helpers",
-    candidates: int,
-    options: dict[str, Any],
+    strategy: "Strategy",
+    *,
     shard: Any,
     batch: int,
+    executor: "Executor",
+    load: Callable[[], "Strategy"],
 ) -> None:
     """Paint one run, with a bar and an estimate of the time."""
     from strokewise.evals.generate import paint_run
-    from strokewise.evals.strategies.strategies import make_strategy
 
-    strategy = make_strategy(name, painter, helpers, candidates, **options)
-    settings = settings | {"strategy": name, "candidates": candidates}
-    with progress(name) as update:
-        made = paint_run(folder, settings, prompts, strategy, shard=shard, batch=batch, on_progress=update)
+    with progress(settings["strategy"]) as update:
+        made = paint_run(
+            folder,
+            settings,
+            prompts,
+            strategy,
+            shard=shard,
+            batch=batch,
+            executor=executor,
+            load=load,
+            on_progress=update,
+        )
     print(f"{made:,} pictures painted, {folder}")
 
 

@@ -65,26 +65,9 @@ WriterPrice = Annotated[str | None, typer.Option(help="As --judge-price, of the 
 PainterPrice = Annotated[
     float | None, typer.Option(min=0, max=MAX_MONEY, help="Price of a picture of the served painter.")
 ]
-ExecutorName = Annotated[
-    str | None,
-    typer.Option(
-        help="Where shards are made: inline, processes or ray; default: processes with --workers above 1."
-    ),
-]
-Address = Annotated[
-    str | None, typer.Option(help="Address of the Ray cluster; default: RAY_ADDRESS, or one on this machine.")
-]
-Gpus = Annotated[float, typer.Option(min=0, max=64, help="GPUs that each worker reserves on Ray.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="open: print what the build can cost, and build nothing.")
 ]
-
-
-def executor_named(name: str | None, workers: int, address: str | None, gpus: float) -> "Executor":
-    """Return the executor that the options name."""
-    from strokewise.data.executor import INLINE, PROCESSES, Executor
-
-    return Executor(name or (PROCESSES if workers > 1 else INLINE), workers, address, gpus)
 
 
 def painter_chosen(

@@ -6,18 +6,23 @@ pictures are scored.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from strokewise.data.executor import INLINE, Executor
 from strokewise.errors import ConfigError, ContextLengthError, PromptError
 from strokewise.evals.prompt_sets import Prompt
 from strokewise.evals.run_store import Run, Writer, prepare
-from strokewise.evals.strategies.strategies import BATCH, Strategy
+from strokewise.evals.strategies.strategies import BATCH, Outcome, Strategy
 from strokewise.inference.options import Request
 from strokewise.inference.painter import Painter
 
+Unit = tuple[int, list[Request]]  # a batch: its number, and what is requested
 UNKNOWN = ("refuse", "skip", "paint")
 NOISE = "prompt and seed"  # what the noise of a picture depends on, among a run's settings
 OnProgress = Callable[[int, int], None]
@@ -147,6 +152,8 @@ def paint_run(
     *,
     shard: Shard | None = None,
     batch: int = BATCH,
+    executor: Executor | None = None,
+    load: Callable[[], Strategy] | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> int:
     """Paint what is not painted yet of a run; returns how many pictures that was.
@@ -157,7 +164,10 @@ def paint_run(
         prompts: of the run.
         strategy: paints them.
         shard: which part; all of it by default. Parts may be painted by several processes at once.
-        batch: pictures that advance together.
+        batch: pictures that advance together: the unit of work, whatever the number of workers.
+        executor: where batches are painted; in this process by default.
+        load: called once in each worker that is not this process, to give it the strategy; can be pickled.
+            Without it the strategy itself is sent there.
         on_progress: called with the number of pictures that exist and that will exist, of this shard.
 
     Raises:
@@ -173,18 +183,46 @@ def paint_run(
         done = {(entry.prompt, entry.sample) for entry in Run(folder).entries()}
         made, finished = 0, sum((job.prompt, job.sample) in done for job in jobs)
         on_progress(finished, len(jobs))
-        for at in range(0, len(jobs), batch):
-            # Pictures of a batch differ by rounding from those painted alone, so a batch that was cut short
-            # is painted again as a whole, and what is stored of it stays.
-            chunk = jobs[at : at + batch]
-            missing = [(job.prompt, job.sample) not in done for job in chunk]
-            outcomes = strategy.paint([job.request for job in chunk]) if any(missing) else []
-            for job, outcome, wanted in zip(chunk, outcomes, missing, strict=False):
-                if wanted:
+        # Pictures of a batch differ by rounding from those painted alone, so a batch that was cut short
+        # is painted again as a whole, and what is stored of it stays.
+        chunks = [jobs[at : at + batch] for at in range(0, len(jobs), batch)]
+        units = [
+            (number, [job.request for job in chunk])
+            for number, chunk in enumerate(chunks)
+            if any((job.prompt, job.sample) not in done for job in chunk)
+        ]
+        for number, outcomes in _painted(executor or Executor(), strategy, load, units):
+            for job, outcome in zip(chunks[number], outcomes, strict=True):
+                if (job.prompt, job.sample) not in done:
                     writer.write(job.prompt, job.sample, job.request.seed, outcome)
                     made, finished = made + 1, finished + 1
                     on_progress(finished, len(jobs))
     return made
+
+
+def _painted(
+    executor: Executor, strategy: Strategy, load: Callable[[], Strategy] | None, units: Sequence[Unit]
+) -> Iterator[tuple[int, list[Outcome]]]:
+    """Return the outcomes of batches, in the order in which they are finished."""
+    if executor.kind == INLINE or load is None:
+        load = partial(_same, strategy)
+    return executor.run(partial(_begin, load, torch.get_num_threads()), units)
+
+
+def _same(strategy: Strategy) -> Strategy:
+    return strategy
+
+
+def _begin(load: Callable[[], Strategy], threads: int) -> Callable[[Unit], tuple[int, list[Outcome]]]:
+    """Return what paints a batch. Sums may depend on the number of threads, so it is the same everywhere."""
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    return partial(_paint_unit, load())
+
+
+def _paint_unit(strategy: Strategy, unit: Unit) -> tuple[int, list[Outcome]]:
+    number, requests = unit
+    return number, strategy.paint(requests)
 
 
 def _is_number(text: str) -> bool:
