@@ -86,9 +86,11 @@ def flex_attention(setting: Setting) -> Iterator[Row]:
         valid = packed.layout.valid[0]
         apart = [float((a - b).norm() / b.norm()) for a, b in zip(flex[1:], wanted[1:], strict=True)]
         apart.append(float((flex[0] - wanted[0])[:, valid].norm() / wanted[0][:, valid].norm()))
-        needed = "" if setting.device == "cuda" else ", not compiled on the CPU"
-        name = f"flex attention, {columns:,} tokens{needed}"
+        kind = "flex attention" if setting.device == "cuda" else "rule of flex attention"
+        name = f"{kind}, {columns:,} tokens"
         yield Row(name, f"{max(apart):.1e}", f"at most {TOLERANCE}", max(apart) <= TOLERANCE)
+    if setting.device != "cuda":
+        yield Row("compiled flex attention", "not run: needs CUDA", f"at most {TOLERANCE}", None)
 
 
 def _with_gradients(inputs: list[Tensor], seen: Visible) -> list[Tensor]:
@@ -160,9 +162,10 @@ def checkpoint_copy(setting: Setting) -> Iterator[Row]:
     same = all(torch.equal(copied[name], tensor.cpu()) for name, tensor in tensors.items())
     apart = all(copied[name].data_ptr() != tensor.data_ptr() for name, tensor in tensors.items())
     where = {tensor.device.type for tensor in copied.values()} == {"cpu"}
-    yield Row(
-        "copy of a checkpoint", "equal" if same else "differs", "equal, apart", same and apart and where
-    )
+    kind = "copy of a checkpoint" if setting.device == "cuda" else "copy of a checkpoint on the host"
+    yield Row(kind, "equal" if same else "differs", "equal, apart", same and apart and where)
+    if setting.device != "cuda":
+        yield Row("copy of a checkpoint from a GPU", "not run: needs CUDA", "equal, apart", None)
 
 
 def rates(setting: Setting) -> Iterator[Row]:
