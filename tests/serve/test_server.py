@@ -132,7 +132,7 @@ def test_command_lines_that_are_refused(refused, tmp_path):
 def test_a_graceful_stop_keeps_what_was_painted(serving, tmp_path):
     with serving(tmp_path / "data") as process, Api(process.url) as client:
         done = client.painted("a red cup")
-        running = client.create(options=FAST | {"steps": 60})
+        running = client.create(options=FAST | {"steps": 20})
         for _, kind, _ in client.events(running):
             if kind == "image_finished":
                 break

@@ -59,10 +59,8 @@ def test_the_vocabulary_puts_words_into_the_prompt(studio):
     studio.page.get_by_label("Find a thing").fill("dog")
     studio.button("dog", exact=True).click()
     expect(studio.page.get_by_label("Prompt", exact=True)).to_have_value("green dog")
-    sizes = studio.page.locator(".vocabulary .things img").evaluate_all(
-        "all => all.map(one => one.naturalWidth)"
-    )
-    assert all(size > 0 for size in sizes)
+    for picture in studio.page.locator(".vocabulary .things img").all():
+        assert picture.evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
 
 
 def test_step_by_step_and_stop(studio):
