@@ -37,7 +37,7 @@ class Process:
             stderr=self.log,
             env=os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {}),
         )
-        for _ in range(1200):
+        for _ in range(3600):
             found = re.search(r"serving on (http\S+)/", self.text())
             if found or self.process.poll() is not None:
                 break

@@ -176,7 +176,7 @@ class _Actor:
 
 
 def _on_ray(executor: Executor, begin: Callable[[], Work[Any, Any]], units: Sequence[Any]) -> Iterator[Any]:
-    ray = _connected(executor)
+    ray = connected(executor.address)
     # A killed worker or node costs the units under way, which are done again elsewhere.
     options = {"max_restarts": -1, "max_task_retries": -1, "num_cpus": 1, "num_gpus": executor.gpus}
     kind = ray.remote(**options)(_Actor)
@@ -195,16 +195,26 @@ def _on_ray(executor: Executor, begin: Callable[[], Work[Any, Any]], units: Sequ
             ray.kill(actor)
 
 
-def _connected(executor: Executor) -> Any:
+def connected(address: str | None) -> Any:
+    """Return Ray, connected to the cluster at an address; None: as :class:`Executor` says.
+
+    Raises:
+        ConfigError: if Ray is not installed or its cluster cannot be reached.
+    """
     try:
         import ray
     except ImportError as error:
         raise ConfigError("the ray executor needs: pip install 'strokewise[ray]'") from error
     if not ray.is_initialized():
+        heard = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(address=executor.address, log_to_driver=False, configure_logging=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ConfigError(f"no Ray cluster at {executor.address!r}: {error}") from error
+            # Without a dashboard: a cluster of this machine is begun in half the time.
+            ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        except Exception as error:  # Ray raises bare ones, too
+            raise ConfigError(f"no Ray cluster at {address!r}: {error}") from error
+        finally:  # Ray's own handler would end this process with a status of its own
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, heard)
     return ray
 
 

@@ -1,7 +1,7 @@
 """The application: its parts tied together, its errors as JSON, its page, and its life from start to stop."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,7 +71,12 @@ class Judging:
 
 
 def make_app(
-    painter: Painter, data: Path, keys: Sequence[str] = (), batch: int = 8, limits: Limits | None = None
+    painter: Painter,
+    data: Path,
+    keys: Keys,
+    batch: int = 8,
+    limits: Limits | None = None,
+    replica: int | None = None,
 ) -> FastAPI:
     """Return the application of a server.
 
@@ -81,12 +86,13 @@ def make_app(
         keys: holders of one may send requests; none: everybody on this machine.
         batch: sessions under way at once.
         limits: what it accepts.
+        replica: its number, where it is one of several.
 
     Raises:
         ConfigError: if the folder cannot be used.
     """
-    limits, metrics, secret = limits or Limits(), Metrics(), Keys(keys)
-    registry = Registry(Store(data))
+    limits, metrics = limits or Limits(), Metrics()
+    registry = Registry(Store(data), replica)
     judging = Judging(registry)
     judge = judging if painter.vocabulary is not None else lambda live, node: None
     worker = Worker(painter, registry, batch, limits.queue, metrics, judge)
@@ -107,10 +113,10 @@ def make_app(
         docs_url=None,
         redoc_url=None,
         lifespan=life,
-        middleware=[Middleware(Guard, keys=secret, max_body=limits.body)],
+        middleware=[Middleware(Guard, keys=keys, max_body=limits.body)],
         responses={"4XX": {"description": "What is wrong and what to do.", "model": problems.ErrorBody}},
     )
-    app.state.parts = Parts(manager, secret, metrics, limits)
+    app.state.parts = Parts(manager, keys, metrics, limits)
     _answer_errors(app)
     _add_basics(app)
     _add_page(app, painter.vocabulary)

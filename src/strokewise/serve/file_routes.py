@@ -20,7 +20,6 @@ from strokewise.serve import exchange
 from strokewise.serve.deps import By, Server
 from strokewise.serve.limits import MAX_NODES
 from strokewise.serve.live import SOURCE, Live, Registry
-from strokewise.serve.manager import new_id
 from strokewise.serve.problems import RequestError, conflict, not_found
 from strokewise.serve.requests import RecordQuery
 from strokewise.serve.routes import Id, Key, Number
@@ -67,7 +66,8 @@ def import_(parts: Server, by: By, file: UploadFile, key: Key = None) -> Session
     def make() -> list[Live]:
         with manager.lock:
             manager.check_room(by, 0)
-            key, registry = new_id(), manager.registry
+            registry = manager.registry
+            key = registry.new_id()
             state = State(
                 id=key,
                 options=options,

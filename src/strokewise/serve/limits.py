@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 MAX_NODES = 1_000  # of a session
 TEXT = 8_000  # characters of a message's part
+LISTED = 50  # sessions in a list, where the request does not say how many
 
 
 @dataclass(frozen=True)

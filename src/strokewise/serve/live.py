@@ -129,8 +129,14 @@ def canvas_file(number: int) -> str:
 class Registry:
     """All sessions of a server; ``lock`` guards them, and the store."""
 
-    def __init__(self, store: Store) -> None:
-        """Bring the stored sessions back; those that were not done are paused."""
+    def __init__(self, store: Store, replica: int | None = None) -> None:
+        """Bring the stored sessions back; those that were not done are paused.
+
+        Args:
+            store: where they are.
+            replica: number of this server where it is one of several; the ids of its sessions name it.
+        """
+        self._prefix = "s_" if replica is None else f"s_{replica}_"
         self.store, self.lock, self.boot = store, threading.RLock(), secrets.token_hex(4)
         self.lives: dict[str, Live] = {}
         for owner, extra, state, nodes in store.load():
@@ -141,6 +147,10 @@ class Registry:
                 state.status, state.stop, state.pausing = "paused", StopReason.INTERRUPTED, False
                 store.save(owner, extra, state)
             self.lives[state.id] = live
+
+    def new_id(self) -> str:
+        """Return an id that cannot be guessed."""
+        return self._prefix + secrets.token_hex(8)
 
     # --- finding -----------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Every method checks, changes values under the lock, and leaves the painting to t
 made is overwritten: a correction is a new node beside the old one. It refuses to know HTTP.
 """
 
-import secrets
+import time
 from typing import Any
 
 from PIL import Image
@@ -60,7 +60,7 @@ class Manager:
         with self.lock:
             self.check_room(caller, 1)
             state = State(
-                id=new_id(),
+                id=self.registry.new_id(),
                 name=new.name,
                 prompt=request.prompt,
                 original_prompt=request.original_prompt,
@@ -312,11 +312,12 @@ class Manager:
             live = self.registry.get(caller.owner, session)
             path = live.path(live.state.head if number is None else number)
             self.check_room(caller, 0)
-            key = new_id()
+            key = self.registry.new_id()
             state = live.state.model_copy(
                 update={"id": key, "status": "paused", "stop": None, "error": None, "head": None}
             )
             state.under_way, state.position, state.pausing, state.star = None, None, False, False
+            state.created = time.time()
             new = Live(caller.owner, caller.client, state, seed=live.seed)
             if state.source is not None:
                 self.registry.store.put_picture(key, SOURCE, self.registry.store.png(live.id, SOURCE))
@@ -386,8 +387,3 @@ class Manager:
 def at_rest(live: Live) -> bool:
     """Return whether a session is neither painted nor waits for it."""
     return live.state.status in ("paused", "finished")
-
-
-def new_id() -> str:
-    """Return an id that cannot be guessed."""
-    return "s_" + secrets.token_hex(8)

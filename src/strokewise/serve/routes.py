@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, FiniteFloat
 
 from strokewise import __version__
 from strokewise.serve import sse
 from strokewise.serve.deps import By, Parts, Server, picture
-from strokewise.serve.limits import TEXT
+from strokewise.serve.limits import LISTED, TEXT
 from strokewise.serve.live import SOURCE, canvas_file, canvas_url
 from strokewise.serve.problems import not_found
 from strokewise.serve.requests import Copying, Edit, Naming, NewSession, Resume
@@ -73,9 +73,12 @@ def create(parts: Server, by: By, new: NewSession, response: Response, key: Key 
 def list_sessions(
     parts: Server,
     by: By,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    limit: Annotated[int, Query(ge=1, le=500)] = LISTED,
     before: Annotated[
         str | None, Query(max_length=40, description="only sessions older than this one")
+    ] = None,
+    created_before: Annotated[
+        FiniteFloat | None, Query(description="only sessions that were made before this time, in seconds")
     ] = None,
     q: Annotated[str, Query(max_length=200, description="words in prompt or name")] = "",
     star: bool | None = None,
@@ -91,6 +94,7 @@ def list_sessions(
             for live in lives
             if q.lower() in f"{live.state.prompt} {live.state.original_prompt} {live.state.name}".lower()
             and star in (None, live.state.star)
+            and (created_before is None or live.state.created < created_before)
         ]
     return Sessions(sessions=found[:limit], more=len(found) > limit)
 

@@ -36,24 +36,24 @@ OPEN = ("/v1/login",)  # of /v1, what needs no key
 
 
 class Keys:
-    """The keys of a server; those who hold the same one share their sessions."""
+    """The keys of a server; those who hold the same one share their sessions. Only digests are kept, so that
+    it can be sent to other processes.
+    """
 
     def __init__(self, keys: Sequence[str]) -> None:
         """Know some keys; none: everybody on this machine may send requests."""
         self._secret = secrets.token_bytes(32)
-        self._owners = {key: hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys}
+        self._digests = [_digest(key) for key in keys]
 
     def __bool__(self) -> bool:
         """Return whether a key is needed."""
-        return bool(self._owners)
+        return bool(self._digests)
 
     def owner(self, key: str) -> str | None:
         """Return who holds a key; None if it is none of ours."""
-        found = None
-        for known, owner in self._owners.items():
-            if hmac.compare_digest(known.encode(), key.encode("utf-8", "replace")):
-                found = owner
-        return found
+        given = _digest(key)
+        known = [hmac.compare_digest(given, digest) for digest in self._digests]
+        return given[:16] if any(known) else None
 
     def token(self, owner: str) -> str:
         """Return what a browser keeps in place of the key; it is valid until the server ends."""
@@ -147,6 +147,10 @@ class Guard:
             return message
 
         return bounded
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
 def _name(host: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from strokewise.errors import ConfigError
 
@@ -35,7 +35,7 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def run(app: FastAPI, host: str, port: int, open_page: bool = False) -> None:
+def run(app: ASGIApp, host: str, port: int, open_page: bool = False) -> None:
     """Serve until a signal ends it.
 
     Raises:
@@ -56,7 +56,13 @@ def run(app: FastAPI, host: str, port: int, open_page: bool = False) -> None:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listening.getsockname()[1]}/"
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False
+            app,
+            loop="asyncio",  # these two whatever else is installed
+            http="h11",
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=2,
+            server_header=False,
         )
         # uvicorn raises the signal again that ended it; that is a normal end here.
         with suppress(KeyboardInterrupt):
