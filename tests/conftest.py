@@ -21,6 +21,16 @@ def repository():
 
 
 @pytest.fixture(scope="session")
+def forks():
+    """Starts real processes that begin at once."""
+    from tests.forked import Forks
+
+    made = Forks()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
 def golden():
     """The folder of recorded numbers."""
     return GOLDEN

@@ -1,16 +1,12 @@
 """The checks for a GPU, at tiny size on the CPU: what needs a GPU says so."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
 
 
-def test_checks_run_at_tiny_size_without_a_gpu():
-    command = [sys.executable, str(SCRIPT), "--device", "cpu", "--tiny"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+def test_checks_run_at_tiny_size_without_a_gpu(forks):
+    done = forks.run(SCRIPT, "--device", "cpu", "--tiny", text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = {line.split("│")[1].strip(): line for line in done.stdout.splitlines() if line.startswith("│")}
     gpu = (

@@ -331,44 +331,30 @@ def test_a_prompt_that_fails_does_not_end_the_others(paint, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("after", [0.0, 0.3, 0.8])
-def test_a_killed_job_is_resumed_to_the_same_pictures(tiny_folder, tmp_path, after):
+def test_a_killed_job_is_resumed_to_the_same_pictures(forks, tiny_folder, tmp_path, after):
     (tmp_path / "prompts.txt").write_text("a cup\na bus\na dog\na cat\n")
-    script = Path(sys.executable).with_name("strokewise")
-    command = [script, "paint", "--prompts", "prompts.txt", "--single-pass", "--batch", "1"]
-    command = [*map(str, command), "--model", str(tiny_folder), *FAST]
-    whole = subprocess.run([*command, "--out", "whole"], cwd=tmp_path, capture_output=True, timeout=100)
+    command = ["-m", "strokewise", "paint", "--prompts", "prompts.txt", "--single-pass", "--batch", "1"]
+    command = [*command, "--model", tiny_folder, *FAST]
+    whole = forks.run(*command, "--out", "whole", cwd=tmp_path)
     assert whole.returncode == 0
-    process = subprocess.Popen(
-        [*command, "--out", "cut"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = forks.start(*command, "--out", "cut", cwd=tmp_path, **streams)
     process.stdout.readline()
     time.sleep(after * 0.2)
     process.kill()
     process.wait()
-    again = subprocess.run([*command, "--out", "cut"], cwd=tmp_path, capture_output=True, timeout=100)
+    process.stdout.close()
+    again = forks.run(*command, "--out", "cut", cwd=tmp_path)
     assert again.returncode == 0
     for path in sorted((tmp_path / "whole").rglob("*.png")):
         assert (tmp_path / "cut" / path.relative_to(tmp_path / "whole")).read_bytes() == path.read_bytes()
     assert not list((tmp_path / "cut").rglob("*.partial"))
 
 
-def test_a_reader_who_leaves_does_not_end_the_painting(tiny_folder, tmp_path):
-    script = Path(sys.executable).with_name("strokewise")
-    command = [
-        script,
-        "paint",
-        "a cup",
-        "--single-pass",
-        "--json",
-        "--model",
-        tiny_folder,
-        *FAST,
-        "--out",
-        "mine",
-    ]
-    process = subprocess.Popen(
-        [*map(str, command)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+def test_a_reader_who_leaves_does_not_end_the_painting(forks, tiny_folder, tmp_path):
+    command = ("-m", "strokewise", "paint", "a cup", "--single-pass", "--json", "--model", tiny_folder)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = forks.start(*command, *FAST, "--out", "mine", cwd=tmp_path, **streams)
     process.stdout.close()
     err = process.stderr.read()
     assert (process.wait(timeout=100), err) == (141, b"")

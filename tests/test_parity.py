@@ -40,13 +40,6 @@ def failures(report):
     return {name for name, _, ok in report.rows if not ok}
 
 
-def run(repository, *arguments):
-    script = str(repository / "benchmarks" / "parity.py")
-    return subprocess.run(
-        [sys.executable, script, *map(str, arguments)], capture_output=True, text=True, timeout=120
-    )
-
-
 def test_every_recorded_number_is_reproduced(parity, golden):
     report = parity.compare(golden)
     assert failures(report) == set()
@@ -111,21 +104,22 @@ def test_report_tells_shapes_and_nan_from_agreement(parity):
     assert {name.split()[0] for name in failures(report)} == {"shape", "nan", "length", "just"}
 
 
-def test_exit_status_0_when_all_agrees(repository, golden):
-    done = run(repository, golden)
+def test_exit_status_0_when_all_agrees(repository, golden, forks):
+    done = forks.run(repository / "benchmarks" / "parity.py", golden, text=True)
     assert done.returncode == 0, done.stderr
     assert "FAILS" not in done.stdout
 
 
-def test_exit_status_1_when_a_number_differs(repository, changed):
+def test_exit_status_1_when_a_number_differs(repository, changed, forks):
     folder = changed("vae.safetensors", "decoder.conv_out.bias", lambda bias: bias + 0.1)
-    done = run(repository, folder)
+    done = forks.run(repository / "benchmarks" / "parity.py", folder, text=True)
     assert done.returncode == 1, done.stderr
     assert "FAILS" in done.stdout
 
 
 def test_exit_status_2_without_a_folder(repository):
-    done = run(repository)
+    script = str(repository / "benchmarks" / "parity.py")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert done.stderr.startswith("usage:")
 

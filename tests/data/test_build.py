@@ -7,9 +7,9 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -37,8 +37,6 @@ from strokewise.data import storage
 building.SHARD = {SMALL_SHARD}
 building.build(building.Recipe{RECIPE_ARGS!r}, Path(sys.argv[1]))
 """
-
-CLI = "from strokewise.cli.main import main; main()"
 
 
 def contents(folder):
@@ -86,10 +84,10 @@ def large(tmp_path_factory):
     return contents(folder)
 
 
-def start(*command):
-    return subprocess.Popen(
-        [sys.executable, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+@pytest.fixture
+def start(forks):
+    """Start a program in a process."""
+    return partial(forks.start, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def kill(process):
@@ -102,12 +100,13 @@ def kill(process):
 
 
 class TestKilled:
-    def test_at_random_moments(self, unbroken, tmp_path):
+    def test_at_random_moments(self, start, unbroken, tmp_path):
         """A build is killed again and again until one comes through: it gives what an unbroken one gives."""
         folder, rng = tmp_path / "killed", random.Random(11)
-        killed, seen = 0, []
+        killed, seen, script = 0, [], tmp_path / "script.py"
+        script.write_text(SCRIPT)
         while not (folder / MANIFEST).exists():
-            process = start("-c", SCRIPT, folder)
+            process = start(script, folder)
             more = len(list(folder.glob("part-*"))) + rng.randrange(4)
             while process.poll() is None and len(list(folder.glob("part-*"))) < more:
                 time.sleep(0.002)
@@ -121,15 +120,15 @@ class TestKilled:
                 seen.append(len(there))
         assert killed >= 1
         assert min(seen) < len(unbroken)
-        process = start("-c", SCRIPT, folder)
+        process = start(script, folder)
         output, _ = process.communicate()
         assert process.returncode == 0, output
         assert contents(folder) == unbroken
 
-    def test_with_workers(self, large, tmp_path):
+    def test_with_workers(self, start, large, tmp_path):
         """The workers of a killed build may still be writing while the next build runs."""
         folder = tmp_path / "killed"
-        command = ("-c", CLI, "data", "build", "conflict", "--n", 600, "--seed", 7, "--size", 64)
+        command = ("-m", "strokewise", "data", "build", "conflict", "--n", 600, "--seed", 7, "--size", 64)
         command = (*command, "--workers", 2, "--out", folder)
         process = start(*command)
         while process.poll() is None and not list(folder.glob("part-*")):

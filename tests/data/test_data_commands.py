@@ -3,10 +3,9 @@
 import io
 import json
 import re
-import subprocess
-import sys
 import tarfile
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pyarrow.parquet as pq
@@ -26,8 +25,6 @@ from strokewise.io.atomic import write_bytes
 from strokewise.trajectory.files import encode_png, save
 
 GOOD, WRONG = fake.GOOD, fake.WRONG
-
-CLI = "from strokewise.cli.main import main; main()"
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +53,10 @@ def refused(*given):
     return str(result.exception)
 
 
-def in_process(*given):
-    command = [sys.executable, "-c", CLI, "data", *map(str, given)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.fixture
+def in_process(forks):
+    """The end of a command in a process of its own."""
+    return partial(forks.run, "-m", "strokewise", "data", text=True)
 
 
 @pytest.fixture
@@ -367,7 +365,7 @@ class TestWhatIsNoDataSet:
 class TestProcess:
     """The commands as a shell sees them."""
 
-    def test_build_and_check(self, tmp_path):
+    def test_build_and_check(self, in_process, tmp_path):
         result = in_process("build", "multi-turn", "--n", 5, "--size", 64, "--out", tmp_path / "new")
         assert (result.returncode, result.stderr) == (0, "")
         assert len(list(storage.read(tmp_path / "new"))) == 5
@@ -380,13 +378,13 @@ class TestProcess:
             ("convert", "none", "a", "--to", "csv"),
         ],
     )
-    def test_errors_are_one_line(self, tmp_path, given):
+    def test_errors_are_one_line(self, in_process, tmp_path, given):
         result = in_process(*given)
         assert result.returncode == 2
         assert result.stdout == ""
         assert re.fullmatch(r"strokewise: .+\n", result.stderr)
 
-    def test_check_ends_with_1(self, built, tmp_path):
+    def test_check_ends_with_1(self, in_process, built, tmp_path):
         rows = [to_table_row(record) for _, record in storage.read(built / "alignment")]
         rows[0]["images"] = rows[0]["images"][::-1]
         for path in (built / "alignment").iterdir():

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from copy import copy
 from functools import partial
@@ -164,12 +163,10 @@ def test_shards_paint_what_one_run_paints(painter, tmp_path):
     assert facts(tmp_path / "parts") == facts(tmp_path / "whole")
 
 
-def test_killed_and_resumed_loses_and_repeats_nothing(tiny_folder, painter, prompts_file, tmp_path):
+def test_killed_and_resumed_loses_and_repeats_nothing(forks, tiny_folder, painter, prompts_file, tmp_path):
     arguments = ["eval", "run", tiny_folder, "--out", tmp_path / "killed", "--prompts", prompts_file]
     arguments += ["--seeds", "0-3", "--batch", "5", "--device", "cpu", *WORDS]
-    command = [sys.executable, "-m", "strokewise", *map(str, arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    process = forks.start("-m", "strokewise", *arguments, stderr=subprocess.DEVNULL)
     results = tmp_path / "killed" / "process" / "results-0-of-1.jsonl"
     while not results.exists() or results.read_bytes().count(b"\n") < 2:
         assert process.poll() is None
@@ -180,7 +177,7 @@ def test_killed_and_resumed_loses_and_repeats_nothing(tiny_folder, painter, prom
     assert 2 <= len(before) < 12
     with results.open("ab") as file:
         file.write(b'{"prompt": 2, "sam')  # a line that was being written
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
+    assert forks.run("-m", "strokewise", *arguments).returncode == 0
     lines = results.read_bytes().splitlines()
     assert lines[: len(before) - 1] == before[: len(before) - 1]
     keys = [(line["prompt"], line["sample"]) for line in map(json.loads, lines)]

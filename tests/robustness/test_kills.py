@@ -4,16 +4,13 @@ Points are times between the start of a job and its end, so they follow from no 
 folder to look at.
 """
 
-import json
 import os
 import random
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,31 +29,28 @@ RESULTS = {
 
 
 class Jobs:
-    """A process that forks for each command."""
+    """Commands in a folder, each a process that is killed in its work and not mostly in its imports."""
 
-    def __init__(self, folder):
+    def __init__(self, forks, folder):
+        self.forks, self.folder = forks, folder
         paths = (folder, HERE.parent / "train", os.environ.get("PYTHONPATH", ""))
-        self.folder = folder
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "forking.py")],
-            cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, paths))},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout.readline() == "ready\n"
+        self.environment = {"PYTHONPATH": os.pathsep.join(map(str, paths))}
 
     def run(self, arguments, until=None):
         """Run a job, killed after so many seconds; exit status and seconds."""
-        self.process.stdin.write(json.dumps(arguments) + "\n")
-        self.process.stdin.flush()
-        job, start = int(self.process.stdout.readline()), time.monotonic()
+        with (self.folder / "log").open("a") as log:
+            job = self.forks.start(
+                *("-m", "strokewise", *arguments),
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        start = time.monotonic()
         if until is not None:
             time.sleep(until)
-            with suppress(ProcessLookupError):  # it has ended
-                os.kill(job, signal.SIGKILL)
-        return int(self.process.stdout.readline()), time.monotonic() - start
+            job.kill()
+        return job.wait(300), time.monotonic() - start
 
     def finish(self, arguments):
         """Run a job to its end; its seconds."""
@@ -66,17 +60,15 @@ class Jobs:
 
 
 @pytest.fixture(scope="module")
-def jobs(tiny_folder, tmp_path_factory):
+def jobs(forks, tiny_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("kills")
     (folder / "p.txt").write_text("".join(f"a {c} bus\n" for c in ("red", "blue", "green", "white") * 3))
     (folder / "mine.py").write_text(
         f"import toy\ndef tiny():\n    return toy.config({str(tiny_folder)!r}, steps=5)\n"
     )
-    made = Jobs(folder)
+    made = Jobs(forks, folder)
     made.finish(["train", "run", "mine:tiny", "--out", "exported"])
-    yield made
-    made.process.kill()
-    made.process.communicate()
+    return made
 
 
 def arguments(kind, out, model):
@@ -84,7 +76,7 @@ def arguments(kind, out, model):
     return {
         "paint": ["paint", "--prompts", "p.txt", "--model", model, "--single-pass", *fast],
         "eval": ["eval", "run", model, "--prompts", "p.txt", "--seeds", "0", *fast],
-        "data": ["data", "build", "multi-turn", "--n", "600", "--size", "64", "--out", out],
+        "data": ["data", "build", "multi-turn", "--n", "280", "--size", "64", "--out", out],
         "train": ["train", "run", "mine:tiny", "--out", out],
         "export": ["train", "export", "exported", out],
     }[kind]

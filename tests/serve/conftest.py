@@ -1,11 +1,8 @@
 """A real server process with the shipped model, and clients of it."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 
@@ -18,25 +15,10 @@ FAST = {"steps": 2, "previews": 1, "text_guidance": 1.0}
 class Process:
     """``strokewise serve`` as a user starts it."""
 
-    def __init__(self, data, *arguments, environment=None):
-        command = [
-            sys.executable,
-            "-m",
-            "strokewise",
-            "serve",
-            "--port",
-            "0",
-            "--data",
-            str(data),
-            *arguments,
-        ]
+    def __init__(self, forks, data, *arguments, environment=None):
+        command = ("-m", "strokewise", "serve", "--port", "0", "--data", data, *arguments)
         self.log = (data.parent / f"{data.name}.log").open("w+")
-        self.process = subprocess.Popen(
-            command,
-            stdout=self.log,
-            stderr=self.log,
-            env=os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {}),
-        )
+        self.process = forks.start(*command, stdout=self.log, stderr=self.log, env=environment)
         for _ in range(3600):
             found = re.search(r"serving on (http\S+)/", self.text())
             if found or self.process.poll() is not None:
@@ -59,12 +41,12 @@ class Process:
 
 
 @pytest.fixture(scope="session")
-def serving():
+def serving(forks):
     """Start a server: a context manager that stops it in the end."""
 
     @contextmanager
     def start(data, *arguments, **options):
-        process = Process(data, *arguments, **options)
+        process = Process(forks, data, *arguments, **options)
         try:
             yield process
         finally:

@@ -110,18 +110,10 @@ def test_unknown_recipes_are_named():
         recipes.recipe_config("nano-bass", "start", None)
 
 
-def strokewise(*arguments, cwd):
-    """The real command in a real process."""
-    code = "from strokewise.cli.main import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120
-    )
-
-
-def test_the_cost_is_said_before_anything_is_done(start, tmp_path):
+def test_the_cost_is_said_before_anything_is_done(forks, start, tmp_path):
     run = ["train", "run", "nano-base", "--model", str(start), "--out", "run", "--dry-run"]
     small = ["--set", "pack_tokens=600", "--set", "row_tokens=300"]
-    done = strokewise(*run, *small, cwd=tmp_path)
+    done = forks.run("-m", "strokewise", *run, *small, cwd=tmp_path, text=True)
     assert done.returncode == 0, done.stderr
     assert "parameters" in done.stdout
     assert "memory per device" in done.stdout
@@ -164,10 +156,9 @@ def test_bad_input_is_named(start, tmp_path, monkeypatch, arguments, message):
     assert message in str(refused)
 
 
-def test_bad_input_is_one_line(start, tmp_path):
-    done = strokewise(
-        "train", "run", "nano-base", "--model", str(start), "--set", "stepz=1", "--out", "run", cwd=tmp_path
-    )
+def test_bad_input_is_one_line(forks, start, tmp_path):
+    run = ("train", "run", "nano-base", "--model", start, "--set", "stepz=1", "--out", "run")
+    done = forks.run("-m", "strokewise", *run, cwd=tmp_path, text=True)
     assert done.returncode == 2
     assert "stepz" in done.stderr
     assert "Traceback" not in done.stderr

@@ -30,7 +30,7 @@ STEPS = 12
 
 
 @pytest.fixture
-def launch(start, tmp_path):
+def launch(forks, start, tmp_path):
     """Starts ``strokewise train run`` in a process group of its own."""
     (tmp_path / "mine.py").write_text(
         f"import toy\ndef tiny():\n    return toy.config({str(start)!r}, steps={STEPS})\n"
@@ -38,13 +38,12 @@ def launch(start, tmp_path):
     started = []
 
     def make(out, *changes):
-        code = "from strokewise.cli.main import main; main()"
         path = os.pathsep.join(map(str, (tmp_path, HERE, os.environ.get("PYTHONPATH", ""))))
         chosen = [part for change in changes for part in ("--set", change)]
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, "train", "run", "mine:tiny", "--out", out, *chosen],
+        process = forks.start(
+            *("-m", "strokewise", "train", "run", "mine:tiny", "--out", out, *chosen),
             cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+            env={"PYTHONPATH": path},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,28 +1,24 @@
 """A run that was killed and resumed is the unbroken one, to the bit; two processes do what one does."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 TOY = Path(__file__).with_name("toy.py")
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def launch(start, out, *options, **variables):
-    command = [sys.executable, str(TOY), str(start), str(out), *map(str, options)]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**ENVIRONMENT, **variables},
-    )
+@pytest.fixture(scope="module")
+def launch(forks, start):
+    """Starts a run of the toy world in a process."""
+
+    def make(out, *options, **variables):
+        return forks.start(TOY, start, out, *options, stdout=PIPE, stderr=PIPE, text=True, env=variables)
+
+    return make
 
 
 def finish(process):
@@ -42,33 +38,33 @@ def kill_after(process, step):
 
 
 @pytest.fixture(scope="module")
-def unbroken(start, tmp_path_factory):
+def unbroken(launch, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken")
-    finish(launch(start, folder / "run", "--digest", folder / "digest.json"))
+    finish(launch(folder / "run", "--digest", folder / "digest.json"))
     return json.loads((folder / "digest.json").read_text())
 
 
 @pytest.mark.parametrize("options", [(), ("--async-save",)], ids=["waiting", "background"])
-def test_killed_and_resumed_is_unbroken(start, unbroken, tmp_path, options):
+def test_killed_and_resumed_is_unbroken(launch, unbroken, tmp_path, options):
     for step in (1, 5):
-        kill_after(launch(start, tmp_path / "run", *options), step)
-    out = finish(launch(start, tmp_path / "run", *options, "--digest", tmp_path / "digest.json"))
+        kill_after(launch(tmp_path / "run", *options), step)
+    out = finish(launch(tmp_path / "run", *options, "--digest", tmp_path / "digest.json"))
     # The checkpoint of step 4 may be under way; the one of step 2 was written before it.
     assert out.splitlines()[0] in ("from 2", "from 4")
     assert json.loads((tmp_path / "digest.json").read_text()) == unbroken
 
 
-def test_workers_change_nothing(start, unbroken, tmp_path):
-    finish(launch(start, tmp_path / "run", "--workers", 2, "--digest", tmp_path / "digest.json"))
+def test_workers_change_nothing(launch, unbroken, tmp_path):
+    finish(launch(tmp_path / "run", "--workers", 2, "--digest", tmp_path / "digest.json"))
     assert json.loads((tmp_path / "digest.json").read_text()) == unbroken
 
 
-def run_two(start, out, *options):
+def run_two(launch, out, *options):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    ranks = [launch(start, out, *options, RANK=str(rank), **shared) for rank in range(2)]
+    ranks = [launch(out, *options, RANK=str(rank), **shared) for rank in range(2)]
     return [finish(rank) for rank in ranks]
 
 
@@ -84,10 +80,10 @@ PAIR = ("--checkpointing", "--ema-on-cpu")
 
 
 @pytest.fixture(scope="module")
-def pair(start, tmp_path_factory):
+def pair(launch, tmp_path_factory):
     """The folder of two sharded processes: their run and its digest."""
     folder = tmp_path_factory.mktemp("pair")
-    run_two(start, folder / "run", *PAIR, "--paint", "--digest", folder / "digest.json")
+    run_two(launch, folder / "run", *PAIR, "--paint", "--digest", folder / "digest.json")
     return folder
 
 
@@ -101,9 +97,9 @@ def tensors_of(run):
     return {file.name: file.read_bytes() for file in (run / "step_00000006").glob("*.distcp")}
 
 
-def test_two_processes_write_the_same_in_the_background(start, pair, tmp_path):
-    run_two(start, tmp_path, *PAIR, "--async-save", "--stop-after", 5)
-    outs = run_two(start, tmp_path, *PAIR, "--async-save")
+def test_two_processes_write_the_same_in_the_background(launch, pair, tmp_path):
+    run_two(launch, tmp_path, *PAIR, "--async-save", "--stop-after", 5)
+    outs = run_two(launch, tmp_path, *PAIR, "--async-save")
     assert [out.splitlines()[0] for out in outs] == ["from 5"] * 2
     assert (tmp_path / "latest").read_text() == "step_00000006\n"
     assert sorted(path.name for path in tmp_path.glob("step_*")) == ["step_00000005", "step_00000006"]
@@ -112,9 +108,9 @@ def test_two_processes_write_the_same_in_the_background(start, pair, tmp_path):
 
 
 @pytest.mark.slow
-def test_one_process_resumes_where_two_stopped(start, unbroken, tmp_path):
+def test_one_process_resumes_where_two_stopped(launch, unbroken, tmp_path):
     """Checkpoints of shards are read by any number of processes."""
-    run_two(start, tmp_path / "run", "--stop-after", 4)
-    out = finish(launch(start, tmp_path / "run", "--digest", tmp_path / "digest.json"))
+    run_two(launch, tmp_path / "run", "--stop-after", 4)
+    out = finish(launch(tmp_path / "run", "--digest", tmp_path / "digest.json"))
     assert out.splitlines()[0] == "from 4"
     assert_close(json.loads((tmp_path / "digest.json").read_text()), unbroken, 2e-3)

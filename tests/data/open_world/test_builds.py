@@ -4,7 +4,6 @@ import importlib.util
 import random
 import signal
 import subprocess
-import sys
 import time
 from functools import cache
 from pathlib import Path
@@ -33,7 +32,6 @@ from strokewise.io.remote import RemoteFolder
 TAXONOMY = load_taxonomy()
 MEASURED = tuple(one.text for one in load_prompts("geneval"))
 N = 20
-CLI = "from strokewise.cli.main import main; main()"
 
 
 @pytest.fixture
@@ -247,9 +245,7 @@ class TestCommand:
 
 
 class TestInterruptions:
-    def test_a_build_that_is_killed_is_resumed_and_the_same(
-        self, studio, picky, make_work, tmp_path, monkeypatch
-    ):
+    def test_a_build_that_is_killed_is_resumed_and_the_same(self, forks, studio, picky, make_work, tmp_path):
         build_multi_turn(make_work(cache="other"), chosen(N), Destination(tmp_path / "whole"), Executor())
         needed = len(studio.seen)
         given = ("--world", "open", "--painter", "served", "--painter-model", "brush-1", "--judge", "judge-1")
@@ -259,8 +255,8 @@ class TestInterruptions:
         for _ in range(2):
             studio.seen.clear()
             enough = rng.randrange(5, 40)
-            process = subprocess.Popen(
-                [sys.executable, "-c", CLI, *map(str, command), "--out", tmp_path / "out"],
+            process = forks.start(
+                *("-m", "strokewise", *command, "--out", tmp_path / "out"),
                 stderr=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )

@@ -6,7 +6,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 from itertools import count
 
@@ -38,7 +37,6 @@ TAXONOMY = load_taxonomy()
 FACTS = Facts(TAXONOMY)
 DRAFT = drafter(1, OpenMultiTurnMix(), TAXONOMY)
 N = 6
-CLI = "from strokewise.cli.main import main; main()"
 
 CUPS, CAT = OpenObject("cup", 2, {"size": "small", "color": "red"}), OpenObject("cat")
 KITCHEN = OpenScene(
@@ -342,7 +340,9 @@ class TestCommand:
                 plan = f"<ins>{step.message.ins}</ins> <des>{step.message.des}</des>"
                 assert tiny_tokenizer.decode(tiny_tokenizer.encode(plan)) in tiny_tokenizer.decode(text)
 
-    def test_a_build_that_is_killed_is_resumed_and_the_same(self, studio, command, make_work, tmp_path):
+    def test_a_build_that_is_killed_is_resumed_and_the_same(
+        self, forks, studio, command, make_work, tmp_path
+    ):
         measured = tuple(one.text for one in load_prompts("geneval"))
         work = make_work(measured, cache="other")
         build_multi_turn(work, select(DRAFT, 12, []), Destination(tmp_path / "whole"), Executor())
@@ -351,8 +351,8 @@ class TestCommand:
         for _ in range(2):
             studio.seen.clear()
             enough = rng.randrange(20, 60)
-            process = subprocess.Popen(
-                [sys.executable, "-c", CLI, *map(str, command), "--out", tmp_path / "out"],
+            process = forks.start(
+                *("-m", "strokewise", *command, "--out", tmp_path / "out"),
                 stderr=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
