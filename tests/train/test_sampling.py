@@ -1,11 +1,14 @@
 """Self-sampling: what a sampler paints becomes two data sets, once, whatever interrupts it."""
 
+import os
 from dataclasses import replace
 
 import pytest
+from tests.train.careless import Careless
 
 from strokewise.data import self_sampling as module
 from strokewise.data.checking import faults_of
+from strokewise.data.executor import Executor
 from strokewise.data.scenes import SceneMix
 from strokewise.data.self_sampling import SelfSampling, self_sample
 from strokewise.data.storage import read
@@ -57,6 +60,44 @@ def test_a_resumed_build_paints_the_rest_only(asked, careless, tmp_path):
     self_sample(asked, sampler, tmp_path / "again")
     assert sampler.calls == 1
     assert contents(tmp_path / "again") == contents(tmp_path / "whole")
+
+
+class Fresh:
+    """Gives a worker its sampler, and notes which process that was."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def __call__(self):
+        (self.log / f"{os.getpid()}").touch()
+        return Careless()
+
+
+@pytest.mark.parametrize("kind", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+def test_executors_sample_what_one_process_samples(asked, careless, tmp_path, kind):
+    if kind == "ray":
+        ray = pytest.importorskip("ray")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    (log := tmp_path / "log").mkdir()
+    self_sample(asked, careless(), tmp_path / "here")
+    progress = []
+    try:
+        self_sample(
+            asked,
+            careless(),
+            tmp_path / "there",
+            lambda done, _: progress.append(done),
+            Executor(kind, 2),
+            Fresh(log),
+        )
+    finally:
+        if kind == "ray":
+            ray.shutdown()
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert (len(progress), progress[-1]) == (3, 10)
+    workers = {int(path.name) for path in log.iterdir()}
+    assert 1 <= len(workers) <= 2
+    assert os.getpid() not in workers
 
 
 def test_they_can_be_trained_on(asked, careless, tmp_path, tiny_tokenizer):

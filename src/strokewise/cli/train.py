@@ -3,17 +3,20 @@
 Torch is imported only when a command runs, so that help is fast.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from strokewise.cli.executing import Address, ExecutorName, Gpus, executor_named
 from strokewise.cli.judging import JudgeCache, JudgeName, JudgeUrl, MaxRequests, MaxTokens, critic_named
 from strokewise.cli.options import MAX_BATCH, MAX_RECORDS, MAX_VALUE
 from strokewise.cli.output import progress
 from strokewise.cli.shared import Minutes, ModelOption, Seed, local_data
 
 if TYPE_CHECKING:
+    from strokewise.data.self_sampling import PainterSampler
     from strokewise.inference.options import OptionChanges
 
 app = typer.Typer(no_args_is_help=True, help="Fine-tune a model, or export the weights of a run.")
@@ -205,20 +208,33 @@ def sample(
     text_guidance: Annotated[
         float | None, typer.Option(min=0, max=MAX_VALUE, help="Guidance scale of the text; 1 is off.")
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes or Ray actors that paint.")] = 1,
+    executor: ExecutorName = None,
+    address: Address = None,
+    gpus: Gpus = 0,
 ) -> None:
     """Build conflict and alignment data from what a model paints, judged by the oracle (self-sampling)."""
     from strokewise.data.scenes import SceneMix
-    from strokewise.data.self_sampling import PainterSampler, SelfSampling, self_sample
-    from strokewise.inference.painter import Painter
+    from strokewise.data.self_sampling import SelfSampling, self_sample
     from strokewise.world.vocabulary import CLASSES
 
-    painter = Painter.load(model)
-    classes = painter.vocabulary.classes if painter.vocabulary else CLASSES
+    run_on = executor_named(executor, workers, address, gpus)
     chosen = {"temperature": temperature, "steps": steps, "text_guidance": text_guidance}
     painting = cast("OptionChanges", {name: value for name, value in chosen.items() if value is not None})
+    load = partial(_sampler, model, painting)
+    sampler = load()
+    painter = sampler.painter
+    classes = painter.vocabulary.classes if painter.vocabulary else CLASSES
     scenes = SceneMix(classes=classes, layout_jitter=layout_jitter, plain=plain)
     sampling = SelfSampling(painter.name, n, seed, scenes, right_share, painting)
-    sampler = PainterSampler(painter, painting)
     with progress("painting and judging", n) as update:
-        self_sample(sampling, sampler, out, lambda done, _: update(done))
+        self_sample(sampling, sampler, out, lambda done, _: update(done), run_on, load)
     print(f"{out / 'conflict'}, {out / 'alignment'}")
+
+
+def _sampler(model: str, painting: "OptionChanges") -> "PainterSampler":
+    """Return what paints, here or in a worker."""
+    from strokewise.data.self_sampling import PainterSampler
+    from strokewise.inference.painter import Painter
+
+    return PainterSampler(Painter.load(model), painting)

@@ -13,10 +13,12 @@ from pathlib import Path
 from strokewise.data.alignment import judge_sketches
 from strokewise.data.canvas_painters import SpritePainter
 from strokewise.data.conflict import judge_sampled
+from strokewise.data.executor import Executor
+from strokewise.data.loaded import run_loaded
 from strokewise.data.records import Record
 from strokewise.data.sampled_plans import Sampler, plans_of
 from strokewise.data.scenes import SceneMix, sample_scene
-from strokewise.data.storage import write_shards
+from strokewise.data.storage import Together
 from strokewise.errors import ConfigError, PromptError
 from strokewise.inference.options import OptionChanges, Request
 from strokewise.inference.painter import Painter
@@ -84,6 +86,8 @@ def self_sample(
     sampler: Sampler,
     folder: Path,
     progress: Callable[[int, int], None] = lambda done, all: None,
+    executor: Executor | None = None,
+    load: Callable[[], Sampler] | None = None,
 ) -> None:
     """Build ``folder/conflict`` and ``folder/alignment``, or continue with them.
 
@@ -92,30 +96,36 @@ def self_sample(
         sampler: what paints.
         folder: where.
         progress: called with the prompts painted and those in all.
+        executor: where chunks are painted and judged; in this process by default.
+        load: gives each other worker its sampler; see :func:`run_loaded`.
 
     Raises:
         ConfigError: if the folders hold other data, or nothing was painted that can be judged.
+        ServiceError: if a worker was lost; run it again to continue.
     """
+    data = Together({subset: folder / subset for subset in JUDGES}, asdict(sampling))
+    sizes = [min(CHUNK, sampling.prompts - at) for at in range(0, sampling.prompts, CHUNK)]
+    missing = [(chunk, size) for chunk, size in enumerate(sizes) if not data.has(chunk)]
+    done = sampling.prompts - sum(size for _, size in missing)
+    if done:
+        progress(done, sampling.prompts)
+    made = run_loaded(executor or Executor(), partial(_make, sampling), missing, sampler, load)
+    for chunk, records in made:
+        data.write(chunk, records)
+        done += sizes[chunk]
+        progress(done, sampling.prompts)
+    data.finish(f"{sampling.model} painted nothing from which {{subset}} records could be made")
 
-    def make(chunk: int) -> dict[str, list[Record]]:
-        sampled = _paint(sampling, chunk, sampler)
-        return {subset: _judged(subset, sampled, sampling, chunk) for subset in JUDGES}
 
-    chunks = range(-(-sampling.prompts // CHUNK))
-    write_shards(
-        {subset: folder / subset for subset in JUDGES},
-        asdict(sampling),
-        (partial(make, chunk) for chunk in chunks),
-        lambda done: progress(min(sampling.prompts, done * CHUNK), sampling.prompts),
-        f"{sampling.model} painted nothing from which {{subset}} records could be made",
-    )
-
-
-def _paint(sampling: SelfSampling, chunk: int, sampler: Sampler) -> list[Trajectory]:
+def _make(
+    sampling: SelfSampling, sampler: Sampler, unit: tuple[int, int]
+) -> tuple[int, dict[str, list[Record]]]:
+    """Return the records of a chunk, by its number and size."""
+    chunk, size = unit
     draw = random.Random(f"self-sampling/{sampling.seed}/{chunk}")
-    count = min(CHUNK, sampling.prompts - chunk * CHUNK)
-    graphs = [sample_scene(draw, sampling.scenes).graph for _ in range(count)]
-    return sampler.sample([write_prompt(g, draw) for g in graphs], [draw.randrange(2**31) for _ in graphs])
+    graphs = [sample_scene(draw, sampling.scenes).graph for _ in range(size)]
+    sampled = sampler.sample([write_prompt(g, draw) for g in graphs], [draw.randrange(2**31) for _ in graphs])
+    return chunk, {subset: _judged(subset, sampled, sampling, chunk) for subset in JUDGES}
 
 
 def _judged(subset: str, sampled: Sequence[Trajectory], sampling: SelfSampling, chunk: int) -> list[Record]:

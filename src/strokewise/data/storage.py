@@ -301,18 +301,38 @@ def write_shards(
     Raises:
         ConfigError: if a folder holds other data, or no records of a subset were made.
     """
-    for folder in folders.values():
-        claim(folder, json.dumps(recipe, indent=2) + "\n")
+    data = Together(folders, recipe)
     for number, make in enumerate(shards):
-        if not all((folder / shard_name(number)).exists() for folder in folders.values()):
-            made = make()
-            for subset, folder in folders.items():
-                write_shard(folder, number, made[subset])
+        if not data.has(number):
+            data.write(number, make())
         progress(number + 1)
-    counts = {}
-    for subset, folder in folders.items():
-        counts[subset] = sum(map(count_rows, folder.glob("part-*.parquet")))
-        if not counts[subset]:
-            raise ConfigError(nothing.format(subset=subset))
-        write_manifest(folder, subset, counts[subset])
-    return counts
+    return data.finish(nothing)
+
+
+class Together:
+    """Data sets whose shards are made together, one of each at a time; an unfinished one is continued."""
+
+    def __init__(self, folders: Mapping[str, Path], recipe: Mapping[str, Any]) -> None:
+        """Claim the folders; a ConfigError if one holds other data."""
+        self.folders = folders
+        for folder in folders.values():
+            claim(folder, json.dumps(recipe, indent=2) + "\n")
+
+    def has(self, number: int) -> bool:
+        """Return whether the shards of this number are there."""
+        return all((folder / shard_name(number)).exists() for folder in self.folders.values())
+
+    def write(self, number: int, made: Mapping[str, Iterable[Record]]) -> None:
+        """Write the shards of this number, from the records of each subset."""
+        for subset, folder in self.folders.items():
+            write_shard(folder, number, made[subset])
+
+    def finish(self, nothing: str) -> dict[str, int]:
+        """Write the manifests; a ConfigError, ``nothing``, if no records of a subset were made."""
+        counts = {}
+        for subset, folder in self.folders.items():
+            counts[subset] = sum(map(count_rows, folder.glob("part-*.parquet")))
+            if not counts[subset]:
+                raise ConfigError(nothing.format(subset=subset))
+            write_manifest(folder, subset, counts[subset])
+        return counts

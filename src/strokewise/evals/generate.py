@@ -6,15 +6,13 @@ pictures are scored.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from strokewise.data.executor import INLINE, Executor
+from strokewise.data.executor import Executor
+from strokewise.data.loaded import run_loaded
 from strokewise.errors import ConfigError, ContextLengthError, PromptError
 from strokewise.evals.prompt_sets import Prompt
 from strokewise.evals.run_store import Run, Writer, prepare
@@ -191,33 +189,13 @@ def paint_run(
             for number, chunk in enumerate(chunks)
             if any((job.prompt, job.sample) not in done for job in chunk)
         ]
-        for number, outcomes in _painted(executor or Executor(), strategy, load, units):
+        for number, outcomes in run_loaded(executor or Executor(), _paint_unit, units, strategy, load):
             for job, outcome in zip(chunks[number], outcomes, strict=True):
                 if (job.prompt, job.sample) not in done:
                     writer.write(job.prompt, job.sample, job.request.seed, outcome)
                     made, finished = made + 1, finished + 1
                     on_progress(finished, len(jobs))
     return made
-
-
-def _painted(
-    executor: Executor, strategy: Strategy, load: Callable[[], Strategy] | None, units: Sequence[Unit]
-) -> Iterator[tuple[int, list[Outcome]]]:
-    """Return the outcomes of batches, in the order in which they are finished."""
-    if executor.kind == INLINE or load is None:
-        load = partial(_same, strategy)
-    return executor.run(partial(_begin, load, torch.get_num_threads()), units)
-
-
-def _same(strategy: Strategy) -> Strategy:
-    return strategy
-
-
-def _begin(load: Callable[[], Strategy], threads: int) -> Callable[[Unit], tuple[int, list[Outcome]]]:
-    """Return what paints a batch. Sums may depend on the number of threads, so it is the same everywhere."""
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
-    return partial(_paint_unit, load())
 
 
 def _paint_unit(strategy: Strategy, unit: Unit) -> tuple[int, list[Outcome]]:
