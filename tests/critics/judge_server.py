@@ -191,7 +191,9 @@ def flood(size, encoding=None):
     if encoding is None:
         return written(*[b" " * 1_000_000] * (size // 1_000_000), length=size)
     packer = zlib.compressobj(wbits=31 if encoding == "gzip" else 15)
-    data = b"".join([*(packer.compress(b" " * 1_000_000) for _ in range(size // 1_000_000)), packer.flush()])
+    # Flushed in full, every million blanks after the first is packed to the same bytes.
+    first, more = (packer.compress(b" " * 1_000_000) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    data = first + more * (size // 1_000_000 - 1)
     return written(data, length=len(data), Content_Encoding=encoding)
 
 

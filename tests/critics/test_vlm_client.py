@@ -431,6 +431,14 @@ def test_the_key_is_nowhere_whatever_the_answer(server, make_client, tmp_path, c
     assert shown.lower() not in caplog.text.lower()
 
 
+def test_clients_of_one_key_watch_the_logs_once(make_client):
+    watched = logging.getLogger("httpx").filters
+    before = len(watched)
+    for key in (f"{LONG_KEY}1", f"{LONG_KEY}1", f"{LONG_KEY}2"):
+        make_client(key=key)
+    assert len(watched) == before + 2
+
+
 def test_an_answer_that_quotes_the_key_is_not_kept(server, make_client, tmp_path):
     server.always = fake.completion(json.dumps({"word": LONG_KEY}).replace("sk-", "\\u0073k-"))
     with pytest.raises(ServiceError, match="quotes the key"):

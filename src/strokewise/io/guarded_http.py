@@ -7,9 +7,11 @@ knows bytes. It refuses to know what a request is about.
 """
 
 import socket
+import ssl
 import threading
 import zlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import httpx
@@ -18,6 +20,12 @@ import httpx
 _KEPT_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
 _INFLATED = ("gzip", "x-gzip", "deflate")
 _CHUNK = 65_536
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Return the certificates that are trusted, which take a while to load, once for all clients."""
+    return httpx.create_ssl_context()
 
 
 class GuardedClient(httpx.Client):
@@ -42,7 +50,9 @@ class GuardedClient(httpx.Client):
             check: called with the body of each successful answer; a ValueError makes it a failed request.
         """
         # A connection serves one request, so that the deadline can cut it.
-        super().__init__(timeout=seconds, limits=httpx.Limits(max_keepalive_connections=0))
+        super().__init__(
+            verify=_certificates(), timeout=seconds, limits=httpx.Limits(max_keepalive_connections=0)
+        )
         self.headers["accept-encoding"] = "identity"
         self._seconds, self._max_bytes, self._check_body = seconds, max_bytes, check
         self._slots, self._admit = threading.Semaphore(concurrent), admit

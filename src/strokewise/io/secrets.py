@@ -27,6 +27,14 @@ class Secret:
             found = {form[i : i + length].casefold() for i in range(len(form) - length + 1)}
             self._fragments.setdefault(length, set()).update(found)
 
+    def __eq__(self, other: object) -> bool:
+        """Secrets of the same key are the same: loggers keep one of them."""
+        return isinstance(other, Secret) and self._fragments == other._fragments
+
+    def __hash__(self) -> int:
+        """Of the lengths alone: not of the key."""
+        return hash(tuple(self._fragments))
+
     def quoted_in(self, text: str) -> bool:
         """Return whether a text quotes the key."""
         return bool(self._found(text))
@@ -43,11 +51,12 @@ class Secret:
         return "".join([*shown, text[end:]])
 
     def watch_logs(self) -> None:
-        """Redact what the HTTP stack logs from now on."""
+        """Redact what the HTTP stack logs from now on; equal keys do so once."""
         for name in _LOGGERS:
-            logging.getLogger(name).addFilter(self._filter)
+            logging.getLogger(name).addFilter(self)
 
-    def _filter(self, record: logging.LogRecord) -> bool:
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Redact a record; it is always logged."""
         text = record.getMessage()
         if self.quoted_in(text):
             record.msg, record.args = self.redact(text), ()
