@@ -4,7 +4,9 @@ Knows the sprite world's language and how descriptions are compared. It refuses 
 seen is what the model said of them, right or wrong.
 """
 
+from collections import Counter
 from dataclasses import dataclass
+from enum import Enum
 
 from strokewise.critics.oracle import judge_plan, judge_sketch, with_checks
 from strokewise.critics.verdicts import word_inspection
@@ -18,6 +20,14 @@ from strokewise.world.language import (
     repair,
     write_correction,
 )
+
+
+class PlanState(Enum):
+    """How the description of a planned scene stands to its prompt."""
+
+    COMPLETE = "complete"
+    UNFINISHED = "unfinished"
+    WRONG = "wrong"
 
 
 @dataclass(frozen=True)
@@ -54,3 +64,26 @@ def conclude(prompt: str, planned: str, seen: str) -> Conclusion | None:
     except (LanguageError, SceneError):
         return None
     return Conclusion(message, not found.plan and not found.sketch)
+
+
+def plan_state(prompt: str, planned: str) -> PlanState:
+    """Return whether a planned scene holds all that the prompt requests, or can still come to it.
+
+    Wrong is what contradicts the prompt, puts two things in one place, or is in other words than the
+    language's.
+
+    Args:
+        prompt: what is requested.
+        planned: the description of the scene in force.
+    """
+    try:
+        plan = parse_description(planned)
+        plan.validate()
+        found = judge_plan(parse_prompt(prompt), plan)
+    except (LanguageError, SceneError):
+        return PlanState.WRONG
+    used = Counter(region for regions in plan.regions for region in regions)
+    if found.plan or max(used.values(), default=0) > 1:
+        return PlanState.WRONG
+    unfinished = found.pending or found.pending_background
+    return PlanState.UNFINISHED if unfinished else PlanState.COMPLETE

@@ -19,6 +19,7 @@ from strokewise.inference.formats import STROKEWISE, ProtocolFormat
 from strokewise.inference.generator import Generator
 from strokewise.inference.messages import Draft, Messages, has_room
 from strokewise.inference.options import PaintingOptions, Request
+from strokewise.inference.outlines import write_outlines
 from strokewise.inference.painting import PaintOptions, Preview
 from strokewise.inference.policies import End, PaintNow, Policy, Reply
 from strokewise.inference.reading import fit_canvas, read_anew, read_beginnings
@@ -236,8 +237,9 @@ class Engine:
         return height, width
 
     def _read(self, sessions: list[Session]) -> Emitted:
-        """Read what stands before the first message."""
+        """Read what stands before the first message, and outline what is to be painted."""
         read_beginnings(self.generator, self.tokenizer, sessions)
+        write_outlines(self.generator, self.tokenizer, [session for session in sessions if not session.done])
         # Reading emits nothing, but is a stage like the others.
         yield from ()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from strokewise.critics.conclusions import Conclusion, conclude
+from strokewise.critics.conclusions import Conclusion, PlanState, conclude, plan_state
 from strokewise.critics.verdicts import read_verdict
 from strokewise.errors import ProtocolError
 from strokewise.inference.histories import History, first_canvas_bare, last_canvas_only, views_while_writing
@@ -52,6 +52,7 @@ class ProtocolFormat:
         listed: a planned description in the words in which a look would describe a canvas that shows it.
         conclude: what follows by rules from the prompt, the planned description and a description of what is
             seen, if anything does. None: the family's texts cannot be compared by rules.
+        plan_state: how a planned description stands to the prompt. None: by no rules.
         fault_words: words, with the space before them, that an inspection uses only where it finds a fault.
         bare_first: whether the first canvas comes right after the prompt, without a message.
         begin: how an inspection begins, given the number of canvases before it, whatever the model would say.
@@ -69,6 +70,7 @@ class ProtocolFormat:
     say_seen: Callable[[str], str] | None = None
     listed: Callable[[str], str] = str
     conclude: Callable[[str, str, str], Conclusion | None] | None = None
+    plan_state: Callable[[str, str], PlanState] | None = None
     fault_words: tuple[str, ...] = ()
     bare_first: bool = False
     begin: Callable[[int], str] | None = None
@@ -142,6 +144,7 @@ STROKEWISE = ProtocolFormat(
     say_seen=seen_text,
     listed=listed_text,
     conclude=conclude,
+    plan_state=plan_state,
     fault_words=(" does", " not"),
 )
 # BAGEL itself with its thinking mode: one thought, then one canvas (strategy ``think``).

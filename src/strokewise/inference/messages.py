@@ -4,7 +4,7 @@ Knows tokens, texts, and where supplied words are put in. What a finished messag
 ``session``.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from time import perf_counter
 
@@ -18,7 +18,7 @@ from strokewise.inference.session import Ended, Session
 from strokewise.inference.writing import Constraint, TextStep, WriteEvent, WriteOptions
 from strokewise.sequence import Segment, Tokenizer
 from strokewise.trajectory.events import Event, TextDelta, TextFinished, TextStarted
-from strokewise.trajectory.values import TAG
+from strokewise.trajectory.values import TAG, Message
 
 # How a tag begins: from here on, a message whose instruction is supplied is not streamed to the listener.
 TAG_START = "<"
@@ -181,16 +181,44 @@ class Messages:
         contexts = [draft.session.context for draft in drafts]
         seeds = [draft.session.seed("text") for draft in drafts]
         options = replace(self.options.writing(stop_ids), logit_bias=self._fault_bias())
-        if spent := {row for row, draft in enumerate(drafts) if draft.accepts and self.protocol.tagged}:
-            options = replace(options, constraint=self._without_refinement(spent))
-        return self.generator.write(contexts, options, seeds)
+        constraint = _all_of(self._without_refinement(drafts), self._as_outlined(drafts))
+        return self.generator.write(contexts, replace(options, constraint=constraint), seeds)
 
-    def _without_refinement(self, rows: Collection[int]) -> Constraint:
-        """Return what keeps some rows from another correction, whatever their inspection says."""
+    def _without_refinement(self, drafts: Sequence[Draft]) -> Constraint | None:
+        """Return what keeps canvases that are accepted from another correction, whatever their inspection
+        says.
+        """
+        rows = {row for row, draft in enumerate(drafts) if draft.accepts and self.protocol.tagged}
+        if not rows:
+            return None
         plan = {*self.tokenizer.encode("<ins>"), *self.tokenizer.encode("<des>")}
         tag = {*self.tokenizer.encode("<refine>")} - plan
         allowed = [token for token in range(self.tokenizer.vocab_size) if token not in tag]
         return lambda row, _: allowed if row in rows else None
+
+    def _as_outlined(self, drafts: Sequence[Draft]) -> Constraint | None:
+        """Return what makes the plans of outlined sessions those of the outline; a revised plan is the
+        model's own.
+        """
+        opening, plans = self.tokenizer.encode("<ins>"), dict[int, list[int]]()
+        for row, draft in enumerate(drafts):
+            plan = draft.session.outlined
+            if plan is not None and draft.supplied is None:
+                text = Message(ins=plan.ins, des=plan.des).text()
+                plans[row] = self.tokenizer.encode(text.removeprefix("<ins>"))
+        begun: dict[int, int] = {}
+
+        def constraint(row: int, ids: Sequence[int]) -> Sequence[int] | None:
+            if row not in plans:
+                return None
+            if row not in begun and [*ids[-len(opening) :]] == opening:
+                refines = "<refine>" in self.tokenizer.decode([*drafts[row].ids])
+                begun[row] = -1 if refines else len(ids)
+            if begun.get(row, -1) < 0:
+                return None
+            return plans[row][len(ids) - begun[row] :][:1] or None
+
+        return constraint if plans else None
 
     def _fault_bias(self) -> tuple[tuple[int, float], ...]:
         """Return the bias against finding faults, on the ids that such words begin with."""
@@ -312,6 +340,21 @@ class Messages:
         if open_:
             found |= zip(open_, self.generator.continuations([d.session.context for d in open_]), strict=True)
         return [found.get(draft) or self.decided.get(draft.stop_id, "text") for draft in self.drafts]
+
+
+def _all_of(*constraints: Constraint | None) -> Constraint | None:
+    """Return what allows the ids that all of the constraints allow."""
+    given = [constraint for constraint in constraints if constraint is not None]
+    if len(given) < 2:
+        return given[0] if given else None
+
+    def both(row: int, ids: Sequence[int]) -> Sequence[int] | None:
+        allowed = [ids_ for constraint in given if (ids_ := constraint(row, ids)) is not None]
+        if not allowed:
+            return None
+        return [token for token in allowed[-1] if all(token in each for each in allowed[:-1])]
+
+    return both
 
 
 def has_room(generator: Generator, context: Context, tokens: int) -> bool:

@@ -18,6 +18,7 @@ from strokewise.trajectory.files import MAX_STEPS
 from strokewise.trajectory.values import TAG, Step
 
 LARGEST = 1_000_000  # number among the options
+MOST_OUTLINES = 64  # are written in one batch
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,9 @@ class PaintingOptions:
         compare_words: with look on, compare what the model says that it sees with its plan, and the plan
             with the prompt, by the rules of the protocol format's language, in place of the model's own
             verdict; the correction of a sketch follows too.
+        outlines: before anything is painted, up to so many chains of all plans are written in words, until
+            one holds all of the prompt by the rules of the protocol format's language; it is painted. 0:
+            each plan is written when it is due.
         keep_better: keep the canvas before a refinement where the model, seeing each canvas alone, finds the
             description that is planned likelier for it than for the refined one.
         fault_bias: added to the logits of the words with which an inspection finds a fault: below 0, it
@@ -84,6 +88,7 @@ class PaintingOptions:
     replace_refined: bool = False
     look: bool = False
     compare_words: bool = False
+    outlines: int = 0
     keep_better: bool = False
     fault_bias: float = 0.0
 
@@ -101,6 +106,8 @@ class PaintingOptions:
                 raise ConfigError(f"{name} is {value}; it must lie in 1..{MAX_STEPS - 1}")
         if self.max_refinements < 0:
             raise ConfigError(f"max_refinements is {self.max_refinements}; it cannot be negative")
+        if not 0 <= self.outlines <= MOST_OUTLINES:
+            raise ConfigError(f"outlines is {self.outlines}; it must lie in 0..{MOST_OUTLINES}")
         if self.previews < 0:
             raise ConfigError(f"previews is {self.previews}; it cannot be negative")
         if self.feedback not in ("pixels", "latents"):
@@ -171,6 +178,7 @@ class OptionChanges(TypedDict, total=False):
     replace_refined: bool
     look: bool
     compare_words: bool
+    outlines: int
     keep_better: bool
     fault_bias: float
 

@@ -60,7 +60,13 @@ Reply = Say | Begin | Instruct | PaintNow | End
 
 
 class Policy:
-    """The base of all policies: the model decides everything (the paper's process)."""
+    """The base of all policies: the model decides everything (the paper's process).
+
+    Attributes:
+        model_plans: whether the plans are the model's own, so that it may outline them beforehand.
+    """
+
+    model_plans = True
 
     def check(self, request: "Request", protocol: "ProtocolFormat") -> None:
         """Refuse a request or a format that this policy cannot work with (ConfigError)."""
@@ -98,6 +104,8 @@ class PromptAsInstruction(Policy):
 class SinglePass(Policy):
     """One canvas right after the prompt, without a message: plain text-to-image or editing."""
 
+    model_plans = False
+
     def check(self, request: "Request", protocol: "ProtocolFormat") -> None:
         """See :class:`Policy`."""
         if request.instruct or request.before:
@@ -118,6 +126,8 @@ class Think(Policy):
     A model of a tagged format is instructed to paint the whole prompt in one stroke and describes the
     scene; any other writes what it likes (its sessions are opened with ``always_draws`` of their format).
     """
+
+    model_plans = False
 
     def message(self, session: "Session") -> Reply | None:
         """See :class:`Policy`."""

@@ -78,6 +78,8 @@ class Session:
         # empty ones before the last sketch, which a refinement may replace.
         self.before_message: list[Context] = []
         self.before_canvas: list[Context] = []
+        # All plans, where they were written before anything was painted.
+        self.outline: tuple[Message, ...] = ()
         # An edit replaces the answers of the policy to the next question.
         self._given_message: Message | None = None
         self._given_verdict: Verdict | None = None
@@ -121,6 +123,20 @@ class Session:
     def planned(self) -> str:
         """The last description of the scene that a message gave; empty if there is none."""
         return planned_scene(self.steps)
+
+    @property
+    def outlines(self) -> int:
+        """How many outlines may be written: none where somebody else supplies what stands before a plan."""
+        request = self.request
+        supplied = request.source is not None or request.before or request.instruct or request.canvases
+        outlined = self.policy.model_plans and self.protocol.plan_state is not None and not supplied
+        return self.options.outlines if outlined else 0
+
+    @property
+    def outlined(self) -> Message | None:
+        """The plan of the outline that is due after the sketches painted so far; None where there is none."""
+        planned = sum(step.message.refine is None for step in self.steps)
+        return self.outline[planned] if planned < len(self.outline) else None
 
     @property
     def stage(self) -> Stage:
@@ -288,6 +304,7 @@ class Session:
         policy = policy or self.policy
         new = Session(name, request, self.protocol, self.options, policy, self.size, context, self.model)
         new.steps = self.steps[:at]
+        new.outline = self.outline if seed is None else ()
         # Contexts are updated in place, so each session needs its own; their keys and values stay shared.
         new.before_message = [context.fork() for context in self.before_message[:at]]
         new.before_canvas = [context.fork() for context in self.before_canvas[:at]]
@@ -323,6 +340,7 @@ class Session:
             raise ConfigError("nothing to replace; give a message, a verdict or a canvas")
         old = self._step(None, None) if unpainted else self.steps[step]
         new = message or old.message
+        self.outline = ()  # it does not know what is replaced
         if canvas is not None and self.protocol.tagged and not new.paints:
             raise InputError(f"step {step} announces no canvas; give it an instruction or a correction")
         if message is not None:

@@ -141,6 +141,8 @@ class InspectorPolicy(Policy):
 class PlannerPolicy(Policy):
     """Somebody else plans all strokes beforehand; the model paints them, without inspections of its own."""
 
+    model_plans = False
+
     def __init__(self, planner: Planner) -> None:
         """Query ``planner`` once for each prompt and seed."""
         self.planner = planner
