@@ -162,12 +162,48 @@ def test_as_a_process(arguments):
         assert done.stderr.count("\n") == 1
 
 
-def test_the_command_line_imports_nothing_heavy():
-    """Help and mistakes must not wait for torch."""
-    assert not imported("import strokewise.cli.main") & {
-        *("torch", "numpy", "PIL", "pydantic", "jinja2"),
-        *("transformers", "fastapi", "openai", "pyarrow", "ray", "huggingface_hub"),
+HEAVY = {
+    *("torch", "numpy", "PIL", "pydantic", "jinja2", "rich", "tokenizers", "safetensors"),
+    *("transformers", "fastapi", "openai", "pyarrow", "ray", "huggingface_hub"),
+}
+
+
+def test_the_list_of_commands_imports_none_of_them():
+    """Not even the commands' own files, let alone what they need."""
+    new = imported("from strokewise.cli import main; main._run(['--help'])")
+    assert not new & HEAVY
+    assert {name for name in new if name.startswith("strokewise.cli.")} == {
+        *("strokewise.cli.main", "strokewise.cli.lazy", "strokewise.cli.arguments"),
     }
+
+
+def test_lines_of_the_list_are_those_of_the_commands():
+    listed = typer.main.get_command(cli.app).commands
+    loaded = typer.main.get_command(cli.app).load_all().commands
+    lines = {name: command.help for name, command in listed.items()}
+    assert lines == {name: command.help.splitlines()[0] for name, command in loaded.items()}
+
+
+def test_help_and_mistakes_import_nothing_heavy():
+    """Those of every command, at any depth."""
+    new = imported(
+        """
+import contextlib, io, typer
+from strokewise.cli import main
+
+def words(command, path=()):
+    yield path
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from words(inner, (*path, name))
+
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    for path in words(typer.main.get_command(main.app).load_all()):
+        assert main._run([*path, "--help"]) == 0, path
+        assert main._run([*path, "--no-such-option"]) == 2, path
+"""
+    )
+    assert "strokewise.cli.probes" in new
+    assert not new & (HEAVY - {"pydantic"})  # typer reads options with pydantic
 
 
 def test_painting_imports_no_more_of_torch_than_it_computes_with(tiny_folder):
@@ -184,7 +220,7 @@ def test_painting_imports_no_more_of_torch_than_it_computes_with(tiny_folder):
 
 def imported(code):
     """Names of the modules that a fresh process has imported after some code."""
-    code = f"{code}; import sys; print(*sys.modules)"
+    code = f"{code}\nimport sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
@@ -195,7 +231,7 @@ def imported(code):
 
 def help_of(*command):
     """Help text of each option of a command, by flag."""
-    found = typer.main.get_command(cli.app)
+    found = typer.main.get_command(cli.app).load_all()
     for name in command:
         found = found.commands[name]
     return {parameter.opts[0]: parameter.help for parameter in found.params if hasattr(parameter, "help")}

@@ -24,7 +24,7 @@ def commands(command, path=()):
         yield from commands(inner, (*path, name))
 
 
-COMMANDS = dict(commands(typer.main.get_command(main.app)))
+COMMANDS = dict(commands(typer.main.get_command(main.app).load_all()))
 
 
 def is_number(option):
@@ -51,7 +51,7 @@ def needed(command):
 @pytest.fixture(scope="module", autouse=True)
 def one_command_tree():
     """Building the tree of commands takes longer than all else here."""
-    tree = typer.main.get_command(main.app)
+    tree = typer.main.get_command(main.app).load_all()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(typer.main, "get_command", lambda app: tree)
         yield

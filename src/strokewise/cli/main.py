@@ -22,16 +22,8 @@ from typing import Annotated
 import typer
 
 from strokewise import __version__
-from strokewise.cli.ablate import ablate
 from strokewise.cli.arguments import parse_dtype, parse_size
-from strokewise.cli.data import data_app
-from strokewise.cli.evals import eval_app
-from strokewise.cli.hub import hub_app
-from strokewise.cli.judged import compbench, geneval2
-from strokewise.cli.paint import paint
-from strokewise.cli.probes import probe_app
-from strokewise.cli.serve import serve
-from strokewise.cli.train import app as train_app
+from strokewise.cli.lazy import LazyGroup
 from strokewise.errors import InputError, StrokewiseError
 
 FAILED, MISTAKE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
@@ -39,17 +31,27 @@ LONGEST = 1_000  # characters of an error's line that are shown
 # Typer brings its own copy of click since 0.20; this is ClickException of whichever it uses.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.command()(paint)
-app.command()(serve)
-app.add_typer(data_app, name="data")
-app.add_typer(eval_app, name="eval")
-eval_app.command()(ablate)
-eval_app.command()(geneval2)
-eval_app.command()(compbench)
-eval_app.add_typer(probe_app, name="probe")
-app.add_typer(train_app, name="train")
-app.add_typer(hub_app, name="hub")
+
+class Commands(LazyGroup):
+    """The list of commands; each line is the first of the command's own help."""
+
+    lazy = (
+        ("paint", "paint:paint", "Paint a prompt in rounds of plan, sketch, inspect and refine."),
+        ("serve", "serve:serve", "Serve a model over HTTP: the studio, our API and OpenAI's."),
+        ("data", "data:data_app", "Build, filter, inspect, check and convert training data."),
+        ("eval", "evaluation:eval_app", "Paint benchmarks, score pictures, compare runs."),
+        ("train", "train:app", "Fine-tune a model, or export the weights of a run."),
+        ("hub", "hub:hub_app", "Cards of models, and their upload to the hub."),
+    )
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
 def _print_version(wanted: bool) -> None:
