@@ -48,6 +48,14 @@ def test_a_run_leaves_checkpoints_scalars_and_pictures(trainer):
     assert list((run.folder / "tensorboard").iterdir())
 
 
+def test_a_run_on_words_alone_paints_no_samples(trainer, toy):
+    running = {"num_samples": 2, "sample_every": 1, "sample_steps": 2}
+    run = trainer(running=running, steps=2, sources=(WeightedSource("words", 1.0, toy.Words()),))
+    run.fit()
+    assert whole_checkpoint(run.folder) == 2
+    assert not (run.folder / "samples").exists()
+
+
 def test_the_autoencoder_and_the_tables_stay(trainer):
     run = trainer(steps=2)
     before = {k: v.clone() for k, v in run.model.state_dict().items()}

@@ -71,6 +71,14 @@ class Captions:
         return Sample((SampleText((10 + index,)), SampleImage(canvas([index]), loss=True)), ends=False)
 
 
+@dataclass(frozen=True)
+class Words(Captions):
+    """Prompt and text, no picture."""
+
+    def sample(self, index):
+        return Sample((SampleText((10 + index,)), SampleText((20, 10 + index), loss=True)))
+
+
 def config(start, steps=6, **changes):
     """A run of a few steps on the CPU."""
     running = Running(log_every=1, save_every=2, sample_every=10**6, num_samples=0, tensorboard=False)

@@ -200,11 +200,17 @@ class Trainer:
         self.saved = self.step
         return path
 
-    def paint(self) -> Image.Image:
-        """Paint images of training samples with the averaged weights; the expected ones stand below."""
+    def paint(self) -> Image.Image | None:
+        """Paint images of training samples with the averaged weights; the expected ones stand below.
+
+        Returns:
+            One image of all; None where the samples hold no images that are trained on.
+        """
         running = self.config.running
         starts = beginnings(self.data.mixture, running.num_samples)
         options = PaintOptions(num_steps=running.sample_steps, feedback="none")
+        if not starts:
+            return None
         with self.averaged():
             return paint_after(Generator(self.model, self.data.special), starts, options)
 
@@ -215,8 +221,8 @@ class Trainer:
         saves = self.step % running.save_every == 0
         if saves:
             self.save()
-        if paints:
-            monitor.show(self.paint(), self.step)
+        if paints and (image := self.paint()) is not None:
+            monitor.show(image, self.step)
         if saves or paints:
             monitor.rest()
 
