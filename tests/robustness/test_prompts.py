@@ -8,6 +8,7 @@ import contextlib
 import random
 import re
 import time
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ from strokewise.world.language.english import plural
 from strokewise.world.language.synonyms import CLASS_SYNONYMS
 from strokewise.world.vocabulary import BACKGROUNDS, CLASSES, COLORS, REGIONS
 
-EXAMPLES = settings(max_examples=300, deadline=None)
+EXAMPLES = settings(max_examples=100, deadline=None)
 VOCABULARY = Vocabulary(CLASSES, COLORS)
 SPACES = (" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u2003", "\u3000", " \u200b", "\u202f")
 ENDS = ("", ".", "!", "...", "…", " .", "?", ",", ";", "\n")
@@ -160,7 +161,7 @@ PIECES = (
 )
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map(" ".join))
 def test_what_is_fed_means_what_was_written(text):
     """Whatever the structure of the text; and what is fed would be fed as it is."""
@@ -216,10 +217,12 @@ def test_preparing_is_total(text, editing):
     ],
 )
 def test_long_texts_take_time_in_proportion(piece):
+    letters = len(unicodedata.normalize("NFKC", piece))  # one may stand for many
+
     def seconds(size: int) -> float:
         start = time.process_time()
         with contextlib.suppress(PromptError):
-            VOCABULARY.prepare(piece * (size // len(piece)), [], True)
+            VOCABULARY.prepare(piece * (size // letters), [], True)
         return time.process_time() - start
 
     assert seconds(200_000) < 0.1 + 40 * max(seconds(20_000), 0.005)
@@ -309,7 +312,7 @@ def test_pictures_of_all_forms_are_that_of_the_trained_form():
     painter = Painter.load("nano", device="cpu")
     trained = "a photo of two dogs above a tv"
     forms = (trained, "A Photo of 2  DOGS over a Television!", "Show me\u00a0two dogs above a telly")
-    painted = painter.paint_many(forms, seeds=[3] * len(forms), batch=1)
+    painted = painter.paint_many(forms, seeds=[3] * len(forms), batch=1, steps=2, max_images=2)
     for form, trajectory in zip(forms[1:], painted[1:], strict=True):
         assert (trajectory.prompt, trajectory.original_prompt) == (trained, form)
         assert trajectory.images[-1].tobytes() == painted[0].images[-1].tobytes()

@@ -47,6 +47,15 @@ def careless():
 
 
 @pytest.fixture(scope="session")
+def tokenizer():
+    """The shipped model's tokenizer."""
+    from strokewise.models import find_checkpoint
+    from strokewise.sequence import Tokenizer
+
+    return Tokenizer.load(find_checkpoint("nano"))
+
+
+@pytest.fixture(scope="session")
 def start(tmp_path_factory, tiny_config, make_model):
     """A folder with tiny random weights and a tokenizer of as many words."""
     from tokenizers import Tokenizer as Raw

@@ -10,7 +10,6 @@ from strokewise.data.scenes import SceneMix
 from strokewise.datasets.samples import SampleImage
 from strokewise.errors import ConfigError
 from strokewise.recipes.nano.canvases import Canvases
-from strokewise.recipes.nano.initial_model import nano_tokenizer
 from strokewise.trajectory.values import Message
 from strokewise.world.language import (
     apply_stroke,
@@ -21,11 +20,6 @@ from strokewise.world.language import (
 )
 from strokewise.world.language.descriptions import compare, parse_seen
 from strokewise.world.vocabulary import REGIONS
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return nano_tokenizer()
 
 
 def described_and_shown(view, index, tokenizer, layout_jitter=0.0):

@@ -9,9 +9,11 @@ from strokewise.datasets.records import Shards
 from strokewise.errors import StrokewiseError
 from strokewise.inference.painter import Painter
 from strokewise.models import read_config
+from strokewise.recipes.nano import initial_model
 from strokewise.recipes.nano import pipeline as nano_run
 from strokewise.recipes.nano import stages as nano_recipes
 from strokewise.recipes.nano.autoencoder import AutoencoderRun
+from strokewise.trajectory.values import TAGS
 
 
 def test_a_stage_is_made_once_and_whole_or_not_at_all(tmp_path):
@@ -31,6 +33,20 @@ def test_a_stage_is_made_once_and_whole_or_not_at_all(tmp_path):
             assert not (tmp_path / "base").exists()
     assert len(made) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["base"]
+
+
+def test_any_text_is_tokens_and_each_tag_is_one(monkeypatch):
+    """Of fewer records than the shipped tokenizer, but of all subsets."""
+    monkeypatch.setattr(initial_model, "RECORDS", 20)
+    made = initial_model.nano_tokenizer()
+    assert {made.raw.token_to_id(f"<{slash}{tag}>") for tag in TAGS for slash in ("", "/")}.isdisjoint({None})
+    told = sorted(initial_model.texts(0))
+    assert len(told) > 100
+    for text in (*told, "Grüße, 日本 \n"):
+        assert made.decode(made.encode(text)) == text
+    assert len(made.encode(" ".join(told))) < 0.5 * len(" ".join(told)), "it has learned words"
+    again = initial_model.nano_tokenizer()
+    assert again.raw.to_str() == made.raw.to_str()
 
 
 def test_a_models_own_records_stand_beside_rendered_ones(tmp_path):

@@ -20,17 +20,11 @@ from strokewise.datasets.samples import SampleImage, SampleText
 from strokewise.datasets.views import TURNS, VIEWS
 from strokewise.errors import ConfigError, LanguageError, RecordError
 from strokewise.models.bagel import nano
-from strokewise.recipes.nano.initial_model import nano_tokenizer
 from strokewise.train.config import Dropout
 from strokewise.trajectory.values import Message, Verdict
 from strokewise.world.language import Inspection, describe, split_inspection, write_inspection
 
 SIDE = 64
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return nano_tokenizer()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from strokewise.datasets.records import Rendered
 from strokewise.datasets.samples import SampleText
 from strokewise.recipes.nano.canvases import Canvases
 from strokewise.recipes.nano.stages import NANO_SCENES
-from strokewise.sequence import Tokenizer
 
 SCENES = {"nano": NANO_SCENES, "default": SceneMix()}
 # Digests of the first eight samples for seed 3. Those without inspections are those of version 0.1.0; others
@@ -42,13 +41,6 @@ DIGESTS = {
     "alignment inspection nano": "539105a768ab",
     "alignment inspection default": "ac56ddf1e225",
 }
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    from strokewise.models import find_checkpoint
-
-    return Tokenizer.load(find_checkpoint("nano"))
 
 
 def digest(source):
