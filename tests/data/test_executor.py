@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import time
 from functools import partial
@@ -79,12 +80,32 @@ def test_an_actor_that_is_killed_is_begun_again(tmp_path):
 
 
 @pytest.mark.slow
+def test_actors_without_room_are_not_waited_for():
+    """On four CPUs."""
+    assert sorted(Executor("ray", 7).run(partial(begin, 2), range(20))) == [2 * i for i in range(20)]
+
+
+@pytest.mark.slow
+def test_a_cluster_without_gpus():
+    with pytest.raises(ConfigError, match="no node of the Ray cluster has a CPU and 1 GPUs for a worker"):
+        list(Executor("ray", 1, gpus=1).run(partial(begin, 2), [1]))
+
+
+@pytest.mark.slow
 def test_ray_kills_its_actors(cluster):
     deadline = time.monotonic() + 60
     list(Executor("ray", 2).run(partial(begin, 1), range(4)))
     while cluster.available_resources().get("CPU") != 4 and time.monotonic() < deadline:
         time.sleep(0.1)
     assert cluster.available_resources()["CPU"] == 4
+
+
+def test_an_address_at_which_nobody_listens():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+        with pytest.raises(ConfigError, match=f"no Ray cluster at '{address}'.*refused"):
+            list(Executor("ray", 1, address).run(partial(begin, 1), [1]))
 
 
 def test_without_ray(monkeypatch):
@@ -101,6 +122,7 @@ def test_without_ray(monkeypatch):
         (("processes", 0), "workers is 0"),
         (("processes", 1, "ray://host:1"), "for the ray executor"),
         (("inline", 1, None, 1.0), "for the ray executor"),
+        (("ray", 1, None, 1.5), "a part of one, or whole ones"),
     ],
 )
 def test_what_cannot_be(given, fault):

@@ -16,6 +16,7 @@ from itertools import islice
 from multiprocessing import active_children, get_context, parent_process
 from typing import Any, TypeVar
 
+from strokewise.data.ray_workers import RayWorkers, connected
 from strokewise.errors import ConfigError, ServiceError
 from strokewise.io.signals import ENDING_SIGNALS, ending_signals_blocked
 
@@ -51,6 +52,8 @@ class Executor:
             raise ConfigError(f"workers is {self.workers}; it must be at least 1")
         if self.kind == INLINE and self.workers > 1:
             raise ConfigError("the inline executor is one worker; take processes or ray for more")
+        if self.gpus > 1 and self.gpus % 1:
+            raise ConfigError(f"gpus is {self.gpus:g}; Ray reserves a part of one, or whole ones")
         if self.kind != RAY and (self.address is not None or self.gpus):
             raise ConfigError("an address and reserved GPUs are for the ray executor")
 
@@ -62,8 +65,9 @@ class Executor:
             units: what to do.
 
         Raises:
-            ConfigError: if Ray is not installed or its cluster cannot be reached.
-            ServiceError: if a worker process was killed; no result of finished units is lost.
+            ConfigError: if Ray is not installed, its cluster cannot be reached, or no node has room.
+            ServiceError: if a worker process was killed, on Ray several at the same unit; no result of
+                finished units is lost.
             StrokewiseError: any that a unit raises; units under way are given up.
         """
         if not units:
@@ -163,66 +167,11 @@ def _in_processes(
 # --- Ray --------------------------------------------------------------------------------------
 
 
-class _Actor:
-    """A worker on Ray. It begins with its first unit, so that what fails then is the unit's error."""
-
-    def __init__(self, begin: Callable[[], Work[Any, Any]]) -> None:
-        self._begin, self._work = begin, None
-
-    def do(self, unit: Any) -> Any:
-        if self._work is None:
-            self._work = self._begin()  # type: ignore[assignment]
-        return self._work(unit)  # type: ignore[misc]
-
-
 def _on_ray(executor: Executor, begin: Callable[[], Work[Any, Any]], units: Sequence[Any]) -> Iterator[Any]:
-    ray = connected(executor.address)
-    # A killed worker or node costs the units under way, which are done again elsewhere.
-    options = {"max_restarts": -1, "max_task_retries": -1, "num_cpus": 1, "num_gpus": executor.gpus}
-    kind = ray.remote(**options)(_Actor)
-    shared = ray.put(begin)
-    actors = [kind.remote(shared) for _ in range(min(executor.workers, len(units)))]
-    waiting = iter(units)
+    workers = RayWorkers(connected(executor.address), executor.gpus, begin, units)
     try:
-        running = {actor.do.remote(next(waiting)): actor for actor in actors}
-        while running:
-            (done, *_), _ = ray.wait(list(running), num_returns=1)
-            actor = running.pop(done)
-            running.update({actor.do.remote(unit): actor for unit in islice(waiting, 1)})
-            yield _got(ray, done)
+        workers.start(min(executor.workers, len(units)))
+        for _ in units:
+            yield workers.next_result()
     finally:
-        for actor in actors:
-            ray.kill(actor)
-
-
-def connected(address: str | None) -> Any:
-    """Return Ray, connected to the cluster at an address; None: as :class:`Executor` says.
-
-    Raises:
-        ConfigError: if Ray is not installed or its cluster cannot be reached.
-    """
-    try:
-        import ray
-    except ImportError as error:
-        raise ConfigError("the ray executor needs: pip install 'strokewise[ray]'") from error
-    if not ray.is_initialized():
-        heard = signal.getsignal(signal.SIGTERM)
-        try:
-            # Without a dashboard: a cluster of this machine is begun in half the time.
-            ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=False)
-        except Exception as error:  # Ray raises bare ones, too
-            raise ConfigError(f"no Ray cluster at {address!r}: {error}") from error
-        finally:  # Ray's own handler would end this process with a status of its own
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, heard)
-    return ray
-
-
-def _got(ray: Any, reference: Any) -> Any:
-    """Return a result; a unit's error as it was raised there."""
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
-    except ray.exceptions.RayError as error:
-        raise ServiceError(f"Ray lost a worker: {error}; run it again: what is finished is kept") from error
+        workers.end()

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 Response = TypeVar("Response")
 LONGEST_PAUSE = 60  # seconds that the openai client waits for
+NEWS = 1.0  # seconds after which the spending of other workers is read again
 SHOWN = 300  # characters of what a service says, in errors
 MILLION = 1_000_000
 HINTS = {401: "check the key", 403: "check the key", 404: "check the model's name and the address"}
@@ -103,13 +105,17 @@ class Spent:
         return Spent(self.requests + other.requests, self.tokens + other.tokens, self.cost + other.cost)
 
 
-def spent_in(ledger: Path) -> Spent:
+def spent_in(ledger: Path, but: Path | None = None) -> Spent:
     """Return all that the budgets of a ledger spent so far; nothing if there is no such folder.
+
+    Args:
+        ledger: the folder.
+        but: a file of it that does not count.
 
     Raises:
         ConfigError: naming a file of it that is damaged.
     """
-    files = sorted(ledger.glob("*.json"))
+    files = [file for file in sorted(ledger.glob("*.json")) if file != but]
     return sum((checked(Spent, read_json(f, ConfigError), f, ConfigError) for f in files), Spent())
 
 
@@ -130,21 +136,26 @@ class Budget:
             ledger: folder in which this budget keeps a file of what it spends; None: nothing is kept.
             before: what was spent earlier (``spent_in``).
             workers: budgets that spend from these limits at the same time, each an equal share of the rest.
+                What a worker spent before it was lost is in nobody's share, so with a ledger all spending
+                is compared with the limits, too, once in ``NEWS`` seconds.
         """
         self.limits = limits or QueryLimits()
         self.spent = Spent()
         self._before, self._workers = before or Spent(), workers
         self._file = None if ledger is None else ledger / f"{uuid.uuid4().hex}.json"
+        self._others, self._read = self._before, -NEWS
         self._lock = threading.Lock()
 
     def admit(self) -> ServiceError | None:
         """Count a request that is about to be sent; an error if it would pass a limit."""
         with self._lock:
+            self._look_at_others()
             for name in ("requests", "tokens", "cost"):
                 limit = getattr(self.limits, name)
                 if limit is None:
                     continue
                 share = (limit - getattr(self._before, name)) / self._workers
+                share = min(share, limit - getattr(self._others, name))
                 if getattr(self.spent, name) >= (math.floor(share) if name == "requests" else share):
                     return ServiceError(
                         f"the limit of {limit:,} {name} is reached; answers so far are kept:"
@@ -157,6 +168,11 @@ class Budget:
         """Count what an answer cost."""
         with self._lock:
             self._add(Spent(0, tokens, cost))
+
+    def _look_at_others(self) -> None:
+        """Read what all others have spent by now."""
+        if self._workers > 1 and self._file is not None and time.monotonic() >= self._read + NEWS:
+            self._others, self._read = spent_in(self._file.parent, self._file), time.monotonic()
 
     def _add(self, more: Spent) -> None:
         self.spent += more

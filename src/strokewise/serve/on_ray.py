@@ -15,7 +15,8 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Message, Scope
 
-from strokewise.data.executor import Executor, connected
+from strokewise.data.executor import Executor
+from strokewise.data.ray_workers import connected
 from strokewise.errors import ConfigError
 from strokewise.serve.app import GRACE
 from strokewise.serve.tunnel import FarEnd, LostError, Replica

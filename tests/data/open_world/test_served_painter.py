@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from strokewise.critics.vlm_client import VlmClient
 from strokewise.data.served_painter import KeptCanvases, ServedPainter
 from strokewise.errors import ConfigError, InputError, ServiceError
+from strokewise.io import services
 from strokewise.io.services import Budget, Prices, QueryLimits, Service, Spent, spent_in
 
 
@@ -148,6 +149,18 @@ class TestBudget:
             with pytest.raises(ServiceError, match="limit of 5 requests is reached"):
                 paint(painter)
         assert spent_in(tmp_path) == Spent(5, 0, 0.0)
+
+    def test_what_lost_workers_spent_counts(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(services, "NEWS", 0.0)
+        limits = QueryLimits(requests=8)
+        alive, lost = (Budget(limits, tmp_path, Spent(), workers=2) for _ in range(2))
+        for _ in range(4):
+            assert lost.admit() is None
+        replacement = Budget(limits, tmp_path, spent_in(tmp_path), workers=2)
+        for _ in range(8):
+            for budget in (alive, replacement):
+                budget.admit()
+        assert spent_in(tmp_path).requests == 8
 
     def test_a_damaged_ledger(self, tmp_path):
         (tmp_path / "a.json").write_text(json.dumps({"requests": "many"}))
