@@ -4,7 +4,8 @@ import pytest
 
 from strokewise.critics.conclusions import PlanState, plan_state
 from strokewise.errors import ConfigError
-from strokewise.inference import PaintingOptions, Request
+from strokewise.inference import PaintingOptions, Request, outlines
+from strokewise.inference.context import Context
 from strokewise.inference.painter import Painter
 from strokewise.inference.policies import SinglePass
 from strokewise.trajectory.values import Message, planned_scene
@@ -38,14 +39,48 @@ def plans(session):
 
 
 def test_the_outline_is_what_is_painted(nano_painter):
-    engine = nano_painter.start([Request(HARD, 3)], outlines=16)
+    engine = nano_painter.start([Request(HARD, 0)], outlines=4)
     (session,) = engine.sessions.values()
     for _ in engine.run():
         pass
-    assert session.outline, "one of sixteen outlines holds all of the prompt"
+    assert session.outline, "one of four outlines holds all of the prompt"
     painted = plans(session)
     assert [(one.ins, one.des) for one in painted] == [(one.ins, one.des) for one in session.outline]
     assert plan_state(HARD, planned_scene(session.steps)) is PlanState.COMPLETE
+
+
+def test_others_beside_it_change_no_outline(nano_painter):
+    def outline(requests):
+        engine = nano_painter.start(requests, outlines=2)
+        next(iter(engine.run()))
+        return [session.outline for session in engine.sessions.values()][-1]
+
+    alone = outline([Request(HARD, 0)])
+    assert alone == outline([Request("two red cats", 1), Request(HARD, 0)])
+
+
+def test_branches_stand_in_for_chains_that_went_wrong(nano_painter):
+    engine = nano_painter.start([Request(HARD)], outlines=4)
+    (session,) = engine.sessions.values()
+    first, second = (
+        Message(ins="add a dog in the center.", des="a dog in the center."),
+        Message(ins="x", des="y"),
+    )
+    states = [PlanState.WRONG, PlanState.UNFINISHED, PlanState.WRONG, PlanState.WRONG]
+    chains = [outlines._Chain(session, n, Context(), [second], state) for n, state in enumerate(states)]
+    chains[1].messages = [first]
+    continued = outlines._continued(nano_painter.generator, chains)
+    assert continued[1] is chains[1]
+    assert [(one.number, one.messages, one.state) for one in continued] == [
+        (n, [first], PlanState.UNFINISHED) for n in range(4)
+    ]
+    assert len({id(one.messages) for one in continued}) == len({one.seed for one in continued}) == 4
+    chains[1].state = PlanState.WRONG
+    assert outlines._continued(nano_painter.generator, chains) == []
+    assert not session.outline
+    chains[2].state = PlanState.COMPLETE
+    assert outlines._continued(nano_painter.generator, chains) == []
+    assert session.outline == (second,)
 
 
 def test_without_a_rule_or_with_something_supplied_nothing_is_outlined(nano_painter):

@@ -18,7 +18,7 @@ from strokewise.trajectory.files import MAX_STEPS
 from strokewise.trajectory.values import TAG, Step
 
 LARGEST = 1_000_000  # number among the options
-MOST_OUTLINES = 64  # are written in one batch
+MOST_OUTLINES = 64
 
 
 @dataclass(frozen=True)
