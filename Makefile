@@ -32,7 +32,7 @@ test: setup
 
 # The studio in a real browser: Debian's chromium, or the one that CHROMIUM names.
 test-browser: setup chromium
-	$(RUN)/pytest -m browser
+	$(RUN)/pytest -m browser tests/serve
 
 CHROMIUM ?= chromium
 export CHROMIUM

@@ -41,9 +41,10 @@ def test_it_paints_in_rounds_to_its_own_end(painter):
     assert all(trajectory.steps[-1].image is None for trajectory in trajectories)
 
 
-def test_most_pictures_are_as_asked_for(painter):
+@pytest.mark.parametrize("every", [37, pytest.param(15, marks=pytest.mark.slow)])
+def test_most_pictures_are_as_asked_for(painter, every):
     """Of all six tasks of GenEval."""
-    asked = load_prompts("geneval")[::15]
+    asked = load_prompts("geneval")[::every]
     assert len({prompt.tag for prompt in asked}) == 6
     detector = load_detector("sprite", "cpu")
     painted = painter.paint_many([prompt.text for prompt in asked], seeds=[0] * len(asked))

@@ -18,20 +18,20 @@ FAULT_OF_BREAK = {name: name for name in BREAKS} | {"wrong class": "extra"}
 
 
 def wrong_ones(records_of):
-    return [record for record in records_of("conflict", 400) if record.label == "wrong"]
+    return [record for record in records_of("conflict") if record.label == "wrong"]
 
 
 def test_every_claim_is_true(records_of):
-    for record in records_of("conflict", 400):
+    for record in records_of("conflict"):
         assert list(faults_of(record)) == []
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, None, 1.0])
 def test_share_of_right_plans(records_of, share):
     mix = ConflictMix() if share is None else ConflictMix(right_share=share)
-    labels = Counter(record.label for record in records_of("conflict", 400, mix=mix))
+    labels = Counter(record.label for record in records_of("conflict", 256, mix=mix))
     assert set(labels) <= {"right", "wrong"}
-    assert labels["right"] / 400 == pytest.approx(0.454 if share is None else share, abs=0.06)
+    assert labels["right"] / 256 == pytest.approx(0.454 if share is None else share, abs=0.06)
 
 
 def test_the_seed_decides_everything(records_of):
@@ -44,7 +44,7 @@ def test_the_seed_decides_everything(records_of):
 
 
 def test_lengths(records_of):
-    records = records_of("conflict", 400)
+    records = records_of("conflict")
     right, wrong = (
         {len(r.trajectory.images) for r in records if r.label == label} for label in ("right", "wrong")
     )
@@ -82,7 +82,7 @@ def test_wrong_plans_are_found_and_mended(records_of):
 
 def test_canvases_show_what_their_plans_describe(records_of):
     """The wrong canvas shows the wrong plan: the plan is at fault, not the sketch."""
-    for record in records_of("conflict", 400):
+    for record in records_of("conflict"):
         scenes = [scene_from_json(value) for value in record.truth["scenes"]]
         painted = [step for step in record.trajectory.steps if step.image is not None]
         for step, scene in zip(painted, scenes, strict=True):
@@ -91,7 +91,7 @@ def test_canvases_show_what_their_plans_describe(records_of):
 
 def test_right_plans_say_what_is_to_come(records_of):
     ends = Counter()
-    for record in records_of("conflict", 400):
+    for record in records_of("conflict"):
         if record.label == "wrong":
             continue
         prompt, trajectory = SceneGraph.from_json(record.truth["prompt"]), record.trajectory

@@ -28,14 +28,14 @@ TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
 PAGE = ROOT / "docs" / "replicate.md"
 PROGRAMS = ["strokewise", "torchrun", "python3", "pip", "hf", "vllm", "curl", "git", "mkdir", "mv"]
-# Fewer GPUs in loops; both halves of them are there.
-FEWER = {"0 1 2 3 4 5 6 7": "0 1", "in 0 1 2 3;": "in 0;", "in 4 5 6 7;": "in 1;", "$i/8": "$i/2"}
+# Fewer GPUs in loops. Of two, both halves are there; one stands for either half, which is then done already.
+TWO = {"0 1 2 3 4 5 6 7": "0 1", "in 0 1 2 3;": "in 0;", "in 4 5 6 7;": "in 1;", "$i/8": "$i/2"}
+ONE = {"0 1 2 3 4 5 6 7": "0", "in 0 1 2 3;": "in 0;", "in 4 5 6 7;": "in 0;", "$i/8": "$i/1"}
 TINY_RUN = (
     "canvas_side=64",
     "view_side=64",
     "pack_tokens=1200",
     "row_tokens=1200",
-    "packs_per_step=2",
     "precision=float32",
     "steps=1",
     "running.workers=0",
@@ -78,9 +78,9 @@ def blocks():
     return re.findall(r"^```bash\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 
 
-def noted(text, folder):
+def noted(text, fewer, folder):
     """The calls that bash makes of a text: (variables set for it, program, arguments)."""
-    for before, after in FEWER.items():
+    for before, after in fewer.items():
         text = text.replace(before, after)
     functions = "".join(
         f'{name}() {{ printf "%s\\0" "$OPENAI_API_KEY" {name} "$@" "{END}" >> calls; }}\n'
@@ -117,8 +117,9 @@ class Machine:
         """The same command for a tiny model on the CPU."""
         replaced = {"6000": "2", "12000": "2", "512": "64", "http://localhost:8000/v1": self.judge.url}
         found = [replaced.get(value, re.sub(r"^cuda(:\d)?$", "cpu", value)) for value in given]
+        changes = (*TINY_RUN, f"packs_per_step={self.processes}")
         more = {
-            ("train", "run"): [part for change in TINY_RUN for part in ("--set", change)],
+            ("train", "run"): [part for change in changes for part in ("--set", change)],
             ("eval", "run"): ["--steps", "2", "--max-tokens", "160", "--max-rounds", "2"],
         }.get(given[:2], [])
         if given[:2] == ("eval", "run") and "--prompts" not in given:
@@ -227,6 +228,7 @@ def machine(tmp_path, monkeypatch):
         return painter
 
     monkeypatch.setattr(KontextPainter, "load", quick)
+    monkeypatch.setattr("strokewise.train.estimate.PROBED_WELL", 20)
     monkeypatch.setattr(ClipColors, "load", lambda *_: type("Colors", (), {"name": lambda *_: []})())
     prompt = geneval_prompts()[0]
     (tmp_path / "geneval.jsonl").write_text(json.dumps({"prompt": prompt.text, **geneval_metadata(prompt)}))
@@ -253,7 +255,7 @@ def machine(tmp_path, monkeypatch):
 
 def follow(machine, folder):
     for block in blocks():
-        for call in noted(block, folder):
+        for call in noted(block, ONE if machine.processes == 1 else TWO, folder):
             print("$", *call[1:], flush=True)
             machine.call(*call)
     kept = {path.parent.parent.name for path in folder.glob("open/*/*/manifest.json")}

@@ -1,7 +1,6 @@
 """Requests made up from the server's own schema: whatever is sent, the server answers and keeps running."""
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, given, settings
 
 STEADY = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True, "database": None}
@@ -11,6 +10,8 @@ ENDLESS = ("/events", "/images/", "/v1/responses")
 
 def fuzz(server, count):
     """Send made-up requests to every operation of the schema; the number of operations."""
+    import schemathesis  # takes seconds, which every process that collects tests would spend
+
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
     tried = [one for one in operations if not any(part in one.path for part in ENDLESS)]
