@@ -221,6 +221,7 @@ def test_a_handful_of_samples_is_memorized(trainer, toy):
     run = trainer(
         sources=sources,
         steps=150,
+        pack_tokens=200,
         packs_per_step=1,
         dropout=Dropout(0, 0, 0, 0),
         running={"save_every": 1000},
