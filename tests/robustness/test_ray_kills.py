@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -35,9 +36,16 @@ class Builds:
 
     def __init__(self, forks, cluster, folder):
         self.forks, self.cluster, self.folder = forks, cluster, folder
-        self.node = cluster.add_node(**NODE)
+        self.node = self.add_node()
         self.outs, self.in_the_middle = [], 0
         self.next()
+
+    def add_node(self):
+        """The second node; on a busy machine Ray may give up waiting for it, after half a minute."""
+        for _ in range(2):
+            with suppress(Exception):  # Ray raises bare ones
+                return self.cluster.add_node(**NODE)
+        return self.cluster.add_node(**NODE)
 
     def next(self):
         """Begin another build."""
@@ -106,7 +114,7 @@ class Builds:
     def kill_node(self, rng):
         """The second node; another one comes only when it would be its turn again."""
         if self.node is None:
-            self.node = self.cluster.add_node(**NODE)
+            self.node = self.add_node()
             return False
         (raylet,) = self.node.all_processes["raylet"]
         os.kill(raylet.process.pid, signal.SIGKILL)

@@ -14,7 +14,7 @@ ExecutorName = Annotated[
     ),
 ]
 Address = Annotated[
-    str | None, typer.Option(help="Address of the Ray cluster; default: RAY_ADDRESS, or one on this machine.")
+    str | None, typer.Option(help="Address of the Ray cluster; default: RAY_ADDRESS, or a new one here.")
 ]
 Gpus = Annotated[float, typer.Option(min=0, max=64, help="GPUs that each worker reserves on Ray.")]
 

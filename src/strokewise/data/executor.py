@@ -35,7 +35,7 @@ class Executor:
     Attributes:
         kind: one of ``KINDS``.
         workers: processes or actors; each loads its models once.
-        address: of a Ray cluster; None: RAY_ADDRESS, or else a cluster on this machine.
+        address: of a Ray cluster; None: RAY_ADDRESS, or else a new cluster on this machine.
         gpus: that each actor reserves on Ray.
     """
 

@@ -34,14 +34,15 @@ def connected(address: str | None) -> Any:
     except ImportError as error:
         raise ConfigError("the ray executor needs: pip install 'strokewise[ray]'") from error
     if not ray.is_initialized():
-        _check_address(address or os.environ.get("RAY_ADDRESS", ""))
+        # Never the latest that was begun on this machine, which Ray would look for: it may be long gone.
+        address = address or os.environ.get("RAY_ADDRESS") or "local"
+        _check_address(address)
         heard = signal.getsignal(signal.SIGTERM)
         try:
             # Without a dashboard: a cluster of this machine is begun in half the time.
             ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=False)
         except Exception as error:  # Ray raises bare ones, too
-            where = f"at {address!r}" if address else "could be started or joined"
-            raise ConfigError(f"no Ray cluster {where}: {error}") from error
+            raise ConfigError(f"no Ray cluster at {address!r}: {error}") from error
         finally:  # Ray's own handler would end this process with a status of its own
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, heard)

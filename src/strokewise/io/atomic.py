@@ -1,12 +1,12 @@
 """Files and folders that appear whole or not at all.
 
-Each is filled under a temporary name beside its own (``.NAME.PID-NUMBER.partial``), forced to the disk and
+Each is filled under a temporary name beside its own (``.NAME.RANDOM.partial``), forced to the disk and
 renamed; whatever goes wrong before that, the temporary one is removed and an older file stays as it was.
 Knows file systems; it refuses to know what is written.
 """
 
-import itertools
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,6 @@ from strokewise.errors import InputError, StrokewiseError
 
 PARTIAL = ".partial"
 NAME_KEPT = 48  # characters: at most four bytes each, and a file name holds 255 bytes
-_numbers = itertools.count()
 
 
 def write_bytes(path: Path, data: bytes, error: type[StrokewiseError] = InputError) -> None:
@@ -120,8 +119,8 @@ def sync(path: Path) -> None:
 
 
 def _partial(path: Path) -> Path:
-    """Return a name beside ``path`` that no other thread or process uses."""
-    return path.absolute().with_name(f".{path.name[:NAME_KEPT]}.{os.getpid()}-{next(_numbers)}{PARTIAL}")
+    """Return a name beside ``path`` that no other thread or process uses, of this machine or another one."""
+    return path.absolute().with_name(f".{path.name[:NAME_KEPT]}.{secrets.token_hex(8)}{PARTIAL}")
 
 
 @contextmanager
