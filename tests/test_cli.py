@@ -1,6 +1,7 @@
 """The command line: what it prints, and that a user's mistake is one line and exit status 2."""
 
 import dataclasses
+import gc
 import importlib.metadata
 import inspect
 import json
@@ -19,6 +20,7 @@ import typer
 import typer.testing
 
 from strokewise.cli import main as cli
+from strokewise.cli import starting
 from strokewise.cli.arguments import fastest_dtype
 from strokewise.cli.options import PAINTING_OPTIONS, documented_fields, options_of
 from strokewise.errors import ConfigError
@@ -204,6 +206,50 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.St
     )
     assert "strokewise.cli.probes" in new
     assert not new & (HEAVY - {"pydantic"})  # typer reads options with pydantic
+
+
+@pytest.mark.parametrize(
+    ("words", "used"),
+    [
+        (["events-schema"], {"pydantic", "PIL"}),
+        (
+            ["info", "bagel-7b", "--json"],
+            {"torch", "numpy", "PIL", "pydantic", "tokenizers", "safetensors", "rich"},
+        ),
+        (
+            ["data", "build", "multi-turn", "--n", "1", "--out", "built"],
+            {"numpy", "PIL", "pydantic", "pyarrow", "rich"},
+        ),
+        (
+            ["paint", "a dog", "--model", "TINY", "--single-pass", "--steps", "1", "--out", "painted"],
+            {"torch", "numpy", "PIL", "pydantic", "tokenizers", "safetensors", "rich", "jinja2"},
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_commands_import_only_what_they_use(words, used, tiny_folder, tmp_path):
+    words = [str(tiny_folder) if word == "TINY" else word for word in words]
+    new = imported(
+        f"""
+import contextlib, io, os
+from strokewise.cli import main
+os.chdir({str(tmp_path)!r})
+with contextlib.redirect_stdout(io.StringIO()):
+    assert main._run({words!r}) == 0
+"""
+    )
+    assert new & HEAVY <= used
+    assert not new & {"torch._dynamo", "torch._inductor", "torch.distributed.fsdp"}
+
+
+def test_the_collector_is_off_while_a_command_starts():
+    with starting.uncollected():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(KeyboardInterrupt), starting.uncollected():
+        raise KeyboardInterrupt
+    assert gc.isenabled()
+    gc.unfreeze()
 
 
 def test_painting_imports_no_more_of_torch_than_it_computes_with(tiny_folder):

@@ -25,6 +25,7 @@ from strokewise.cli.shared import (
     Seed,
     System,
 )
+from strokewise.cli.starting import uncollected
 from strokewise.errors import ConfigError, InputError, StrokewiseError
 
 if TYPE_CHECKING:
@@ -73,9 +74,10 @@ def paint(
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one a line.")] = False,
 ) -> None:
     """Paint a prompt in rounds of plan, sketch, inspect and refine."""
-    from strokewise.cli.batches import fitted_batch, parse_batch
-    from strokewise.inference.policies import SinglePass, Think
-    from strokewise.inference.presets import set_up
+    with uncollected():
+        from strokewise.cli.batches import fitted_batch, parse_batch
+        from strokewise.inference.policies import SinglePass, Think
+        from strokewise.inference.presets import set_up
 
     wanted, together = _prompts(prompt, prompts), parse_batch(batch)
     if len(wanted) * n > MAX_PAINTINGS:
