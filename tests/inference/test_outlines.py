@@ -8,7 +8,8 @@ from strokewise.inference import PaintingOptions, Request, outlines
 from strokewise.inference.context import Context
 from strokewise.inference.painter import Painter
 from strokewise.inference.policies import SinglePass
-from strokewise.trajectory.values import Message, planned_scene
+from strokewise.inference.session import SessionState
+from strokewise.trajectory.values import Message, StopReason, planned_scene
 
 # The model's own first plan of it puts something where a later thing has to stand, with most seeds.
 HARD = "a green dog left of a red bus, two cats above the red bus and an apple below the green dog"
@@ -49,14 +50,35 @@ def test_the_outline_is_what_is_painted(nano_painter):
     assert plan_state(HARD, planned_scene(session.steps)) is PlanState.COMPLETE
 
 
-def test_others_beside_it_change_no_outline(nano_painter):
-    def outline(requests):
-        engine = nano_painter.start(requests, outlines=2)
-        next(iter(engine.run()))
-        return [session.outline for session in engine.sessions.values()][-1]
+def outlined(painter, requests, options=2):
+    """An engine in which the last of the sessions has an outline, or is known to get none."""
+    engine = painter.start(requests, outlines=options)
+    session = list(engine.sessions.values())[-1]
+    while session.state in (SessionState.READ, SessionState.OUTLINE):
+        list(engine.advance())
+    return engine, session
 
-    alone = outline([Request(HARD, 0)])
-    assert alone == outline([Request("two red cats", 1), Request(HARD, 0)])
+
+def test_others_beside_it_change_no_outline(nano_painter):
+    _, alone = outlined(nano_painter, [Request(HARD, 0)])
+    engine, beside = outlined(nano_painter, [Request("two red cats", 1), Request(HARD, 0)])
+    assert alone.outline == beside.outline
+    other = next(iter(engine.sessions.values()))
+    assert other.steps, "nobody waits for another's outlines"
+
+
+def test_a_session_that_is_cancelled_while_it_is_outlined_frees_its_memory(nano_painter):
+    engine = nano_painter.engine(1)
+    session = nano_painter.open(engine, Request(HARD, 0), keep=True, outlines=4)
+    read = [list(engine.advance()), engine.memory()][1]
+    list(engine.advance())
+    assert session.state is SessionState.OUTLINE
+    assert engine.memory() > read
+    engine.cancel(session)
+    list(engine.run())
+    assert session.stop is StopReason.CANCELLED
+    assert session.drafts == []
+    assert engine.memory() == read
 
 
 def test_branches_stand_in_for_chains_that_went_wrong(nano_painter):
@@ -66,21 +88,27 @@ def test_branches_stand_in_for_chains_that_went_wrong(nano_painter):
         Message(ins="add a dog in the center.", des="a dog in the center."),
         Message(ins="x", des="y"),
     )
-    states = [PlanState.WRONG, PlanState.UNFINISHED, PlanState.WRONG, PlanState.WRONG]
-    chains = [outlines._Chain(session, n, Context(), [second], state) for n, state in enumerate(states)]
-    chains[1].messages = [first]
-    continued = outlines._continued(nano_painter.generator, chains)
+    states = [PlanState.WRONG, PlanState.UNFINISHED, PlanState.WRONG]
+    chains = [outlines.Chain(session, n + 1, Context(), [second], state) for n, state in enumerate(states)]
+    session.drafts, chains[1].messages = chains, [first]
+    continued = outlines._continued(nano_painter.generator, session)
     assert continued[1] is chains[1]
     assert [(one.number, one.messages, one.state) for one in continued] == [
-        (n, [first], PlanState.UNFINISHED) for n in range(4)
+        (n, [first], PlanState.UNFINISHED) for n in (1, 2, 3)
     ]
-    assert len({id(one.messages) for one in continued}) == len({one.seed for one in continued}) == 4
-    chains[1].state = PlanState.WRONG
-    assert outlines._continued(nano_painter.generator, chains) == []
-    assert not session.outline
-    chains[2].state = PlanState.COMPLETE
-    assert outlines._continued(nano_painter.generator, chains) == []
-    assert session.outline == (second,)
+    assert len({id(one.messages) for one in continued}) == len({one.seed for one in continued}) == 3
+
+
+def test_after_one_chain_more_are_begun_up_to_the_number_that_is_stated(nano_painter):
+    engine = nano_painter.start([Request(HARD)], outlines=6)
+    (session,) = engine.sessions.values()
+    numbers, session.drafts = [], outlines._begun(nano_painter.generator, session, 0)
+    while session.drafts:
+        numbers.append([chain.number for chain in session.drafts])
+        for chain in session.drafts:
+            chain.state = PlanState.WRONG
+        session.drafts = outlines._continued(nano_painter.generator, session)
+    assert numbers == [[0], [1, 2, 3], [4, 5]]
 
 
 def test_without_a_rule_or_with_something_supplied_nothing_is_outlined(nano_painter):

@@ -169,12 +169,15 @@ class Engine:
         painted.
 
         So sessions that joined at different times come to write and to paint together, and share the passes.
+        A plan of each outline is written beside: some take many, and nobody is to wait for them.
         """
         yield from self._sweep()
         waiting: dict[SessionState, list[Session]] = defaultdict(list)
         # In the order of joining: a session under way is never overtaken by one that joins later.
         for session in [s for s in self.sessions.values() if not s.done][: self.batch]:
             waiting[session.state].append(session)
+        if outlining := waiting[SessionState.OUTLINE]:
+            yield from self._sharing(self._outline, outlining, lambda s: s.options)
         if reading := waiting[SessionState.READ]:
             yield from self._sharing(self._read, reading, lambda s: s.protocol.system)
         elif writing := waiting[SessionState.WRITE]:
@@ -237,10 +240,15 @@ class Engine:
         return height, width
 
     def _read(self, sessions: list[Session]) -> Emitted:
-        """Read what stands before the first message, and outline what is to be painted."""
+        """Read what stands before the first message."""
         read_beginnings(self.generator, self.tokenizer, sessions)
-        write_outlines(self.generator, self.tokenizer, [session for session in sessions if not session.done])
         # Reading emits nothing, but is a stage like the others.
+        yield from ()
+
+    def _outline(self, sessions: list[Session]) -> Emitted:
+        """Write plans of what is to be painted, one in each chain."""
+        write_outlines(self.generator, self.tokenizer, sessions)
+        # As reading.
         yield from ()
 
     # --- messages ----------------------------------------------------------------------------------------

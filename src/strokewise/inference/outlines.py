@@ -2,7 +2,7 @@
 
 Where a thing stands decides whether those that come later find a place, and what is painted stays. Words cost
 little: chains of plans are written until one of them, by the rules of the protocol format's language, ends in
-all that the prompt requests. Knows messages and contexts; when a session follows its outline is decided in
+all that the prompt requests. Knows messages and contexts; that a session follows its outline is decided in
 ``messages``.
 """
 
@@ -22,12 +22,12 @@ from strokewise.trajectory.values import Message
 
 # Of all outlines but the first: at a lower temperature they are too much alike.
 TEMPERATURE = 0.6
-# Chains written together: most prompts need the first alone, and few need them all.
-GROUPS = (0, 1, 4, 16, MOST_OUTLINES)
+# Numbers of chains at which one writes on only if none is complete: most prompts need one, few need them all.
+ENDS = (1, 4, 16, MOST_OUTLINES)
 
 
 @dataclass(eq=False)
-class _Chain:
+class Chain:
     """Plans of one painting, each written after the one before, with no canvas between them."""
 
     session: Session
@@ -45,64 +45,71 @@ class _Chain:
         stated = self.session.options.temperature
         return max(stated, TEMPERATURE) if self.number else stated
 
-    def branch(self, number: int) -> "_Chain":
+    def branch(self, number: int) -> "Chain":
         """Return another chain that begins with the plans of this one."""
         return replace(self, number=number, context=self.context.fork(), messages=list(self.messages))
 
 
 def write_outlines(generator: Generator, tokenizer: Tokenizer, sessions: Sequence[Session]) -> None:
-    """Give sessions that are outlined the first chain of plans that is complete; none where no chain is.
+    """Write one more plan in each chain; sessions with a complete one, or with none left, begin to paint.
 
     Args:
-        generator: writes, all chains in one batch.
+        generator: writes, the chains of all sessions together.
         tokenizer: of its model.
-        sessions: which have read their prompt and nothing else.
+        sessions: which have read their prompt and nothing else, with the same options.
     """
-    waiting = [session for session in sessions if session.outlines]
-    for first, last in itertools.pairwise(GROUPS):
-        groups = []
-        for session in waiting:
-            numbers = range(first, min(last, session.outlines))
-            groups.append([_Chain(session, number, session.context.fork()) for number in numbers])
-        _write(generator, tokenizer, groups)
-        waiting = [session for session in waiting if not session.outline]
+    for session in sessions:
+        session.drafts = session.drafts or _begun(generator, session, 0)
+    chains = [chain for session in sessions for chain in session.drafts]
+    for temperature in sorted({chain.temperature for chain in chains}):
+        _write(generator, tokenizer, [chain for chain in chains if chain.temperature == temperature])
+    for session in sessions:
+        complete = next((one for one in session.drafts if one.state is PlanState.COMPLETE), None)
+        if complete is None:
+            session.drafts = _continued(generator, session)
+        if complete is not None or not session.drafts:
+            session.end_outline(complete.messages if complete else ())
 
 
-def _write(generator: Generator, tokenizer: Tokenizer, groups: list[list[_Chain]]) -> None:
-    """Write the chains of each session until one is complete, or none can be continued."""
-    while groups := [group for chains in groups if (group := _continued(generator, chains))]:
-        chains = [chain for group in groups for chain in group]
-        options, temperature = chains[0].session.options, chains[0].temperature
-        writing = WriteOptions(options.max_tokens, temperature, options.top_p)
-        *_, last = generator.write([one.context for one in chains], writing, [one.seed for one in chains])
-        assert isinstance(last, Written)
-        for chain, ids in zip(chains, last.ids, strict=True):
-            chain.session.usage.text_tokens += len(ids)
-            _take(chain, tokenizer.decode(list(ids)))
+def _write(generator: Generator, tokenizer: Tokenizer, chains: Sequence[Chain]) -> None:
+    """Write the next plan of chains that agree in temperature."""
+    options = chains[0].session.options
+    writing = WriteOptions(options.max_tokens, chains[0].temperature, options.top_p)
+    *_, last = generator.write([one.context for one in chains], writing, [one.seed for one in chains])
+    assert isinstance(last, Written)
+    for chain, ids in zip(chains, last.ids, strict=True):
+        chain.session.usage.text_tokens += len(ids)
+        _take(chain, tokenizer.decode(list(ids)))
 
 
-def _continued(generator: Generator, chains: list[_Chain]) -> list[_Chain]:
-    """Return the chains of a session that are to be continued; branches of the others stand in for those that
-    went wrong.
-    """
-    complete = [chain for chain in chains if chain.state is PlanState.COMPLETE]
-    if complete:
-        complete[0].session.outline = tuple(complete[0].messages)
+def _begun(generator: Generator, session: Session, number: int) -> list[Chain]:
+    """Return new chains of a session, numbered from ``number``; none where they would be too many."""
+    if number >= session.outlines:
         return []
+    last = min(session.outlines, next(end for end in ENDS if end > number))
+    chains = [Chain(session, i, session.context.fork()) for i in range(number, last)]
+    return [chain for chain in chains if _has_room(generator, chain)]
+
+
+def _continued(generator: Generator, session: Session) -> list[Chain]:
+    """Return the chains of a session that continue, branches in the place of those that went wrong; new ones
+    where all did.
+    """
+    chains = session.drafts
     alive = [chain for chain in chains if chain.state is PlanState.UNFINISHED and _has_room(generator, chain)]
     if not alive:
-        return []
+        return _begun(generator, session, chains[-1].number + 1) if chains else []
     others = itertools.cycle(alive)
     return [chain if chain in alive else next(others).branch(chain.number) for chain in chains]
 
 
-def _has_room(generator: Generator, chain: _Chain) -> bool:
+def _has_room(generator: Generator, chain: Chain) -> bool:
     options = chain.session.options
     room = has_room(generator, chain.context, 2 + options.max_tokens)
     return len(chain.messages) < options.max_rounds and room
 
 
-def _take(chain: _Chain, text: str) -> None:
+def _take(chain: Chain, text: str) -> None:
     """Add a plan to its chain; a message that corrects, or plans nothing where something is missing, ends
     it.
     """

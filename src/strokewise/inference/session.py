@@ -7,10 +7,11 @@ once).
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from itertools import takewhile
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
@@ -23,6 +24,9 @@ from strokewise.inference.usage import Usage
 from strokewise.trajectory.events import Stamp
 from strokewise.trajectory.values import Message, Stage, Step, StopReason, Trajectory, Verdict, planned_scene
 
+if TYPE_CHECKING:
+    from strokewise.inference.outlines import Chain
+
 Ended = Literal["whole", "tokens", "context"]
 
 
@@ -30,6 +34,7 @@ class SessionState(StrEnum):
     """What a session waits for."""
 
     READ = "read"
+    OUTLINE = "outline"
     WRITE = "write"
     PAINT = "paint"
     DONE = "done"
@@ -78,8 +83,9 @@ class Session:
         # empty ones before the last sketch, which a refinement may replace.
         self.before_message: list[Context] = []
         self.before_canvas: list[Context] = []
-        # All plans, where they were written before anything was painted.
+        # All plans, where they are written before anything is painted, and those under way.
         self.outline: tuple[Message, ...] = ()
+        self.drafts: list[Chain] = []
         # An edit replaces the answers of the policy to the next question.
         self._given_message: Message | None = None
         self._given_verdict: Verdict | None = None
@@ -173,7 +179,8 @@ class Session:
 
     def contexts(self) -> list[Context]:
         """Return every context the session holds; they share most of their keys and values."""
-        return [self.context, *self.before_message, *self.before_canvas]
+        drafts = [chain.context for chain in self.drafts]
+        return [self.context, *self.before_message, *self.before_canvas, *drafts]
 
     # --- what comes next ---------------------------------------------------------------------------------
 
@@ -224,7 +231,11 @@ class Session:
 
     def opened(self) -> None:
         """Begin to write: everything before the first message was read."""
-        self.state = SessionState.WRITE
+        self.state = SessionState.OUTLINE if self.outlines else SessionState.WRITE
+
+    def end_outline(self, plans: Sequence[Message]) -> None:
+        """Begin to write the first message, which the outline states if there is one."""
+        self.outline, self.drafts, self.state = tuple(plans), [], SessionState.WRITE
 
     def paint_silently(self) -> None:
         """Let a canvas follow without a message."""
@@ -265,7 +276,7 @@ class Session:
 
     def finish(self, reason: StopReason) -> None:
         """End: nothing more follows."""
-        self.state, self.stop = SessionState.DONE, reason
+        self.state, self.stop, self.drafts = SessionState.DONE, reason, []
         if not self.keep:
             self.release()
 
@@ -278,7 +289,7 @@ class Session:
         """Drop all contexts, the bulk of a session's memory; it cannot be edited any more."""
         self.keep = False
         self.context = Context()
-        self.before_message, self.before_canvas = [], []
+        self.before_message, self.before_canvas, self.drafts = [], [], []
 
     # --- editing and branching ---------------------------------------------------------------------------
 

@@ -35,9 +35,16 @@ from strokewise.train.export import export
 from strokewise.train.trainer import Trainer
 from strokewise.world.vocabulary import COLORS
 
-# Texts at temperature 1 go wrong more often than those that users get: faults are to be collected.
+# Texts at temperature 1, and plans written when they are due, go wrong more often than those that users get:
+# faults are to be collected.
 PROMPTS = 640
-SAMPLING: OptionChanges = {"temperature": 1.0, "steps": 4, "text_guidance": 1.0, "look": True}
+SAMPLING: OptionChanges = {
+    "temperature": 1.0,
+    "steps": 4,
+    "text_guidance": 1.0,
+    "look": True,
+    "outlines": 0,
+}
 # Defaults of painting, stored with the model. At temperature 0 nano would put things in the same few places,
 # whatever the seed.
 PAINTING = {
@@ -51,6 +58,7 @@ PAINTING = {
     "replace_refined": True,
     "look": True,
     "compare_words": True,
+    "outlines": 64,
     "keep_better": True,
 }
 # Folders of stages whose names have changed.
