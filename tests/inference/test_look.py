@@ -115,6 +115,24 @@ def test_nobody_looks_for_what_is_said_by_others_or_switched_off(generator, tiny
     assert not described
 
 
+def test_what_is_seen_counts_where_it_is_likelier_than_the_plan(generator, tiny_tokenizer, monkeypatch):
+    scored, measure = [], Generator.log_likelihoods
+
+    def recorded(self, contexts, texts):
+        scored.append(measure(self, contexts, texts))
+        return scored[-1]
+
+    monkeypatch.setattr(Generator, "log_likelihoods", recorded)
+    own = paint(generator, tiny_tokenizer)[1]
+    assert not scored, "without a margin nothing is compared"
+    paint(generator, tiny_tokenizer, options=replace(OPTIONS, fault_margin=1e-6))
+    ((seen, planned),) = scored
+    assert seen > planned, "the likeliest words of an untrained model are likelier than any plan"
+    for factor, words in ((0.99, own), (1.01, "the sketch shows: a cup on the left.")):
+        options = replace(OPTIONS, fault_margin=factor * (seen - planned))
+        assert paint(generator, tiny_tokenizer, options=options)[1].startswith(words)
+
+
 def test_a_look_that_describes_nothing_is_left_out(generator, tiny_tokenizer, monkeypatch):
     without = paint(generator, tiny_tokenizer, None, replace(OPTIONS, look=False))[1]
     monkeypatch.setattr(Messages, "_descriptions", lambda self, drafts: [("nothing", 1) for _ in drafts])

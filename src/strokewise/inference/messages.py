@@ -269,11 +269,31 @@ class Messages:
         contexts = [self.generator.context() for _ in drafts]
         images = [draft.session.steps[-1].image for draft in drafts]
         self.generator.see(contexts, [image for image in images if image is not None])
+        alone = [context.fork() for context in contexts]
         written: tuple[tuple[int, ...], ...] = ()
         for event in self.generator.write(contexts, WriteOptions(self.options.max_tokens)):
             if not isinstance(event, TextStep):
                 written = event.ids
-        return [(self.tokenizer.decode(list(ids)), len(ids)) for ids in written]
+        evident = self._evident(drafts, alone, written)
+        return [
+            (self.tokenizer.decode(list(ids)), len(old)) for ids, old in zip(evident, written, strict=True)
+        ]
+
+    def _evident(
+        self, drafts: list[Draft], contexts: list[Context], written: Sequence[Sequence[int]]
+    ) -> Sequence[Sequence[int]]:
+        """Return the plan's words in the place of those that are hardly likelier for the canvas alone."""
+        if not self.options.fault_margin:
+            return written
+        listed = [self.protocol.listed(draft.session.planned) for draft in drafts]
+        planned = [self.tokenizer.encode(Message(des=text).text()) for text in listed]
+        found = self.generator.log_likelihoods([*contexts, *contexts], [*written, *planned])
+        margins = [seen - plan for seen, plan in zip(found[: len(drafts)], found[len(drafts) :], strict=True)]
+        evident = [margin > self.options.fault_margin for margin in margins]
+        return [
+            seen if is_evident else plan
+            for seen, plan, is_evident in zip(written, planned, evident, strict=True)
+        ]
 
     def _supply(self, draft: Draft) -> None:
         """Read what is supplied of a message, and leave the text open where the model continues it."""

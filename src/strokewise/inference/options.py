@@ -58,6 +58,9 @@ class PaintingOptions:
         compare_words: with look on, compare what the model says that it sees with its plan, and the plan
             with the prompt, by the rules of the protocol format's language, in place of the model's own
             verdict; the correction of a sketch follows too.
+        fault_margin: with look on, a canvas is taken to show its plan unless what the model says that it sees
+            is likelier than the plan's words, for the canvas alone, by more than so much (log-likelihood in
+            nats). 0: whatever it says counts.
         outlines: before anything is painted, up to so many chains of all plans are written in words, until
             one holds all of the prompt by the rules of the protocol format's language; it is painted. 0:
             each plan is written when it is due.
@@ -88,6 +91,7 @@ class PaintingOptions:
     replace_refined: bool = False
     look: bool = False
     compare_words: bool = False
+    fault_margin: float = 0.0
     outlines: int = 0
     keep_better: bool = False
     fault_bias: float = 0.0
@@ -104,8 +108,9 @@ class PaintingOptions:
             value = getattr(self, name)
             if not 1 <= value < MAX_STEPS:
                 raise ConfigError(f"{name} is {value}; it must lie in 1..{MAX_STEPS - 1}")
-        if self.max_refinements < 0:
-            raise ConfigError(f"max_refinements is {self.max_refinements}; it cannot be negative")
+        for name in ("max_refinements", "fault_margin"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it cannot be negative")
         if not 0 <= self.outlines <= MOST_OUTLINES:
             raise ConfigError(f"outlines is {self.outlines}; it must lie in 0..{MOST_OUTLINES}")
         if self.previews < 0:
@@ -178,6 +183,7 @@ class OptionChanges(TypedDict, total=False):
     replace_refined: bool
     look: bool
     compare_words: bool
+    fault_margin: float
     outlines: int
     keep_better: bool
     fault_bias: float
