@@ -58,6 +58,7 @@ PAINTING = {
     "replace_refined": True,
     "look": True,
     "compare_words": True,
+    "fault_margin": 3.0,
     "outlines": 64,
     "keep_better": True,
 }
