@@ -19,9 +19,10 @@ from rich.table import Table
 from strokewise.errors import LanguageError, SceneError
 from strokewise.evals.benchmarks.process.judging import judge_trajectory
 from strokewise.evals.run_store import Run
+from strokewise.inference.formats import STROKEWISE
 from strokewise.inference.painter import Painter
 from strokewise.trajectory.values import Message, Trajectory, planned_scene
-from strokewise.world.language import listed_seen, listed_text
+from strokewise.world.language import listed_seen
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,14 @@ def margin_of(painter: Painter, trajectory: Trajectory, step: int, seen: str) ->
     """Return by how much what is seen is likelier than the plan's words; endless in other words."""
     planned, image = planned_scene(trajectory.steps[: step + 1]), trajectory.steps[step].image
     try:
-        texts = [listed_seen(seen), listed_text(planned)]
+        words = listed_seen(seen)
     except (LanguageError, SceneError):
         return float("inf")
     generator = painter.generator
     context = generator.context()
     generator.see([context], [image] if image is not None else [])
-    ids = [painter.tokenizer.encode(Message(des=text).text()) for text in texts]
+    texts = [Message(des=words).text(), STROKEWISE.as_seen(planned)]
+    ids = [painter.tokenizer.encode(text) for text in texts]
     of_seen, of_plan = generator.log_likelihoods([context, context], ids)
     return of_seen - of_plan
 

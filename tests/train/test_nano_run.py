@@ -40,11 +40,11 @@ def test_any_text_is_tokens_and_each_tag_is_one(monkeypatch):
     monkeypatch.setattr(initial_model, "RECORDS", 20)
     made = initial_model.nano_tokenizer()
     assert {made.raw.token_to_id(f"<{slash}{tag}>") for tag in TAGS for slash in ("", "/")}.isdisjoint({None})
-    told = sorted(initial_model.texts(0))
-    assert len(told) > 100
-    for text in (*told, "Grüße, 日本 \n"):
+    samples = sorted(initial_model.texts(0))
+    assert len(samples) > 100
+    for text in (*samples, "Grüße, 日本 \n"):
         assert made.decode(made.encode(text)) == text
-    assert len(made.encode(" ".join(told))) < 0.5 * len(" ".join(told)), "it has learned words"
+    assert len(made.encode(" ".join(samples))) < 0.5 * len(" ".join(samples)), "it has learned words"
     again = initial_model.nano_tokenizer()
     assert again.raw.to_str() == made.raw.to_str()
 

@@ -61,7 +61,7 @@ def _check_address(address: str) -> None:
 
 
 class _Actor:
-    """A worker. It begins when it is told to, so that what fails then is raised as it is."""
+    """A worker. Loading is a call of its own, so that an error of it is raised like one of a unit."""
 
     def __init__(self, begin: Begin) -> None:
         self._begin = begin

@@ -100,6 +100,10 @@ class ProtocolFormat:
         except ProtocolError:
             return Message(text)
 
+    def as_seen(self, planned: str) -> str:
+        """Return what a look would write of a canvas that shows a planned description, and nothing else."""
+        return Message(des=self.listed(planned)).text()
+
     def stopped(self, text: str) -> bool:
         """Return whether a text ends the trajectory by its words."""
         return any(stop in text for stop in self.stops)

@@ -285,15 +285,19 @@ class Messages:
         """Return the plan's words in the place of those that are hardly likelier for the canvas alone."""
         if not self.options.fault_margin:
             return written
-        listed = [self.protocol.listed(draft.session.planned) for draft in drafts]
-        planned = [self.tokenizer.encode(Message(des=text).text()) for text in listed]
-        found = self.generator.log_likelihoods([*contexts, *contexts], [*written, *planned])
-        margins = [seen - plan for seen, plan in zip(found[: len(drafts)], found[len(drafts) :], strict=True)]
-        evident = [margin > self.options.fault_margin for margin in margins]
-        return [
-            seen if is_evident else plan
-            for seen, plan, is_evident in zip(written, planned, evident, strict=True)
-        ]
+        planned = [self.tokenizer.encode(self.protocol.as_seen(draft.session.planned)) for draft in drafts]
+        # Where both are the same words, nothing has to be weighed.
+        doubtful = [row for row in range(len(drafts)) if [*written[row]] != planned[row]]
+        if not doubtful:
+            return written
+        evident = [*written]
+        alone = [contexts[row] for row in doubtful]
+        texts = [*(written[row] for row in doubtful), *(planned[row] for row in doubtful)]
+        found = self.generator.log_likelihoods([*alone, *alone], texts)
+        for row, of_seen, of_plan in zip(doubtful, found, found[len(doubtful) :], strict=False):
+            if of_seen - of_plan <= self.options.fault_margin:
+                evident[row] = planned[row]
+        return evident
 
     def _supply(self, draft: Draft) -> None:
         """Read what is supplied of a message, and leave the text open where the model continues it."""

@@ -22,7 +22,7 @@ from strokewise.trajectory.values import Message
 
 # Of all outlines but the first: at a lower temperature they are too much alike.
 TEMPERATURE = 0.6
-# Numbers of chains at which one writes on only if none is complete: most prompts need one, few need them all.
+# Chains are written in groups that end at these numbers, the next group only if no chain is complete.
 ENDS = (1, 4, 16, MOST_OUTLINES)
 
 

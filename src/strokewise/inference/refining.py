@@ -11,7 +11,6 @@ from PIL import Image
 from strokewise.inference.generator import Generator
 from strokewise.inference.session import Session
 from strokewise.sequence import Tokenizer
-from strokewise.trajectory.values import Message
 
 
 def read_in_place(generator: Generator, tokenizer: Tokenizer, session: Session, image: Image.Image) -> None:
@@ -47,7 +46,7 @@ def better_than_before(
     canvases = [image for image in before if image is not None] + [*images]
     assert len(canvases) == 2 * len(images), "a refinement follows a canvas"
     planned = [session.message.des or session.planned for session in sessions]
-    wanted = [Message(des=s.protocol.listed(text)).text() for s, text in zip(sessions, planned, strict=True)]
+    wanted = [session.protocol.as_seen(text) for session, text in zip(sessions, planned, strict=True)]
     contexts = [generator.context() for _ in canvases]
     generator.see(contexts, canvases)
     found = generator.log_likelihoods(contexts, [tokenizer.encode(text) for text in wanted] * 2)

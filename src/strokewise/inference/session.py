@@ -141,8 +141,12 @@ class Session:
     @property
     def outlined(self) -> Message | None:
         """The plan of the outline that is due after the sketches painted so far; None where there is none."""
-        planned = sum(step.message.refine is None for step in self.steps)
-        return self.outline[planned] if planned < len(self.outline) else None
+        return self.outline[self.sketches] if self.sketches < len(self.outline) else None
+
+    @property
+    def sketches(self) -> int:
+        """How many canvases were painted that are no refinements."""
+        return sum(step.image is not None and step.message.refine is None for step in self.steps)
 
     @property
     def stage(self) -> Stage:
@@ -408,8 +412,7 @@ class Session:
         images = [step for step in self.steps if step.image is not None]
         if len(images) >= self.options.max_images:
             return StopReason.IMAGES
-        sketches = sum(step.message.refine is None for step in images)
-        if self.message.refine is None and sketches >= self.options.max_rounds:
+        if self.message.refine is None and self.sketches >= self.options.max_rounds:
             return StopReason.ROUNDS
         return None
 
